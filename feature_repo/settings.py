@@ -1,0 +1,66 @@
+"""Deployment facts: where things are kept and which encoders are used.
+
+Read once, from `trichord.toml` in the working directory and from `TRICHORD_*` variables (which win), and passed down.
+Hyper-parameters are not here: each stands beside its component.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """One deployment. Every path of what Trichord writes lies under `home`."""
+
+    model_config = SettingsConfigDict(env_prefix="TRICHORD_", toml_file="trichord.toml", extra="forbid", frozen=True)
+
+    home: Path = Field(default=Path(".trichord"), description="everything that is written lies here")
+    threads: int = Field(default=2, ge=1, description="threads of DuckDB, torch and LightGBM")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over variables, variables over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def lake(self) -> Path:
+        """Parquet tables, written whole by their asset."""
+        return self.home / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that holds evaluation tables."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def events(self) -> Path:
+        """The event log's folder."""
+        return self.home / "events"
+
+    @property
+    def releases(self) -> Path:
+        """One folder a release."""
+        return self.home / "releases"
+
+    @property
+    def reports(self) -> Path:
+        """Counts of rejected rows, plots and suites' results."""
+        return self.home / "reports"
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """Settings of this process, with `home` as given if given."""
+    return Settings() if home is None else Settings(home=home)

@@ -1,0 +1,1 @@
+"""Our plug-ins for Feast's stores."""

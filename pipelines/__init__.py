@@ -1,0 +1,1 @@
+"""When things run: datasets, Dagster assets, checks, schedules and the command line."""

@@ -1,0 +1,1 @@
+"""Readers that turn a dataset into items, users and events."""

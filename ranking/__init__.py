@@ -1,0 +1,1 @@
+"""What to show: representation, candidates, rankers, strategy, evaluation and serving."""

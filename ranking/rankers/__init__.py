@@ -1,0 +1,1 @@
+"""Models that order a slate of candidates by features."""

@@ -1,0 +1,1 @@
+"""Items and users as vectors: encoders, alignment and what they need."""

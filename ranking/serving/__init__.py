@@ -1,0 +1,1 @@
+"""The HTTP side: payloads, the app and the release it serves."""

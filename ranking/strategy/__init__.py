@@ -1,0 +1,1 @@
+"""The hybrid: the whole recommendation path, and how it is fitted."""

@@ -1,0 +1,217 @@
+"""The arrays that travel between generators, rankers and strategy, and the ids they stand for.
+
+Inside `ranking` users and items are int32 codes into an `IdIndex`; ids come in and go out at the edges only.
+Times are int64 microseconds since 1970 UTC.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from feature_repo import schema
+
+Codes: TypeAlias = npt.NDArray[np.int32]
+Times: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Strings: TypeAlias = npt.NDArray[np.object_]  # str or None
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class IdIndex:
+    """A fixed order of distinct ids; an id's code is its place in that order."""
+
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Self:
+        """Distinct ids in ascending order."""
+        return cls(tuple(sorted(set(ids))))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def _code(self) -> dict[str, int]:
+        return {one: code for code, one in enumerate(self.ids)}
+
+    def codes(self, ids: Iterable[str]) -> Codes:
+        """Codes of ids, `UNKNOWN` where an id is not in the index."""
+        get = self._code.get
+        return np.fromiter((get(one, UNKNOWN) for one in ids), np.int32)
+
+    def take(self, codes: Codes) -> list[str]:
+        """Ids of codes."""
+        return [self.ids[code] for code in codes.tolist()]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Events with a weight above 0, parallel arrays in ascending order of (occurred_at, tie).
+
+    user, item: int32 [n] codes. occurred_at: int64 [n]. weight: float32 [n]. positive: bool [n].
+    device, place: object [n], str or None. Events of one moment stand in a seeded random order (`from_events`),
+    so that no model can learn from the order of ids.
+    """
+
+    users: IdIndex
+    items: IdIndex
+    user: Codes
+    item: Codes
+    occurred_at: Times
+    weight: Floats
+    positive: Bools
+    device: Strings
+    place: Strings
+
+    @classmethod
+    def from_events(cls, events: pa.Table, *, users: IdIndex, items: IdIndex, tie_seed: int = 0) -> Self:
+        """Interactions of a table of `schema.LABELLED_EVENTS`; events of unknown users or items are left out."""
+        user = users.codes(events[schema.USER_ID].to_pylist())
+        item = items.codes(events[schema.ITEM_ID].to_pylist())
+        at = events[schema.OCCURRED_AT].cast(pa.int64()).to_numpy()
+        weight = events[schema.WEIGHT].to_numpy().astype(np.float32)
+        tie = np.random.default_rng(tie_seed).permutation(len(at))
+        order = np.lexsort((tie, at))
+        order = order[(user[order] >= 0) & (item[order] >= 0) & (weight[order] > 0)]
+        return cls(
+            users=users,
+            items=items,
+            user=user[order],
+            item=item[order],
+            occurred_at=at[order],
+            weight=weight[order],
+            positive=events[schema.POSITIVE].to_numpy(zero_copy_only=False)[order],
+            device=np.asarray(events[schema.DEVICE].to_pylist(), object)[order],
+            place=np.asarray(events[schema.PLACE].to_pylist(), object)[order],
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def where(self, mask: Bools | npt.NDArray[np.int64]) -> "Interactions":
+        """The interactions that a mask or ascending positions choose."""
+        return Interactions(
+            self.users,
+            self.items,
+            self.user[mask],
+            self.item[mask],
+            self.occurred_at[mask],
+            self.weight[mask],
+            self.positive[mask],
+            self.device[mask],
+            self.place[mask],
+        )
+
+    def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
+        """Users x items, float32; repeated pairs are summed; `values` [n] default to ones."""
+        data = np.ones(len(self), np.float32) if values is None else values
+        shape = (len(self.users), len(self.items))
+        return sparse.csr_matrix((data, (self.user, self.item)), shape=shape)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Requests, one row each: whose history, at which moment, in which surroundings.
+
+    user: int32 [q], `UNKNOWN` for an anonymous one. at: int64 [q]. device, place: object [q].
+    Histories in CSR form, each in time order and strictly before `at`: row r owns indptr[r]:indptr[r+1] of
+    item (int32), occurred_at (int64), weight (float32), positive (bool).
+    """
+
+    user: Codes
+    at: Times
+    device: Strings
+    place: Strings
+    indptr: npt.NDArray[np.int64]
+    item: Codes
+    occurred_at: Times
+    weight: Floats
+    positive: Bools
+    n_items: int
+
+    @classmethod
+    def from_interactions(
+        cls,
+        log: Interactions,
+        user: Codes,
+        at: Times,
+        *,
+        device: Strings | None = None,
+        place: Strings | None = None,
+    ) -> Self:
+        """Queries of users whose histories are what `log` holds of them strictly before `at`."""
+        by_user = np.argsort(log.user, kind="stable")  # stable: keeps time order within a user
+        starts = np.searchsorted(log.user[by_user], np.arange(len(log.users) + 1))
+        rows = []
+        for one, moment in zip(user.tolist(), at.tolist(), strict=True):
+            mine = by_user[starts[one] : starts[one + 1]] if one != UNKNOWN else by_user[:0]
+            rows.append(mine[: np.searchsorted(log.occurred_at[mine], moment, side="left")])
+        take = np.concatenate(rows) if rows else np.empty(0, np.int64)
+        nothing = np.full(len(user), None, object)
+        return cls(
+            user=user,
+            at=at,
+            device=nothing if device is None else device,
+            place=nothing if place is None else place,
+            indptr=np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]),
+            item=log.item[take],
+            occurred_at=log.occurred_at[take],
+            weight=log.weight[take],
+            positive=log.positive[take],
+            n_items=len(log.items),
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @cached_property
+    def row(self) -> npt.NDArray[np.int64]:
+        """Row of each history entry, int64 [m]."""
+        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+
+    def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
+        """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""
+        data = np.ones(len(self.item), np.float32) if values is None else values
+        return sparse.csr_matrix((data, (self.row, self.item)), shape=(len(self), self.n_items))
+
+    def rows(self, start: int, stop: int) -> "Queries":
+        """A contiguous batch of the queries."""
+        span = slice(int(self.indptr[start]), int(self.indptr[stop]))
+        return Queries(
+            self.user[start:stop],
+            self.at[start:stop],
+            self.device[start:stop],
+            self.place[start:stop],
+            self.indptr[start : stop + 1] - self.indptr[start],
+            self.item[span],
+            self.occurred_at[span],
+            self.weight[span],
+            self.positive[span],
+            self.n_items,
+        )
+
+
+@dataclass(frozen=True)
+class ItemContent:
+    """What is known of the items without any event, rows in the order of `items`.
+
+    vectors: modality -> float32 [n, d] (rows of missing ones are 0 and must not be read as content).
+    present: modality -> bool [n]. created_at: int64 [n], minimum of int64 where unknown.
+    categories: n x n_categories, bool CSR. category_names: names of those columns.
+    """
+
+    items: IdIndex
+    vectors: dict[schema.Modality, Floats]
+    present: dict[schema.Modality, Bools]
+    created_at: Times
+    categories: sparse.csr_matrix
+    category_names: tuple[str, ...] = field(default=())
