@@ -122,13 +122,16 @@ class Interactions:
 class Queries:
     """Requests, one row each: whose history, at which moment, in which surroundings.
 
-    user: int32 [q], `UNKNOWN` for an anonymous one. at: int64 [q]. device, place: object [q].
-    Histories in CSR form, each in time order and strictly before `at`: row r owns indptr[r]:indptr[r+1] of
-    item (int32), occurred_at (int64), weight (float32), positive (bool).
+    user: int32 [q], `UNKNOWN` for an anonymous one. at: int64 [q], the moment of the request (its hour and weekday
+    count). as_of: int64 [q], at most `at`: nothing that happened at or after it is known. Live they are one; an
+    evaluation with a global cutoff asks later than it knows. device, place: object [q].
+    Histories in CSR form, each in time order: row r owns indptr[r]:indptr[r+1] of item (int32),
+    occurred_at (int64), weight (float32), positive (bool).
     """
 
     user: Codes
     at: Times
+    as_of: Times
     device: Strings
     place: Strings
     indptr: npt.NDArray[np.int64]
@@ -145,14 +148,16 @@ class Queries:
         user: Codes,
         at: Times,
         *,
+        as_of: Times | None = None,
         device: Strings | None = None,
         place: Strings | None = None,
     ) -> Self:
-        """Queries of users whose histories are what `log` holds of them strictly before `at`."""
+        """Queries of users whose histories are what `log` holds of them strictly before `as_of` (default `at`)."""
+        as_of = at if as_of is None else as_of
         by_user = np.argsort(log.user, kind="stable")  # stable: keeps time order within a user
         starts = np.searchsorted(log.user[by_user], np.arange(len(log.users) + 1))
         rows = []
-        for one, moment in zip(user.tolist(), at.tolist(), strict=True):
+        for one, moment in zip(user.tolist(), as_of.tolist(), strict=True):
             mine = by_user[starts[one] : starts[one + 1]] if one != UNKNOWN else by_user[:0]
             rows.append(mine[: np.searchsorted(log.occurred_at[mine], moment, side="left")])
         take = np.concatenate(rows) if rows else np.empty(0, np.int64)
@@ -160,6 +165,7 @@ class Queries:
         return cls(
             user=user,
             at=at,
+            as_of=as_of,
             device=nothing if device is None else device,
             place=nothing if place is None else place,
             indptr=np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]),
@@ -189,6 +195,7 @@ class Queries:
         return Queries(
             self.user[start:stop],
             self.at[start:stop],
+            self.as_of[start:stop],
             self.device[start:stop],
             self.place[start:stop],
             self.indptr[start : stop + 1] - self.indptr[start],
