@@ -1,0 +1,59 @@
+"""The matrix that rankers learn from: named columns, each belonging to a part of the platform."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from ranking.types import Floats
+
+
+class Part(StrEnum):
+    """What a feature tells of; an ablation removes one part."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    AUDIO = "audio"
+    BEHAVIOUR = "behaviour"
+    CONTEXT = "context"
+    CONTENT = "content"
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """Rows of numbers with names.
+
+    names: f distinct names. values: float32 [n, f], NaN where a value is missing. parts: name -> Part for every name.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    parts: dict[str, Part]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def of(cls, columns: dict[str, Floats], parts: dict[str, Part]) -> "FeatureMatrix":
+        """From columns of equal length; their order stays."""
+        return cls(tuple(columns), np.column_stack(list(columns.values())).astype(np.float32, copy=False), parts)
+
+    def select(self, names: Sequence[str]) -> Floats:
+        """Columns in the order asked for, float32 [n, len(names)]; KeyError names the first one that is missing."""
+        place = {name: column for column, name in enumerate(self.names)}
+        return self.values[:, [place[name] for name in names]]
+
+    def without(self, part: Part) -> "FeatureMatrix":
+        """The matrix without the columns of one part."""
+        keep = [column for column, name in enumerate(self.names) if self.parts[name] is not part]
+        names = tuple(self.names[column] for column in keep)
+        return FeatureMatrix(names, self.values[:, keep], {name: self.parts[name] for name in names})
+
+
+def stack(matrices: Iterable[FeatureMatrix]) -> FeatureMatrix:
+    """Matrices of the same columns, one under the other."""
+    first, *others = matrices
+    return FeatureMatrix(
+        first.names, np.concatenate([first.values, *(other.select(first.names) for other in others)]), first.parts
+    )
