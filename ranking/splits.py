@@ -1,0 +1,194 @@
+"""What is learned from and what is asked: the three ways of dividing a log in time.
+
+Applied to a split's own `train`, the same function gives validation windows and the ranker's training windows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from ranking.types import Bools, Codes, Interactions, Queries, Times
+
+MIN_EVENTS: Final = 5  # P2: a user with fewer keeps them all; a fifth of four is less than one
+MIN_TRAIN_SHARE: Final = 0.5  # P1: a cutoff before the median event would leave models less than they are asked for
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Positions = npt.NDArray[np.int64]
+
+
+class Protocol(StrEnum):
+    """How a log is divided; results of different protocols must never be compared with each other.
+
+    P1: one moment for everybody, as in production: nobody's future is known. P2: each user's latest share of events;
+    other users' later events are known. P3: each user's last new item, the habit of the sequence literature.
+    """
+
+    P1 = "p1"
+    P2 = "p2"
+    P3 = "p3"
+
+
+@dataclass(frozen=True)
+class Split:
+    """A divided log, q evaluated users in ascending order of their codes.
+
+    train: what models may learn from. test: the held-out events of the evaluated users; held-out events of users
+    without a relevant item are in neither.
+    queries: one row an evaluated user. `at`, device and place are those of the user's first held-out event; `as_of` is
+    `at`, under P1 the cutoff. The history is exactly the user's rows of `train`: under P2 and P3 events of the same
+    moment as `at` are among them when the log's order (ties: seeded random) has them before it.
+    relevant: bool CSR [q, n_items], at least one a row: positive held-out items that are not in the history; under P3
+    the one new item whatever its sign.
+    cutoff: P1's moment, train lies strictly before it; None under P2 and P3. parameters: for reports.
+    """
+
+    protocol: Protocol
+    train: Interactions
+    test: Interactions
+    queries: Queries
+    relevant: sparse.csr_matrix
+    cutoff: int | None
+    parameters: Mapping[str, str | int | float]
+
+
+def split(
+    log: Interactions, protocol: Protocol, *, share: float = 0.2, min_users: int = 100, newcomers: bool = False
+) -> Split:
+    """Divide `log`; deterministic.
+
+    share: held-out share of the events, of all under P1 and of each user's under P2 (rounded down, at least one of
+    five). min_users: P1's cutoff stands at the (1 - share) quantile of event times, or at the latest moment before
+    it, but not before the median, that leaves this many users both a history and something relevant; when none does,
+    at the one that leaves most. newcomers: P1 also asks for users who have no history (rows with an empty one).
+    Raises ValueError for a share outside (0, 1).
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share is {share}; accepted are numbers between 0 and 1, for example 0.2")
+    cutoff = None
+    if protocol is Protocol.P1:
+        cutoff = _cutoff(log, share, min_users)
+        held = log.occurred_at >= cutoff
+        wanted = held & log.positive & ~_seen(log, held)
+    elif protocol is Protocol.P2:
+        held = _latest(log, share)
+        wanted = held & log.positive & ~_seen(log, held)
+    else:
+        held, wanted = _last_new_item(log)
+    asked = _mask(log.user[wanted], len(log.users))
+    if not newcomers:
+        asked &= _mask(log.user[~held], len(log.users))
+    train, test = log.where(~held), log.where(held & asked[log.user])
+    queries = _queries(train, test, cutoff)
+    return Split(
+        protocol=protocol,
+        train=train,
+        test=test,
+        queries=queries,
+        relevant=_relevant(log.where(wanted & asked[log.user]), queries.user),
+        cutoff=cutoff,
+        parameters=_parameters(protocol, share, cutoff, float(held.mean()) if len(log) else 0.0),
+    )
+
+
+def _pairs(log: Interactions) -> Positions:
+    """One number a (user, item), int64 [n]."""
+    return log.user.astype(np.int64) * len(log.items) + log.item
+
+
+def _first_positions(log: Interactions) -> Positions:
+    """Position of the first event of each (user, item)."""
+    first: Positions
+    _, first = np.unique(_pairs(log), return_index=True)
+    return first
+
+
+def _cutoff(log: Interactions, share: float, min_users: int) -> int:
+    """P1's moment. A cutoff c evaluates a user whose first event is before c and whose latest new item is not."""
+    if not len(log):
+        return 0
+    pair = _pairs(log)
+    new = _first_positions(log)
+    new = new[np.isin(pair[new], pair[log.positive])]
+    begun = np.full(len(log.users), np.iinfo(np.int64).max)
+    last_new = np.full(len(log.users), np.iinfo(np.int64).min)
+    np.minimum.at(begun, log.user, log.occurred_at)
+    np.maximum.at(last_new, log.user[new], log.occurred_at[new])
+    both = begun < last_new
+    latest = int(len(log) * (1 - share))
+    earliest = min(int(len(log) * MIN_TRAIN_SHARE), latest)
+    times = np.unique(log.occurred_at[earliest : latest + 1])[::-1]  # latest first
+    evaluated = np.searchsorted(np.sort(begun[both]), times) - np.searchsorted(np.sort(last_new[both]), times)
+    enough = evaluated >= min(min_users, int(evaluated.max()))
+    return int(times[np.argmax(enough)])
+
+
+def _latest(log: Interactions, share: float) -> Bools:
+    """Each user's latest share of events, by place in the log."""
+    count = np.bincount(log.user, minlength=len(log.users))
+    by_user = np.argsort(log.user, kind="stable")
+    place = np.empty(len(log), np.int64)
+    place[by_user] = np.arange(len(log)) - (np.cumsum(count) - count)[log.user[by_user]]
+    kept = count - np.maximum(1, np.floor(count * share + 1e-9).astype(np.int64))
+    return np.asarray((place >= kept[log.user]) & (count[log.user] >= MIN_EVENTS))
+
+
+def _last_new_item(log: Interactions) -> tuple[Bools, Bools]:
+    """Each user's events from the last new item on, and the first of them: its item is the one to find.
+
+    Without repeated pairs that is the last event. A repeated item could not be found, as seen items are never
+    recommended. A user of a single item keeps it: without a history there is nothing to go by.
+    """
+    new = _first_positions(log)
+    begun = np.full(len(log.users), len(log))
+    last = np.full(len(log.users), -1)
+    np.minimum.at(begun, log.user[new], new)
+    np.maximum.at(last, log.user[new], new)
+    position = np.arange(len(log))
+    usable = (begun < last)[log.user]
+    return usable & (position >= last[log.user]), usable & (position == last[log.user])
+
+
+def _seen(log: Interactions, held: Bools) -> Bools:
+    """Events whose (user, item) also stands among those that are not held out."""
+    pair = _pairs(log)
+    return np.isin(pair, pair[~held])
+
+
+def _mask(codes: Codes, n: int) -> Bools:
+    mask = np.zeros(n, bool)
+    mask[codes] = True
+    return mask
+
+
+def _queries(train: Interactions, test: Interactions, cutoff: int | None) -> Queries:
+    user, first = np.unique(test.user, return_index=True)
+    at: Times = test.occurred_at[first]
+    known_until = at + 1 if cutoff is None else np.full(len(at), cutoff)  # + 1: events tied with `at` but before it
+    queries = Queries.from_interactions(
+        train, user, at, as_of=known_until, device=test.device[first], place=test.place[first]
+    )
+    return queries if cutoff is not None else replace(queries, as_of=at)
+
+
+def _relevant(wanted: Interactions, users: Codes) -> sparse.csr_matrix:
+    row = np.searchsorted(users, wanted.user)
+    found = np.ones(len(wanted), bool)
+    return sparse.csr_matrix((found, (row, wanted.item)), shape=(len(users), len(wanted.items)), dtype=bool)
+
+
+def _parameters(
+    protocol: Protocol, share: float, cutoff: int | None, held_share: float
+) -> Mapping[str, str | int | float]:
+    stated: dict[str, str | int | float] = {"held_out_share": round(held_share, 4)}
+    if cutoff is not None:
+        moment = EPOCH + timedelta(microseconds=cutoff)
+        return {"rule": "one cutoff for all", "share": share, "cutoff": moment.isoformat(), **stated}
+    if protocol is Protocol.P2:
+        return {"rule": "latest events of each user", "share": share, "min_events": MIN_EVENTS, **stated}
+    return {"rule": "last new item of each user", **stated}
