@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -14,6 +15,7 @@ from ranking.errors import ArtifactError
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
+T = TypeVar("T")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -41,3 +43,16 @@ def load_json(path: Path) -> Json:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: not a readable JSON file ({error}); build the release again") from error
     return value
+
+
+def save_as(path: Path, value: T, kind: type[T]) -> None:
+    """Write a dataclass (a configuration, say) as JSON, readable by people."""
+    path.write_bytes(TypeAdapter(kind).dump_json(value, indent=2) + b"\n")
+
+
+def load_as(path: Path, kind: type[T]) -> T:
+    """Read what `save_as` wrote, checked field by field."""
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(f"{path}: not a readable {kind.__name__} ({error}); build the release again") from error

@@ -4,7 +4,7 @@ Source: Ke et al., LightGBM (2017); Burges, From RankNet to LambdaRank to Lambda
 standardised within the slate before models are added, so that objectives of different scales count alike.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -12,7 +12,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from ranking.artifacts import load_json, save_json
+from ranking.artifacts import load_as, save_as
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix
 from ranking.types import Bools, Floats
@@ -36,6 +36,14 @@ class TreesConfig:
     threads: int = 2
 
 
+@dataclass(frozen=True)
+class TreesState:
+    """What a saved model needs beside its boosters."""
+
+    config: TreesConfig
+    names: tuple[str, ...]
+
+
 class Trees:
     """Fitted boosters; `names` are the columns that they read, in order."""
 
@@ -45,10 +53,8 @@ class Trees:
         self.boosters = boosters
 
     @classmethod
-    def fit(
-        cls, features: FeatureMatrix, labels: Bools, groups: npt.NDArray[np.int64], *, config: TreesConfig
-    ) -> Self:
-        """Learn from slates: rows in slate order, `groups` int64 their sizes; slates without a positive are left out."""
+    def fit(cls, features: FeatureMatrix, labels: Bools, groups: npt.NDArray[np.int64], *, config: TreesConfig) -> Self:
+        """Learn from slates (rows in slate order, `groups` int64 their sizes); those without a positive are left out."""
         slate = np.repeat(np.arange(len(groups)), groups)
         hits = np.bincount(slate, labels, minlength=len(groups)) > 0
         rows, sizes = hits[slate], groups[hits]
@@ -81,22 +87,20 @@ class Trees:
 
     def save(self, folder: Path) -> None:
         """Write the boosters as LightGBM text and the rest as JSON."""
-        save_json(folder / "trees.json", {"config": asdict(self.config), "names": list(self.names)})
+        save_as(folder / "trees.json", TreesState(self.config, self.names), TreesState)
         for number, booster in enumerate(self.boosters):
             booster.save_model(folder / f"trees-{number}.txt")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        saved = load_json(folder / "trees.json")
-        assert isinstance(saved, dict)
-        config = TreesConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in saved["config"].items()})
-        count = len(config.objectives) * len(config.seeds)
+        state = load_as(folder / "trees.json", TreesState)
+        count = len(state.config.objectives) * len(state.config.seeds)
         try:
             boosters = [lgb.Booster(model_file=str(folder / f"trees-{number}.txt")) for number in range(count)]
         except lgb.basic.LightGBMError as error:
-            raise ArtifactError(f"{folder}: not a readable LightGBM model ({error}); build the release again") from error
-        return cls(config, tuple(saved["names"]), boosters)
+            raise ArtifactError(f"{folder}: not a LightGBM model ({error}); build the release again") from error
+        return cls(state.config, state.names, boosters)
 
 
 def standardise(scores: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
