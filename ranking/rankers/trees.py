@@ -54,7 +54,7 @@ class Trees:
 
     @classmethod
     def fit(cls, features: FeatureMatrix, labels: Bools, groups: npt.NDArray[np.int64], *, config: TreesConfig) -> Self:
-        """Learn from slates (rows in slate order, `groups` int64 their sizes); those without a positive are left out."""
+        """Learn from slates (rows in slate order, `groups` int64 sizes); those without a positive are left out."""
         slate = np.repeat(np.arange(len(groups)), groups)
         hits = np.bincount(slate, labels, minlength=len(groups)) > 0
         rows, sizes = hits[slate], groups[hits]

@@ -1,0 +1,93 @@
+"""The hybrid: the whole recommendation path, from a query to a ranked list, on one screen."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ranking.candidates.generator import Generator, top_k
+from ranking.candidates.union import retrieve
+from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
+from ranking.rankers.space import Space
+from ranking.rankers.store_columns import Vocabulary
+from ranking.rankers.trees import Trees, TreesConfig
+from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
+
+
+@dataclass(frozen=True)
+class HybridConfig:
+    """Hyper-parameters of the path.
+
+    candidates: items a query that the union hands to the ranker. reserved: generators that do not vote in the fusion
+    but have so many places of their own. windows: how many past divisions of the log the ranker learns from (two
+    gave 2.7 % more NDCG than one on MovieLens 100K, a third nothing).
+    """
+
+    candidates: int = 200
+    reserved: dict[str, int] = field(default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10})
+    windows: int = 2
+    trees: TreesConfig = field(default_factory=TreesConfig)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Answers to q queries, best first. item: int32 [q, k], `UNKNOWN` where fewer; score: float32 [q, k].
+
+    place: int64 [q, k], where each item stands among `slates.candidates`.
+    """
+
+    item: Codes
+    score: Floats
+    place: Codes
+    slates: Slates
+
+
+class Hybrid:
+    """Generators find, the union keeps who found what, trees order by behaviour, content and surroundings."""
+
+    def __init__(
+        self,
+        config: HybridConfig,
+        *,
+        users: IdIndex,
+        items: IdIndex,
+        created_at: Times,
+        generators: tuple[Generator, ...],
+        space: Space,
+        vocabulary: Vocabulary,
+        trees: Trees,
+    ) -> None:
+        self.config = config
+        self.users = users
+        self.items = items
+        self.created_at = created_at
+        self.generators = generators
+        self.space = space
+        self.vocabulary = vocabulary
+        self.trees = trees
+
+    def recommend(self, queries: Queries, features: FeatureSource, *, k: int) -> Ranked:
+        """The k best items of each query that its history does not hold."""
+        candidates = retrieve(
+            self.generators,
+            queries,
+            k=self.config.candidates,
+            created_at=self.created_at,
+            reserved=self.config.reserved,
+        )
+        stored = features(request_rows(candidates, queries, self.users, self.items))
+        slates = describe(candidates, queries, stored, where=self.space, vocabulary=self.vocabulary)
+        return rank(slates, queries, self.trees, k=k)
+
+
+def rank(slates: Slates, queries: Queries, trees: Trees, *, k: int) -> Ranked:
+    """Order slates by the trees; a query without history keeps the fusion's order.
+
+    The ranker has learned from users with a history and is worse than popularity for those without
+    (on MovieLens 1M by two thirds), so it is not asked about them.
+    """
+    scores = slates.scatter(trees.score(slates.features, slates.groups))
+    newcomer = np.diff(queries.indptr) == 0
+    scores[newcomer] = np.where(slates.candidates.item[newcomer] == UNKNOWN, -np.inf, slates.candidates.fused[newcomer])
+    place, best = top_k(scores, k)
+    item = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(slates.candidates.item, place, axis=1))
+    return Ranked(item.astype(np.int32), best, place, slates)
