@@ -1,0 +1,38 @@
+-- Tables of the evaluation, each keyed by protocol. Written by warehouse.py, read by everyone.
+
+-- one row: what was evaluated
+create table if not exists run (dataset varchar, release varchar, seeds integer[]);
+
+-- one row a protocol; split: JSON; items: size of the catalogue
+create table if not exists protocols (protocol varchar, split varchar, items bigint);
+
+-- one row an event; relevant: the user should be recommended the item
+create table if not exists splits (
+    protocol varchar, user_id varchar, item_id varchar, occurred_at timestamptz, relevant boolean, part varchar
+);
+
+-- one row an evaluated user; history: number of training interactions
+create table if not exists queries (protocol varchar, user_id varchar, asked_at timestamptz, history bigint);
+
+-- one row a slice and relevant (user, item); slice `all` is the headline
+create table if not exists targets (protocol varchar, slice varchar, user_id varchar, item_id varchar);
+
+-- one row a model; fit_s: seconds
+create table if not exists models (protocol varchar, model varchar, fit_s double);
+
+-- one row a recommended item, rank from 1; seen items left out
+create table if not exists rankings (
+    protocol varchar, model varchar, user_id varchar, item_id varchar, rank integer, score float
+);
+
+-- one row a model, slice and user who has a relevant item in the slice
+create table if not exists per_user (
+    protocol varchar, model varchar, slice varchar, user_id varchar,
+    "ndcg@10" double, "recall@10" double, "recall@50" double, "recall@200" double, "mrr@10" double, "hit@10" double
+);
+
+-- one row a model and slice
+create table if not exists coverage (protocol varchar, model varchar, slice varchar, "coverage@10" double);
+
+-- one row an evaluated user with a history; candidates: how many; recall: share of the relevant items among them
+create table if not exists candidates (protocol varchar, user_id varchar, candidates bigint, recall double);

@@ -1,0 +1,133 @@
+"""The evaluation's tables in one DuckDB file: splits, rankings and every user's metrics (columns: sql/schema.sql).
+
+Metrics are computed when a ranking is written, so that a report is a mere read.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+import pyarrow as pa
+
+from ranking.errors import ArtifactError
+from ranking.evaluation import rows
+from ranking.splits import Split
+from ranking.types import Codes, Floats
+
+OF_A_MODEL: Final = ("models", "rankings", "per_user", "coverage")
+OF_A_PROTOCOL: Final = ("protocols", "splits", "queries", "targets", "candidates", *OF_A_MODEL)
+
+
+@cache
+def statement(name: str) -> str:
+    """Text of `sql/NAME.sql`."""
+    return (resources.files("ranking.evaluation") / "sql" / f"{name}.sql").read_text()
+
+
+class Warehouse:
+    """One connection. DuckDB lets one process write a file, or several read it, never both."""
+
+    def __init__(self, path: Path, *, read_only: bool = False, threads: int = 2) -> None:
+        """Open the file, created with its tables if it is to be written; raises `ArtifactError` when it cannot be."""
+        try:
+            self._db = duckdb.connect(path, read_only=read_only, config={"threads": threads})
+        except duckdb.IOException as error:
+            raise ArtifactError(f"{path}: {_refusal(path, error)}") from error
+        self._db.execute("set timezone = 'UTC'")
+        if not read_only:
+            self._db.execute(statement("schema"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def read(self, name: str, values: Mapping[str, str] | None = None) -> pa.Table:
+        """Rows of `sql/NAME.sql` with its $names bound to `values`."""
+        return self._db.sql(statement(name), params=dict(values or {})).to_arrow_table()
+
+    def write_run(self, *, dataset: str, seeds: Sequence[int], release: str | None = None) -> None:
+        """Say what is evaluated; a later call, when a release has got its id, replaces an earlier one."""
+        with self._transaction():
+            self._db.execute("delete from run")
+            self._db.execute("insert into run values (?, ?, ?)", [dataset, release, list(seeds)])
+
+    def write_split(self, split: Split) -> None:
+        """Store a split and forget everything that was measured on an earlier one of the same protocol."""
+        stated = [json.dumps(dict(split.parameters)), len(split.train.items)]
+        with self._transaction():
+            self._forget(OF_A_PROTOCOL, [split.protocol])
+            self._db.execute("insert into protocols values (?, ?, ?)", [split.protocol, *stated])
+            self._insert("splits", [split.protocol], rows.events_of(split))
+            self._insert("queries", [split.protocol], rows.queries_of(split))
+            self._db.execute(statement("targets"), {"protocol": split.protocol})
+
+    def write_rankings(
+        self, split: Split, model: str, items: Codes, scores: Floats, *, fit_s: float | None = None
+    ) -> None:
+        """Store a model's answers to `split.queries` and its metrics, in place of earlier ones of the same name.
+
+        items, scores: [q, k], best first, as `top_k` gives them; k is at least `rows.TOP` or the whole catalogue, and
+        the rest is cut off. fit_s: seconds. Raises ValueError for other shapes, an item of the query's own history, an
+        item twice in a row, or a name that cannot be a file's.
+        """
+        rows.check_rankings(split, model, items, scores)
+        named = {"protocol": split.protocol.value, "model": model}
+        keys = list(named.values())
+        with self._transaction():
+            self._forget(OF_A_MODEL, keys)
+            self._db.execute("insert into models values (?, ?, ?)", [*keys, fit_s])
+            self._insert("rankings", keys, rows.rankings_of(split, items[:, : rows.TOP], scores[:, : rows.TOP]))
+            self._db.execute(statement("per_user"), named)
+            self._db.execute(statement("coverage"), named)
+
+    def write_candidates(self, split: Split, items: Codes) -> None:
+        """Store how much of what is relevant the candidates hold: codes [q, c], `UNKNOWN` where there are fewer."""
+        with self._transaction(), self._view("found", rows.candidates_of(split, items)):
+            self._forget(["candidates"], [split.protocol])
+            self._db.execute(statement("candidate_recall"), {"protocol": split.protocol})
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.begin()
+        try:
+            yield
+        except BaseException:  # an interrupt too: nothing half-written may stay
+            self._db.rollback()
+            raise
+        self._db.commit()
+
+    @contextmanager
+    def _view(self, name: str, table: pa.Table) -> Iterator[None]:
+        self._db.register(name, table)
+        try:
+            yield
+        finally:
+            self._db.unregister(name)
+
+    def _forget(self, tables: Sequence[str], keys: Sequence[str]) -> None:
+        condition = " and ".join(["protocol = ?", "model = ?"][: len(keys)])
+        for table in tables:
+            self._db.execute(f"delete from {table} where {condition}", keys)
+
+    def _insert(self, table: str, keys: Sequence[str], values: pa.Table) -> None:
+        marks = ", ".join("?" * len(keys))
+        with self._view("values_to_insert", values):
+            self._db.execute(f"insert into {table} select {marks}, * from values_to_insert", keys)
+
+
+def _refusal(path: Path, error: duckdb.IOException) -> str:
+    if not path.exists():
+        return "there is no evaluation yet; `trichord run` makes one"
+    if "lock" in str(error):
+        return "another process is using it; try again when that one has ended"
+    return f"not a readable DuckDB file ({str(error).splitlines()[0]}); delete it and run the evaluation again"
