@@ -1,0 +1,79 @@
+"""Events as Parquet files, one folder a day (UTC), each file written once with its CRC-32 in its name.
+
+`day=2024-02-29/00000007-1f3c9a52.parquet` was written by move 7. A move counts once the log says so: until then its
+files are leftovers that `listed` leaves out and the next attempt deletes.
+"""
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo import schema
+from feature_repo.errors import EventLogError
+from feature_repo.write_ahead import sync_folder, write_durably
+
+_DAY_US: Final = 86_400_000_000
+_AT_ONCE: Final = 16  # fsyncs that wait together are committed together: 4,000 files took 0.6 s instead of 2 s
+
+
+def write(folder: Path, generation: int, events: pa.Table) -> None:
+    """Write move `generation`, each day in order of (occurred_at, event_id); on disk when this returns."""
+    for leftover in folder.glob(f"day=*/{generation:08d}-*"):
+        leftover.unlink()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(lambda part: _write_day(folder / f"day={part[0]}", generation, part[1]), _by_day(events)))
+    sync_folder(folder)
+
+
+def exist(folder: Path) -> bool:
+    """Whether there is any partition."""
+    return next(folder.glob("day=*"), None) is not None
+
+
+def listed(folder: Path, *, below: int, since: datetime | None = None, until: datetime | None = None) -> list[Path]:
+    """Files of the moves below a generation whose day meets [since, until], in order of day."""
+    first = f"day={since.astimezone(UTC).date()}" if since is not None else ""
+    last = f"day={until.astimezone(UTC).date()}" if until is not None else "~"  # sorts behind every day
+    days = sorted(day for day in folder.glob("day=*") if first <= day.name <= last)
+    return [file for day in days for file in sorted(day.glob("*.parquet")) if file.name < f"{below:08d}"]
+
+
+def midnight(file: Path) -> datetime:
+    """When a file's day began."""
+    return datetime.fromisoformat(file.parent.name.removeprefix("day=")).replace(tzinfo=UTC)
+
+
+def verify(file: Path) -> None:
+    """Raise `EventLogError` unless the file is what was written."""
+    try:
+        checksum = f"{zlib.crc32(file.read_bytes()):08x}"
+    except OSError as error:
+        raise EventLogError(f"{file}: cannot be read ({error}); check its permissions") from error
+    if checksum != file.stem.partition("-")[2]:
+        raise EventLogError(
+            f"{file}: its checksum is {checksum}, not the one in its name; restore it from a backup, or delete it and "
+            "append that day's events again (known ids are skipped)"
+        )
+
+
+def _by_day(events: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    events = events.sort_by([(schema.OCCURRED_AT, "ascending"), (schema.EVENT_ID, "ascending")])
+    days = events[schema.OCCURRED_AT].cast(pa.int64()).to_numpy() // _DAY_US
+    distinct, starts = np.unique(days, return_index=True)
+    for day, start, stop in zip(distinct, starts, [*starts[1:], len(days)], strict=True):
+        yield np.datetime64(int(day), "D").astype(date), events.slice(start, stop - start)
+
+
+def _write_day(folder: Path, generation: int, events: pa.Table) -> None:
+    sink = pa.BufferOutputStream()  # no dictionaries and statistics: they double the cost of a file of 25 rows
+    pq.write_table(events, sink, compression="zstd", use_dictionary=False, write_statistics=False, store_schema=False)
+    content = sink.getvalue()
+    folder.mkdir(exist_ok=True)
+    write_durably(folder / f"{generation:08d}-{zlib.crc32(content):08x}.parquet", content)

@@ -1,0 +1,255 @@
+"""The event log: the durable, append-only record of what happened, once per event id.
+
+    wal.log                                    the latest appends, one checksummed frame each (`write_ahead`)
+    day=2024-02-29/00000007-1f3c9a52.parquet   events of that day (UTC), moved there from generation 7 of wal.log
+    lock                                       held by the one process that writes
+
+An append is one frame and one fsync, whether it holds one event or a hundred thousand, of one day or of thousands. Once
+wal.log is large, its events are moved into day partitions: Parquet files that are written once, each with its CRC-32 in
+its name, and made valid all at once by putting an empty wal.log of the next generation in place. So a reader, who needs
+no lock, sees wal.log of generation g together with the files of generations below g: every event exactly once, whatever
+writers do meanwhile, and nothing of a move that was cut off, which is simply done again.
+
+Why not a file per append and day: a first load of 22 years would need 4,000 fsyncs before it is acknowledged, a busy
+hour would leave thousands of files of one row, and an append over several days would have no single moment at which it
+counts. Ids are kept in memory by a process that appends (about 100 bytes an event).
+
+In DuckDB: `log.relation(con)`, or after `log.compact()`, which leaves wal.log empty,
+`select * from read_parquet('events/day=*/*.parquet')`.
+"""
+
+import fcntl
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from duckdb import ColumnExpression, ConstantExpression
+
+from feature_repo import day_partitions, schema, write_ahead
+from feature_repo.errors import EventLogError
+from feature_repo.write_ahead import Position
+
+COMPACT_AT: Final = 8 << 20  # bytes of wal.log: about 60,000 events in batches, or 3,000 appended one by one
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What became of a batch: `accepted` are on disk now, `duplicates` had been (or stood twice in the batch)."""
+
+    accepted: int
+    duplicates: int
+
+
+class EventLog:
+    """Events of `schema.EVENTS` under one folder, for any number of threads and processes.
+
+    The folder is made by the first append; a log without one is empty. Every method raises `EventLogError` for a folder
+    that cannot be used and for a damaged file, naming it and the remedy.
+    """
+
+    def __init__(self, folder: Path, *, compact_at: int = COMPACT_AT) -> None:
+        self.folder = folder
+        self._compact_at = compact_at
+        self._mutex = threading.RLock()
+        self._position: Position | None = None  # how far wal.log is known
+        self._fresh: list[pa.Table] = []  # what it holds up to there
+        self._ids: set[str] | None = None  # every id up to there, once needed
+        self._verified: set[Path] = set()
+
+    def append(self, events: pa.Table) -> Appended:
+        """Add the events whose ids are new, in any order of time; they are on disk when this returns.
+
+        events: the columns of `schema.EVENTS`; others are left out. All of a batch becomes visible or none of it.
+        """
+        events = _conform(events)
+        with self._writing():
+            position, known = self._known_ids()
+            rows: dict[str, int] = {}
+            for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
+                if event_id not in known:
+                    rows.setdefault(event_id, row)
+            new = events if len(rows) == len(events) else events.take(pa.array(rows.values(), pa.int64()))
+            end = write_ahead.append(self._wal, position.offset, new if len(new) else None)
+            self._advance(Position(position.generation, end), [new])
+            if end >= self._compact_at:
+                self._compact()
+        return Appended(accepted=len(new), duplicates=len(events) - len(new))
+
+    def read(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        users: Collection[str] | None = None,
+        items: Collection[str] | None = None,
+    ) -> pa.Table:
+        """Events with since <= occurred_at < until, of those users and items, ascending in (occurred_at, event_id)."""
+        with _duckdb() as con:
+            chosen = self.relation(con, since=since, until=until)
+            for column, wanted in ((schema.USER_ID, users), (schema.ITEM_ID, items)):
+                if wanted is not None:
+                    chosen = chosen.filter(_is_in(column, wanted))
+            table = chosen.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}").to_arrow_table()
+        return table.cast(schema.EVENTS)
+
+    def relation(
+        self, con: duckdb.DuckDBPyConnection, *, since: datetime | None = None, until: datetime | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """The log as it is now, in DuckDB: the columns of `schema.EVENTS`, each event once, in no order.
+
+        `log.relation(con).create_view("events")` names it for SQL. It stays as it is while others append.
+        """
+        since, until = _utc(since), _utc(until)
+        position, fresh = self._snapshot()
+        chosen = con.from_arrow(fresh)
+        files = self._partitions(position, since=since, until=until)
+        if files:
+            chosen = chosen.union(con.read_parquet([str(file) for file in files], hive_partitioning=False))
+        at = ColumnExpression(schema.OCCURRED_AT)
+        if since is not None:
+            chosen = chosen.filter(at >= ConstantExpression(since))
+        if until is not None:
+            chosen = chosen.filter(at < ConstantExpression(until))
+        return chosen
+
+    def ids(self) -> frozenset[str]:
+        """Every event id."""
+        with self._mutex:
+            return frozenset(self._known_ids()[1])
+
+    def __len__(self) -> int:
+        with self._mutex:
+            return len(self._known_ids()[1])
+
+    def last_occurred_at(self) -> datetime | None:
+        """The latest moment that an event tells of, None for an empty log."""
+        with self._mutex:
+            files = day_partitions.listed(self.folder, below=self._catch_up().generation)
+        last_day = day_partitions.midnight(files[-1]) if files else None
+        with _duckdb() as con:
+            times = self.relation(con, since=last_day).select(schema.OCCURRED_AT).to_arrow_table()[schema.OCCURRED_AT]
+        last: datetime | None = pc.max(times).as_py()
+        return last
+
+    def compact(self) -> None:
+        """Move all of wal.log into the day partitions now: for a loader that is done."""
+        with self._writing():
+            self._compact()
+
+    @property
+    def _wal(self) -> Path:
+        return self.folder / "wal.log"
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the log as its only writer."""
+        with self._mutex:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with (self.folder / "lock").open("w") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    if not self._wal.exists() and not day_partitions.exist(self.folder):
+                        write_ahead.start(self._wal, 0)
+                        write_ahead.sync_folder(self.folder.parent)
+                    yield
+            except OSError as error:
+                raise EventLogError(
+                    f"{self.folder}: cannot be written ({error}); nothing acknowledged is lost; make room, or choose a "
+                    "folder that this user may write to, and append again"
+                ) from error
+
+    def _catch_up(self) -> Position:
+        """Take in what all writers have put into wal.log; the position up to which it is known now."""
+        try:
+            unread = write_ahead.read(self._wal, self._position)
+        except FileNotFoundError as error:
+            if day_partitions.exist(self.folder):
+                raise EventLogError(f"{self._wal}: missing; restore it from a backup") from error
+            return Position(0, 0)
+        except OSError as error:
+            raise EventLogError(f"{self._wal}: cannot be read ({error}); check its permissions") from error
+        if not unread.continued:  # another process has moved events into partitions
+            self._fresh, self._ids = [], None
+        self._advance(unread.position, unread.tables)
+        return unread.position
+
+    def _snapshot(self) -> tuple[Position, pa.Table]:
+        """A position and what wal.log holds up to it."""
+        with self._mutex:
+            position = self._catch_up()
+            self._fresh = [pa.concat_tables([schema.EVENTS.empty_table(), *self._fresh]).combine_chunks()]
+            return position, self._fresh[0]
+
+    def _advance(self, position: Position, tables: list[pa.Table]) -> None:
+        self._position = position
+        self._fresh.extend(tables)
+        if self._ids is not None:
+            for table in tables:
+                self._ids.update(table[schema.EVENT_ID].to_pylist())
+
+    def _known_ids(self) -> tuple[Position, set[str]]:
+        position = self._catch_up()
+        if self._ids is None:
+            with _duckdb() as con:
+                ids = self.relation(con).select(schema.EVENT_ID).to_arrow_table()[schema.EVENT_ID]
+            self._ids = set(ids.to_pylist())
+        return position, self._ids
+
+    def _partitions(
+        self, position: Position, *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Path]:
+        files = day_partitions.listed(self.folder, below=position.generation, since=since, until=until)
+        for file in files:
+            if file not in self._verified:
+                day_partitions.verify(file)
+                self._verified.add(file)
+        return files
+
+    def _compact(self) -> None:
+        position, fresh = self._snapshot()
+        if len(fresh):
+            day_partitions.write(self.folder, position.generation, fresh)
+            self._position = write_ahead.start(self._wal, position.generation + 1)
+            self._fresh = []
+
+
+def _conform(events: pa.Table) -> pa.Table:
+    missing = [name for name in schema.EVENTS.names if name not in events.column_names]
+    if missing:
+        raise EventLogError(f"events lack the columns {', '.join(missing)}; the log takes {schema.EVENTS.names}")
+    return pa.Table.from_arrays([_column(events[field.name], field) for field in schema.EVENTS], schema=schema.EVENTS)
+
+
+def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    if values.null_count and not field.nullable:
+        raise EventLogError(f"events.{field.name} has {values.null_count} nulls; every event needs one: fill them in")
+    try:
+        return values.cast(field.type)
+    except pa.ArrowException as error:
+        raise EventLogError(f"events.{field.name} is no {field.type}: {error}; cast it first") from error
+
+
+@contextmanager
+def _duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        yield con
+
+
+def _is_in(column: str, wanted: Collection[str]) -> duckdb.Expression:
+    if not wanted:
+        return ConstantExpression(False)
+    return ColumnExpression(column).isin(*(ConstantExpression(one) for one in wanted))
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.tzinfo is None:
+        raise EventLogError(f"{moment} has no time zone; give a moment in UTC: datetime(..., tzinfo=UTC)")
+    return moment
