@@ -1,0 +1,75 @@
+"""Nearest items to the taste of a history, in a space of given item vectors."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.state import load_state, save_state
+from ranking.types import Bools, Floats, Interactions, Queries
+
+
+@dataclass(frozen=True)
+class AlignedConfig:
+    """memory: what of a query's history makes its taste."""
+
+    memory: Memory = field(default_factory=lambda: Memory(feedback=Feedback.POSITIVE))
+
+
+class Aligned(Generator):
+    """Exact search by cosine in the aligned space.
+
+    A query's taste is the sum of its history's item vectors by event weight, faded, at length 1. Items whose vector
+    is 0 (no modality at all) are not offered; items without any event are, as their vectors come from content.
+
+    Args:
+        config: hyper-parameters.
+        vectors: float32 [n_items, d], rows at length 1 or 0.
+        bias: float32 [n_items], added to the cosines; default 0.
+    """
+
+    name: ClassVar[str] = "aligned"
+
+    def __init__(self, config: AlignedConfig, vectors: Floats, bias: Floats | None = None) -> None:
+        self.config = config
+        self.vectors = vectors
+        self.bias = np.zeros(len(vectors), np.float32) if bias is None else bias
+
+    def fit(self, train: Interactions) -> Self:
+        """Nothing to learn: the vectors were fitted before."""
+        return self
+
+    def score(self, queries: Queries) -> Floats:
+        """Cosines of taste and item, plus the items' bias."""
+        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
+        return offer_only(answered[:, None] & filled(self.vectors), tastes @ self.vectors.T + self.bias)
+
+    def save(self, folder: Path) -> None:
+        """Write the vectors."""
+        save_state(folder, self.config, {"vectors": self.vectors, "bias": self.bias})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        config, state = load_state(folder, AlignedConfig)
+        return cls(config, state.floats("vectors"), state.floats("bias"))
+
+
+def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Floats, Bools]:
+    """Summed history vectors at length 1, float32 [q, d], and which queries have any, bool [q]; others are 0."""
+    tastes: Floats = np.asarray(memory.profiles(queries) @ vectors, np.float32)
+    return unit_rows(tastes), filled(tastes)
+
+
+def filled(vectors: Floats) -> Bools:
+    """Which rows are not all 0, bool [n]."""
+    return np.asarray(vectors.any(axis=1))
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """Rows at length 1; rows of zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

@@ -1,0 +1,67 @@
+"""What of a history counts, and how fast it fades."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from scipy import sparse
+
+from ranking.types import Interactions, Queries
+
+DAY_US: Final = 86_400_000_000
+
+
+class Feedback(StrEnum):
+    """Which events a model reads."""
+
+    ALL = "all"
+    POSITIVE = "positive"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How a model reads a history.
+
+    feedback: the events that count at all; of others neither scores nor distances are taken.
+    half_life_events: an event counts half when this many later ones of the same history lie behind it.
+    half_life_days: or when it is this much older than the history's last event; None of both: it never fades.
+    last: events before the last so many do not count.
+    """
+
+    feedback: Feedback = Feedback.ALL
+    half_life_events: float | None = None
+    half_life_days: float | None = None
+    last: int | None = None
+
+    def training(self, train: Interactions) -> Interactions:
+        """The events to learn from."""
+        return train if self.feedback is Feedback.ALL else train.where(train.positive)
+
+    def profiles(self, queries: Queries) -> sparse.csr_matrix:
+        """Queries x items, float32: the sum of an item's faded event weights; rows without a usable event are empty."""
+        counts = np.ones(len(queries.item), bool) if self.feedback is Feedback.ALL else queries.positive
+        row, at = queries.row[counts], queries.occurred_at[counts]
+        end = np.cumsum(np.bincount(row, minlength=len(queries)))[row] - 1  # position of the row's last event
+        later = end - np.arange(len(row))
+        halvings = np.zeros(len(row))
+        if self.half_life_events is not None:
+            halvings += later / self.half_life_events
+        if self.half_life_days is not None:
+            halvings += (at[end] - at) / (self.half_life_days * DAY_US)
+        weight = queries.weight[counts] * np.exp2(-halvings)
+        if self.last is not None:
+            weight[later >= self.last] = 0
+        values = np.zeros(len(queries.item), np.float32)
+        values[counts] = weight
+        profiles = queries.matrix(values)
+        profiles.eliminate_zeros()
+        return profiles
+
+
+def binary(train: Interactions) -> sparse.csr_matrix:
+    """Users x items, float32: 1 where the user has any event with the item."""
+    matrix = train.matrix()
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix

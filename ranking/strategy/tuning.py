@@ -1,0 +1,89 @@
+"""The same number of trials for every model: hyper-parameters by NDCG@10 on a validation split."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+from scipy import sparse
+
+from ranking.candidates.als import AlsConfig
+from ranking.candidates.covisitation import CovisitationConfig
+from ranking.candidates.ease import EaseConfig
+from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
+from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.ials import IalsConfig
+from ranking.candidates.item_knn import ItemKnnConfig
+from ranking.candidates.popular import PopularWindowedConfig
+from ranking.candidates.quality import ndcg
+from ranking.types import Codes, Interactions, Queries
+
+K: Final = 10
+BATCH: Final = 256
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Trial(Generic[Config]):
+    """One config on the validation split: mean NDCG@10 over its queries, and what it took."""
+
+    config: Config
+    ndcg: float
+    fit_s: float
+    score_s: float
+
+
+@dataclass(frozen=True)
+class Tuned(Generic[Config]):
+    """The best of a model's trials; the earliest of equal ones."""
+
+    name: str
+    config: Config
+    ndcg: float
+    trials: tuple[Trial[Config], ...]
+
+
+def tune(
+    name: str,
+    make: Callable[[Config], Generator],
+    grid: Sequence[Config],
+    train: Interactions,
+    queries: Queries,
+    relevant: sparse.csr_matrix,
+    *,
+    budget: int,
+) -> Tuned[Config]:
+    """Fit the first `budget` configs of `grid` on `train` and keep the one that ranks `relevant` [q, n_items] best.
+
+    Full ranking of all offered items; those of a query's history are left out. Grids stand in the order in which
+    their configs are worth trying. Raises ValueError for a budget below 1 or an empty grid.
+    """
+    if budget < 1 or not grid:
+        raise ValueError(f"{name}: budget {budget} and {len(grid)} configs; accepted is at least one of each")
+    trials = tuple(_try(make(config), config, train, queries, relevant) for config in grid[:budget])
+    best = max(trials, key=lambda trial: trial.ndcg)
+    return Tuned(name, best.config, best.ndcg, trials)
+
+
+def _try(
+    model: Generator, config: Config, train: Interactions, queries: Queries, relevant: sparse.csr_matrix
+) -> Trial[Config]:
+    start = time.perf_counter()
+    model.fit(train)
+    fitted = time.perf_counter()
+    ranked = rank_unseen(model, queries, K)
+    scored = time.perf_counter()
+    return Trial(config, float(ndcg(ranked, relevant).mean()), fitted - start, scored - fitted)
+
+
+def rank_unseen(model: Generator, queries: Queries, k: int) -> Codes:
+    """Each query's k best items outside its history, int32 [q, min(k, n_items)], `UNKNOWN` where fewer are offered."""
+    batches = [np.empty((0, min(k, queries.n_items)), np.int32)]
+    for start in range(0, len(queries), BATCH):
+        some = queries.rows(start, min(start + BATCH, len(queries)))
+        scores = model.score(some)
+        scores[some.row, some.item] = NOT_OFFERED
+        batches.append(top_k(scores, k)[0])
+    return np.concatenate(batches)
