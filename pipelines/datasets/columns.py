@@ -53,10 +53,9 @@ def _conform_file(file: str, table: pa.Table, want: pa.Schema, *, required: Coll
             f"{file}: no column {', '.join(missing)}; found: {', '.join(table.column_names[:-1])[:200]}; "
             f"accepted: {', '.join(want.names)} (required: {', '.join(required)}); add or rename the column"
         )
+    for name in set(want.names).difference(table.column_names):
+        table = table.append_column(name, pa.nulls(table.num_rows))
     for name, kind in zip(want.names, want.types, strict=True):
-        if name not in table.column_names:
-            table = table.append_column(name, _read_column(file, name, pa.nulls(table.num_rows), kind))
-            continue
         given = table[name]
         values = _read_column(file, name, given, kind)
         table = table.set_column(table.column_names.index(name), name, values)
@@ -67,7 +66,7 @@ def _conform_file(file: str, table: pa.Table, want: pa.Schema, *, required: Coll
     return table
 
 
-def _read_column(file: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.ChunkedArray:
+def _read_column(file: str, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     reading = READINGS[kind]
     if is_a.is_null(column.type):
         column = column.cast(pa.string())
@@ -147,7 +146,7 @@ def _iso_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if is_a.is_string(column.type):
         column = pc.split_pattern(column, "|")
-    lists = pa.chunked_array([column.combine_chunks().cast(pa.list_(pa.string()))]).combine_chunks()
+    lists = column.combine_chunks().cast(pa.list_(pa.string()))
     values = pc.utf8_trim_whitespace(pc.list_flatten(lists))
     keep = pc.fill_null(pc.greater(pc.utf8_length(values), 0), False)
     parents = pc.list_parent_indices(lists).to_numpy().astype(np.int64)[keep.to_numpy(zero_copy_only=False)]

@@ -101,7 +101,7 @@ def read_csv(
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, "CSV", error) from error
     first = 1 if names is not None else 2
-    numbers = np.setdiff1d(np.arange(first, first + table.num_rows + len(odd)), odd)
+    numbers = np.delete(np.arange(first, first + table.num_rows + len(odd)), np.array(odd, np.int64) - first)
     return _decoded(_placed(table, path, root, numbers), sieve)
 
 
@@ -126,8 +126,8 @@ def infer_attributes(table: pa.Table, *, known: Sequence[str]) -> pa.Table:
 
 def _header(path: Path) -> list[str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
+        with path.open("rb") as file:
+            return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, "CSV", error) from error
 
