@@ -12,6 +12,16 @@ from ranking.evaluation.warehouse import Warehouse
 
 K: Final = 10
 HEADLINE: Final = "all"  # the slice of all users with a history
+SLICES: Final = (  # in the order shown; defined in sql/targets.sql
+    "warm_items",
+    "cold_items",
+    "head_items",
+    "tail_items",
+    "new_users",
+    "short_history",
+    "medium_history",
+    "long_history",
+)
 HYBRID: Final = "hybrid"
 WITHOUT: Final = "hybrid-"  # "hybrid-image" is the hybrid without images
 ORACLE: Final = "oracle"  # knows a planted world's truth: a ceiling, no baseline
@@ -103,7 +113,7 @@ def _protocol(warehouse: Warehouse, asked: dict[str, str | int | float | None]) 
         name, model = row.pop("slice"), row.pop("model")
         row["ci95"] = {"ndcg@10": list(ci95(draws[name][model]))}
         slices.setdefault(name, {})[model] = row
-    models = slices.pop(HEADLINE, {})
+    models = slices.get(HEADLINE, {})
     report: ProtocolReport = {
         "split": json.loads(str(asked["split"])),
         "users": int(asked["users"] or 0),
@@ -111,7 +121,7 @@ def _protocol(warehouse: Warehouse, asked: dict[str, str | int | float | None]) 
         "items": int(asked["items"] or 0),
         "cold_item_share": float(asked["cold_item_share"] or 0),
         "models": models,
-        "slices": slices,
+        "slices": {name: slices[name] for name in SLICES if name in slices},
         "ablation": _ablation(models, draws),
     }
     if lift := _lift(models, draws):
