@@ -4,7 +4,8 @@ RankingError
 ├── UnknownEntityError   a user or item that no data names
 ├── BadRequestError      a request whose values are out of range
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
-└── EncoderError         weights that cannot be found or loaded
+├── EncoderError         weights that cannot be found or loaded
+└── UnreadableContentError   an item's text, picture or sound that cannot be encoded
 """
 
 
@@ -26,3 +27,11 @@ class ArtifactError(RankingError):
 
 class EncoderError(RankingError):
     """Weights that cannot be found or loaded."""
+
+
+class UnreadableContentError(RankingError):
+    """An item's text, picture or sound that cannot be encoded; `reason` is a snake_case code, the message says more."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -1,0 +1,51 @@
+"""What is known of items without any event: the items table and the embeddings, as arrays in one order."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from feature_repo import schema
+from feature_repo.schema import Modality
+from ranking.representation.embedding_store import VECTOR, vectors_of
+from ranking.types import IdIndex, ItemContent, Times
+
+UNKNOWN_TIME = np.iinfo(np.int64).min
+
+
+def item_content(items: pa.Table, embeddings: Mapping[Modality, pa.Table]) -> ItemContent:
+    """Content of all items of a `schema.ITEMS` table, in ascending order of their ids.
+
+    embeddings: modality -> table with item_id and vector (`EmbeddingRun.table`); rows of items that are not in
+    `items` are left out, items without a row have a zero vector and are not `present`.
+    """
+    index = IdIndex.of(items[schema.ITEM_ID].to_pylist())
+    items = items.take(np.argsort(index.codes(items[schema.ITEM_ID].to_pylist())))
+    vectors, present = {}, {}
+    for modality, table in embeddings.items():
+        codes = index.codes(table[schema.ITEM_ID].to_pylist())
+        dim = table.schema.field(VECTOR).type.list_size
+        vectors[modality] = np.zeros((len(index), dim), np.float32)
+        vectors[modality][codes[codes >= 0]] = vectors_of(table)[codes >= 0]
+        present[modality] = np.zeros(len(index), bool)
+        present[modality][codes[codes >= 0]] = True
+    categories, names = _categories(items[schema.CATEGORIES])
+    return ItemContent(index, vectors, present, _times(items[schema.CREATED_AT]), categories, names)
+
+
+def _times(column: pa.ChunkedArray) -> Times:
+    times: Times = pc.fill_null(column.cast(pa.int64()), UNKNOWN_TIME).to_numpy()
+    return times
+
+
+def _categories(column: pa.ChunkedArray) -> tuple[sparse.csr_matrix, tuple[str, ...]]:
+    """Items x categories, bool, and the categories' names in ascending order."""
+    names = IdIndex.of(pc.list_flatten(column).drop_null().to_pylist())
+    rows = pc.list_parent_indices(column).to_numpy()
+    codes = names.codes(pc.list_flatten(column).to_pylist())
+    named = codes >= 0
+    data = np.ones(named.sum(), bool)
+    shape = (len(column), len(names))
+    return sparse.csr_matrix((data, (rows[named], codes[named])), shape=shape), names.ids

@@ -1,0 +1,138 @@
+"""From an items table to one vector an item: the known reused, the new encoded, the bad reported."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from feature_repo.rejected import Rejected
+from feature_repo.schema import Modality
+from ranking.errors import UnreadableContentError
+from ranking.representation import sources
+from ranking.representation.embedding_store import CONTENT_HASH, EmbeddingStore, embedding_table, vectors_of
+from ranking.representation.encoder import Decoded, Encoder
+from ranking.representation.sources import Content, Reject
+
+CHUNK: Final = 128  # contents a flush: what a killed process encodes again at most
+DECODERS: Final = 2  # threads that read and decode the next chunk while this one is encoded
+
+Progress: TypeAlias = Callable[[int, int], None]  # contents done, contents to do
+
+
+@dataclass(frozen=True)
+class EmbeddingRun:
+    """What one run gave.
+
+    table: `embedding_schema`, one row for each item that has a vector, in the items' order. encoded: contents that
+    went through the encoder. reused: items whose vector was there. missing: items without a vector, be it that they
+    have no such content or that it was rejected.
+    """
+
+    table: pa.Table
+    encoded: int
+    reused: int
+    missing: int
+
+
+def embed(
+    items: pa.Table,
+    encoder: Encoder[Decoded],
+    store: EmbeddingStore,
+    *,
+    media_root: Path,
+    rejected: Rejected,
+    progress: Progress = lambda done, total: None,
+) -> EmbeddingRun:
+    """Vectors of the items' content in the encoder's modality.
+
+    Content that the store knows by its hash is never encoded again, whichever item it belongs to. New vectors are
+    flushed every `CHUNK` contents. Content that is missing, too large or cannot be decoded is counted in `rejected`
+    (table "items") for each of its items, which then have no vector; the next run tries it again.
+    """
+
+    def reject(item_id: str, error: UnreadableContentError) -> None:
+        rejected.add("items", error.reason, row=item_id, detail=str(error))
+
+    if encoder.modality is Modality.TEXT:
+        contents = list(sources.texts(items))
+    else:
+        hashes = store.folder / encoder.modality / "file_hashes.parquet"
+        contents = list(
+            sources.files(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject),
+        )
+    known = store.read(encoder.modality, encoder.id, encoder.dim)
+    known_hashes = set(known[CONTENT_HASH].to_pylist())
+    new: dict[str, list[Content]] = defaultdict(list)
+    for content in contents:
+        if content.content_hash not in known_hashes:
+            new[content.content_hash].append(content)
+    parts = list(_encode(list(new.values()), encoder, store, reject, progress))
+    return _run(items, contents, [known, *parts], encoder, encoded=sum(map(len, parts)))
+
+
+def _encode(
+    new: list[list[Content]], encoder: Encoder[Decoded], store: EmbeddingStore, reject: Reject, progress: Progress
+) -> Iterator[pa.Table]:
+    """Encode and store one of each list of items with the same content; gives the parts as they were stored."""
+    for start, decoded in enumerate(_decoded_chunks([same[0] for same in new], encoder)):
+        ready: list[tuple[Content, Decoded]] = []
+        for same, one in zip(new[start * CHUNK :], decoded, strict=False):
+            if isinstance(one, UnreadableContentError):
+                for content in same:
+                    reject(content.item_id, one)
+            else:
+                ready.append((same[0], one))
+        if ready:
+            part = embedding_table(
+                [content.item_id for content, _ in ready],
+                [content.content_hash for content, _ in ready],
+                encoder.encode([one for _, one in ready]),
+                modality=encoder.modality,
+                encoder_id=encoder.id,
+            )
+            store.append(part, encoder.modality, encoder.id)
+            yield part
+        progress(start * CHUNK + len(decoded), len(new))
+
+
+def _decoded_chunks(
+    contents: list[Content], encoder: Encoder[Decoded]
+) -> Iterator[list[Decoded | UnreadableContentError]]:
+    """Decoded content, `CHUNK` at a time; the next chunk is read and decoded meanwhile, and no further one."""
+    chunks = [contents[start : start + CHUNK] for start in range(0, len(contents), CHUNK)]
+    decode = partial(_decode, encoder)
+    with ThreadPoolExecutor(DECODERS) as pool:
+        ahead = [pool.submit(decode, content) for content in chunks[0]] if chunks else []
+        for following in [*chunks[1:], []]:
+            current, ahead = ahead, [pool.submit(decode, content) for content in following]
+            yield [future.result() for future in current]
+
+
+def _decode(encoder: Encoder[Decoded], content: Content) -> Decoded | UnreadableContentError:
+    try:
+        return encoder.decode(content.load())
+    except UnreadableContentError as error:
+        return error
+
+
+def _run(
+    items: pa.Table, contents: list[Content], parts: list[pa.Table], encoder: Encoder[Decoded], *, encoded: int
+) -> EmbeddingRun:
+    stored = pa.concat_tables(parts)
+    row_of = {one: row for row, one in enumerate(stored[CONTENT_HASH].to_pylist())}
+    present = [content for content in contents if content.content_hash in row_of]
+    rows = np.fromiter((row_of[content.content_hash] for content in present), np.int64, len(present))
+    table = embedding_table(
+        [content.item_id for content in present],
+        [content.content_hash for content in present],
+        vectors_of(stored)[rows],
+        modality=encoder.modality,
+        encoder_id=encoder.id,
+    )
+    return EmbeddingRun(table, encoded=encoded, reused=len(table) - encoded, missing=len(items) - len(table))
