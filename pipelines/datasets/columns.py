@@ -50,7 +50,7 @@ def _conform_file(file: str, table: pa.Table, want: pa.Schema, *, required: Coll
     missing = [name for name in want.names if name in required and name not in table.column_names]
     if missing:
         raise DatasetError(
-            f"{file}: no column {', '.join(missing)}; found: {', '.join(table.column_names[:-1])[:200]}; "
+            f"{file}: no column {', '.join(missing)}; found: {str(table.column_names[:-1])[:200]}; "
             f"accepted: {', '.join(want.names)} (required: {', '.join(required)}); add or rename the column"
         )
     for name in set(want.names).difference(table.column_names):

@@ -1,7 +1,7 @@
 """Tables as they stand in CSV and Parquet files, each row with its place; values are judged later."""
 
-import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,24 @@ from pipelines.datasets.sieve import SOURCE, Sieve
 from pipelines.errors import DatasetError
 
 BLOCK_BYTES: Final = 16 << 20  # Arrow reads a CSV file in blocks; a row longer than one is an error
-UTF8: Final = "not UTF-8; save the file as UTF-8"
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """How a CSV file is written.
+
+    names: the columns, if the file has no header. quote: what stands around a field with delimiters or line ends in it,
+    None where none does.
+    """
+
+    names: Sequence[str] | None = None
+    delimiter: str = ","
+    quote: str | None = '"'
+    encoding: str = "utf-8"
+
+
+COMMAS: Final = CsvLayout()
 
 
 def find_files(folder: Path, name: str) -> list[Path]:
@@ -55,54 +72,57 @@ def read_parquet(path: Path, sieve: Sieve, *, root: Path) -> pa.Table:
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, "Parquet", error) from error
-    return _decoded(_placed(table, path, root, np.arange(1, table.num_rows + 1)), sieve)
+    table = _placed(table, path, root, np.arange(1, table.num_rows + 1))
+    for index, name in enumerate(table.column_names):
+        if table[name].type in (pa.string(), pa.large_string()):
+            raw = table[name].cast(pa.binary())
+            try:
+                table = table.set_column(index, name, raw.cast(pa.string()))
+            except pa.ArrowInvalid:  # Parquet's strings are not checked when they are read
+                texts = pa.array([value and value.decode(errors="replace") for value in raw.to_pylist()], pa.string())
+                table = _without_broken_text(table.set_column(index, name, texts), sieve)
+    return table
 
 
-def read_csv(
-    path: Path,
-    sieve: Sieve,
-    *,
-    root: Path,
-    names: Sequence[str] | None = None,
-    delimiter: str = ",",
-    quote: str | None = '"',
-    encoding: str = "utf8",
-) -> pa.Table:
-    """A CSV file, every column a string column, an empty field null; rows of another width are rejected.
+def read_csv(path: Path, sieve: Sieve, *, root: Path, layout: CsvLayout = COMMAS) -> pa.Table:
+    """A CSV file, every column a string column, an empty field null.
 
-    names: the columns of a file without a header. Rows are numbered as a spreadsheet does: the header is row 1.
+    Rows of another width, or with text in another encoding, are rejected. They are numbered as a spreadsheet does,
+    blank lines aside: the header is row 1.
     """
+    place = str(path.relative_to(root))
     odd: list[int] = []
 
     def note(row: pyarrow.csv.InvalidRow) -> str:
         odd.append(row.number)
         remedy = f"{row.expected_columns} fields are expected and {row.actual_columns} stand there; mend or quote them"
-        place = f"{path.relative_to(root)} row {row.number}"
-        sieve.add("malformed_row", row=None, place=place, column="row", value=row.text, remedy=remedy)
+        at = f"{place} row {row.number}"
+        sieve.add("malformed_row", row=None, place=at, column="row", value=row.text, remedy=remedy)
         return "skip"
 
-    columns = list(names) if names is not None else _header(path)
     try:
+        text, broken = _as_utf8(path.read_bytes(), layout.encoding)
         table = pyarrow.csv.read_csv(
-            path,
+            pa.BufferReader(text),
             # One thread, as only then does Arrow know the number of a row of another width.
-            pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=names, encoding=encoding),
+            pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=layout.names),
             pyarrow.csv.ParseOptions(
-                delimiter=delimiter,
-                quote_char=quote or False,
-                newlines_in_values=quote is not None,
+                delimiter=layout.delimiter,
+                quote_char=layout.quote or False,
+                newlines_in_values=layout.quote is not None,
                 invalid_row_handler=note,
             ),
-            # Bytes, as one name in another encoding must not cost the whole file.
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.binary()), null_values=[""], strings_can_be_null=True
-            ),
+            pyarrow.csv.ConvertOptions(default_column_type=pa.string(), null_values=[""], strings_can_be_null=True),
         )
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, "CSV", error) from error
-    first = 1 if names is not None else 2
+    if layout.quote and text.count(layout.quote.encode()) % 2:
+        remedy = "one is never closed, and rows after it may be lost in it; close it, or double it inside a text"
+        sieve.add("unclosed_quote", row=None, place=place, column="quote", value=layout.quote, remedy=remedy)
+    first = 2 if layout.names is None else 1
     numbers = np.delete(np.arange(first, first + table.num_rows + len(odd)), np.array(odd, np.int64) - first)
-    return _decoded(_placed(table, path, root, numbers), sieve)
+    table = _placed(table, path, root, numbers)
+    return _without_broken_text(table, sieve) if broken else table
 
 
 def infer_attributes(table: pa.Table, *, known: Sequence[str]) -> pa.Table:
@@ -124,12 +144,11 @@ def infer_attributes(table: pa.Table, *, known: Sequence[str]) -> pa.Table:
     return table
 
 
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, "CSV", error) from error
+def _as_utf8(data: bytes, encoding: str) -> tuple[bytes, bool]:
+    """The text as UTF-8, and whether there are bytes in it, now `REPLACEMENT`, that are not of that encoding."""
+    text = data.decode(encoding, errors="replace")
+    encoded = text.encode()
+    return encoded, encoded != data and REPLACEMENT in text
 
 
 def _placed(table: pa.Table, path: Path, root: Path, numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Table:
@@ -143,29 +162,13 @@ def _placed(table: pa.Table, path: Path, root: Path, numbers: np.ndarray[tuple[i
     return table.replace_schema_metadata(None).append_column(SOURCE, place)
 
 
-def _decoded(table: pa.Table, sieve: Sieve) -> pa.Table:
-    """Bytes of CSV, and Parquet's strings (which it does not check), as valid strings."""
-    for index, name in enumerate(table.column_names):
-        if table[name].type not in (pa.binary(), pa.string(), pa.large_string()):
-            continue
-        try:
-            texts = table[name].cast(pa.binary()).cast(pa.string())
-        except pa.ArrowInvalid:
-            raw = table[name].cast(pa.binary())
-            bad = pa.chunked_array([pa.array([not _is_utf8(value) for value in raw.to_pylist()], pa.bool_())])
-            table = table.set_column(index, name, raw)
-            key = sieve.key if name != sieve.key else SOURCE
-            table = Sieve(sieve.table, key, sieve.rejected).reject(table, bad, "bad_encoding", column=name, remedy=UTF8)
-            texts = table[name].cast(pa.string())
-        table = table.set_column(index, name, texts)
+def _without_broken_text(table: pa.Table, sieve: Sieve) -> pa.Table:
+    """Without the rows in which decoding has left a replacement character."""
+    for name in table.column_names:
+        if table[name].type == pa.string() and name != SOURCE:
+            broken = pc.match_substring(table[name], REPLACEMENT)
+            table = sieve.reject(table, broken, "bad_encoding", column=name, remedy="accepted: UTF-8; save it as such")
     return table
-
-
-def _is_utf8(value: bytes | None) -> bool:
-    try:
-        return value is None or value.decode() is not None
-    except UnicodeDecodeError:
-        return False
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DatasetError:

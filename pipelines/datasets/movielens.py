@@ -17,7 +17,7 @@ from feature_repo.rejected import Rejected
 from pipelines.datasets.checks import REQUIRED, WANTED, check_dataset, sieves
 from pipelines.datasets.columns import conform
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.files import infer_attributes, read_csv, read_parquet
+from pipelines.datasets.files import CsvLayout, infer_attributes, read_csv, read_parquet
 from pipelines.datasets.sieve import SOURCE, Sieve
 from pipelines.errors import DatasetError
 
@@ -104,9 +104,9 @@ def _read_latest(folder: Path, now: datetime) -> Dataset:
 def _read_100k(folder: Path, now: datetime) -> Dataset:
     rejected = Rejected()
     sieve = sieves(rejected)
-    ratings = read_csv(folder / "u.data", sieve["events"], root=folder, names=U_DATA, delimiter="\t", quote=None)
+    ratings = read_csv(folder / "u.data", sieve["events"], root=folder, layout=CsvLayout(U_DATA, "\t", None))
     movies, users = (
-        read_csv(folder / name, sieve[table], root=folder, names=names, delimiter="|", quote=None, encoding="latin-1")
+        read_csv(folder / name, sieve[table], root=folder, layout=CsvLayout(names, "|", None, "latin-1"))
         for name, table, names in (("u.item", "items", U_ITEM), ("u.user", "users", U_USER))
     )
     named = [pc.if_else(pc.equal(movies[genre], "1"), genre, None) for genre in GENRES_100K]
@@ -139,7 +139,7 @@ def _read(folder: Path, name: str, columns: Sequence[str], sieve: Sieve) -> pa.T
     table = read(folder / name, sieve, root=folder)
     missing = [column for column in columns if column not in table.column_names]
     if missing:
-        found = ", ".join(table.column_names[:-1])[:200]
+        found = str(table.column_names[:-1])[:200]
         raise DatasetError(
             f"{folder / name}: no column {', '.join(missing)}; found: {found}; accepted: {', '.join(columns)}, as "
             "published; fetch the file anew"

@@ -179,7 +179,7 @@ def test_a_folder_of_no_layout_says_what_each_needs(latest: Path) -> None:
 
 def test_a_file_with_other_columns_is_one_clear_line(latest: Path) -> None:
     (latest / "movies.csv").write_text("id,title,genres\n1,Toy Story (1995),Comedy\n")
-    with pytest.raises(DatasetError, match=r"movies\.csv: no column movieId; found: id, title, genres"):
+    with pytest.raises(DatasetError, match=r"movies\.csv: no column movieId; found: \['id', 'title', 'genres'\]"):
         read(latest)
 
 

@@ -247,8 +247,61 @@ def test_text_that_is_not_utf8_costs_only_its_row(write: Callable[..., Path]) ->
     (folder / "items.csv").write_bytes(b"\xef\xbb\xbfitem_id,title\na,Apple\nb,Caf\xe9\n\xff,C\nd,D\xc3\xbc\n")
     dataset = read(folder)
     assert dataset.items[schema.TITLE].to_pylist() == ["Apple", "Dü"]
-    assert [row for _, _, row, _ in dataset.rejected.examples[:2]] == ["items.csv row 4", "b"]
-    assert "Caf\\xe9" in dataset.rejected.examples[1][3]
+    assert dict(dataset.rejected.counts) == {("items", "bad_encoding"): 2, ("events", "unknown_item"): 1}
+    assert "items.csv row 3" in dataset.rejected.examples[1][3]
+
+
+def test_a_quote_that_is_never_closed_is_told(write: Callable[..., Path]) -> None:
+    dataset = read(write(items='item_id,title\na,A\nb,"B\nc,C\nd,D\n'))
+    assert dataset.items.num_rows == 2
+    assert ("items", "unclosed_quote") in dataset.rejected.counts
+
+
+CELLS = [
+    "u",
+    "a",
+    "buy",
+    "",
+    " ",
+    "10",
+    "1e400",
+    "-5",
+    "nan",
+    "\x00",
+    '"',
+    ",",
+    "\n",
+    "\r",
+    "\u20ac",
+    "2024-05-01",
+    "|",
+]
+NAMES = [*schema.EVENTS.names, *schema.ITEMS.names, "extra", "", "item_id\n"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    table=st.sampled_from(["items", "users", "events"]),
+    head=st.lists(st.sampled_from(NAMES), max_size=6),
+    rows=st.lists(st.lists(st.sampled_from(CELLS), max_size=6), max_size=6),
+    tail=st.binary(max_size=8),
+)
+def test_whatever_a_csv_file_holds_the_answer_is_a_dataset_or_one_line(
+    write: Callable[..., Path], table: str, head: list[str], rows: list[list[str]], tail: bytes
+) -> None:
+    folder = write()
+    needed = {"items": ["item_id"], "users": ["user_id"], "events": ["user_id", "item_id", "kind", "occurred_at"]}
+    text = "\n".join(",".join(row) for row in [needed[table] + head, *rows])
+    (folder / f"{table}.csv").write_bytes(text.encode() + tail)
+    try:
+        dataset = read(folder)
+    except DatasetError as error:
+        assert "\n" not in str(error)
+    else:
+        assert dataset.items.num_rows > 0
+        assert dataset.events.schema == schema.EVENTS
+        assert set(dataset.events[schema.USER_ID].to_pylist()) <= set(dataset.users[schema.USER_ID].to_pylist())
+        assert set(dataset.events[schema.ITEM_ID].to_pylist()) <= set(dataset.items[schema.ITEM_ID].to_pylist())
 
 
 def test_more_bad_rows_than_examples_are_all_counted(write: Callable[..., Path]) -> None:
@@ -355,7 +408,7 @@ def test_dictionaries_large_strings_and_lists_are_read(tmp_path: Path) -> None:
         ("items", {"item_id": [1.5]}, ["items.parquet", "item_id", "double", "text or whole numbers"]),
         ("items", {"item_id": ["a"], "created_at": [True]}, ["created_at", "bool", "ISO 8601"]),
         ("items", {"item_id": ["a"], "categories": [[1]]}, ["categories", "list", "a|b|c"]),
-        ("items", {"id": ["a"]}, ["no column item_id", "found: id", "required: item_id"]),
+        ("items", {"id": ["a"]}, ["no column item_id", "found: ['id']", "required: item_id"]),
     ],
 )
 def test_a_column_of_an_impossible_type_is_one_clear_line(
