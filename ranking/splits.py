@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ MIN_EVENTS: Final = 5  # P2: a user with fewer keeps them all; a fifth of four i
 MIN_TRAIN_SHARE: Final = 0.5  # P1: a cutoff before the median event would leave models less than they are asked for
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Positions = npt.NDArray[np.int64]
+Positions: TypeAlias = npt.NDArray[np.int64]
 
 
 class Protocol(StrEnum):

@@ -5,13 +5,15 @@ Every metric reads `hits`: bool [q, k'], whether the item at rank 1, 2, ... k' o
 int [q], how many relevant items the query has, at least 1, whether or not a model could have found them.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from ranking.types import UNKNOWN, Bools, Codes
 
-PerQuery = npt.NDArray[np.float64]
+PerQuery: TypeAlias = npt.NDArray[np.float64]
 
 
 def hits_of(items: Codes, relevant: sparse.csr_matrix) -> Bools:
