@@ -1,15 +1,19 @@
 """The hybrid: the whole recommendation path, from a query to a ranked list, on one screen."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator, top_k
 from ranking.candidates.union import retrieve
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary
 from ranking.rankers.trees import Trees, TreesConfig
+from ranking.strategy.generators import load_generators, save_generators
 from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
 
 
@@ -26,6 +30,15 @@ class HybridConfig:
     reserved: dict[str, int] = field(default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10})
     windows: int = 2
     trees: TreesConfig = field(default_factory=TreesConfig)
+
+
+@dataclass(frozen=True)
+class HybridState:
+    """What a saved hybrid needs beside its parts."""
+
+    config: HybridConfig
+    items: tuple[str, ...]
+    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,6 @@ class Hybrid:
         self,
         config: HybridConfig,
         *,
-        users: IdIndex,
         items: IdIndex,
         created_at: Times,
         generators: tuple[Generator, ...],
@@ -57,7 +69,6 @@ class Hybrid:
         trees: Trees,
     ) -> None:
         self.config = config
-        self.users = users
         self.items = items
         self.created_at = created_at
         self.generators = generators
@@ -65,8 +76,8 @@ class Hybrid:
         self.vocabulary = vocabulary
         self.trees = trees
 
-    def recommend(self, queries: Queries, features: FeatureSource, *, k: int) -> Ranked:
-        """The k best items of each query that its history does not hold."""
+    def recommend(self, queries: Queries, features: FeatureSource, *, users: IdIndex, k: int) -> Ranked:
+        """The k best items of each query that its history does not hold. users: whom the queries' codes mean."""
         candidates = retrieve(
             self.generators,
             queries,
@@ -74,9 +85,32 @@ class Hybrid:
             created_at=self.created_at,
             reserved=self.config.reserved,
         )
-        stored = features(request_rows(candidates, queries, self.users, self.items))
+        stored = features(request_rows(candidates, queries, users, self.items))
         slates = describe(candidates, queries, stored, where=self.space, vocabulary=self.vocabulary)
         return rank(slates, queries, self.trees, k=k)
+
+    def save(self, folder: Path) -> None:
+        """Write everything into an existing, empty folder."""
+        state = HybridState(self.config, self.items.ids, self.vocabulary)
+        save_as(folder / "hybrid.json", state, HybridState)
+        save_arrays(folder / "created_at.safetensors", {"created_at": self.created_at})
+        save_generators(self.generators, folder)
+        self.space.save(folder)
+        self.trees.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; ArtifactError names the first file that is missing or damaged."""
+        state = load_as(folder / "hybrid.json", HybridState)
+        return cls(
+            state.config,
+            items=IdIndex(state.items),
+            created_at=load_arrays(folder / "created_at.safetensors")["created_at"].astype(np.int64),
+            generators=load_generators(folder),
+            space=Space.load(folder),
+            vocabulary=state.vocabulary,
+            trees=Trees.load(folder),
+        )
 
 
 def rank(slates: Slates, queries: Queries, trees: Trees, *, k: int) -> Ranked:
