@@ -56,36 +56,30 @@ def _conform_file(file: str, table: pa.Table, want: pa.Schema, *, required: Coll
     for name in set(want.names).difference(table.column_names):
         table = table.append_column(name, pa.nulls(table.num_rows))
     for name, kind in zip(want.names, want.types, strict=True):
-        given = table[name]
-        values = _read_column(file, name, given, kind)
-        table = table.set_column(table.column_names.index(name), name, values)
-        bad = pc.and_(pc.is_null(values), pc.invert(_is_absent(given)))
+        given = _plain(table[name])
         reading = READINGS[kind]
         remedy = f"accepted: {reading.accepted}"
+        if not reading.takes(given.type):
+            raise DatasetError(f"{file}: column {name} is {given.type}; {remedy}; convert it when writing the file")
+        values = reading.read(given)
+        table = table.set_column(table.column_names.index(name), name, values)
+        bad = pc.and_(pc.is_null(values), pc.invert(_is_absent(given)))
         table = sieve.reject_values(table, bad, reading.reason, column=name, values=given, remedy=remedy)
     return table
 
 
-def _read_column(file: str, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    reading = READINGS[kind]
-    if is_a.is_null(column.type):
-        column = column.cast(pa.string())
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values without dictionaries and without the larger forms of strings."""
     if is_a.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if is_a.is_large_string(column.type) or is_a.is_string_view(column.type):
+    if is_a.is_null(column.type) or is_a.is_large_string(column.type) or is_a.is_string_view(column.type):
         column = column.cast(pa.string())
-    if not reading.takes(column.type):
-        raise DatasetError(
-            f"{file}: column {name} is {column.type}; accepted: {reading.accepted}; convert it when writing the file"
-        )
-    return reading.read(column)
+    return column
 
 
 def _is_absent(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Null or blank: not given at all, as against given and unreadable."""
-    if is_a.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not (is_a.is_string(column.type) or is_a.is_large_string(column.type)):
+    if not is_a.is_string(column.type):
         return pc.is_null(column)
     return pc.fill_null(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0), True)
 
@@ -98,7 +92,7 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if is_a.is_string(column.type):
         is_number = pc.match_substring_regex(column, NUMBER)
         column = pc.utf8_trim_whitespace(pc.if_else(is_number, column, None))
-    values = column.cast(pa.float64())
+    values = column.cast(pa.float64(), safe=False)  # epochs in nanoseconds are too large to be exact
     return pc.if_else(pc.is_finite(values), values, None)
 
 

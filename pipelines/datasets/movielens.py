@@ -72,6 +72,11 @@ def read_movielens(folder: Path, *, now: datetime) -> Dataset:
     raise DatasetError(f"movielens:{folder}: {what}; accepted: {needs}; give the folder that holds these files")
 
 
+def movielens_folders(folder: Path) -> set[Path]:
+    """The folders that the set in `folder` is read from: itself, and that of its posters if they lie elsewhere."""
+    return {folder, _poster_root(folder)}
+
+
 def _read_latest(folder: Path, now: datetime) -> Dataset:
     rejected = Rejected()
     sieve = sieves(rejected)

@@ -368,6 +368,8 @@ def test_bad_media_empty_the_cell_and_keep_the_item(write: Callable[..., Path]) 
         (pa.date32(), [1], 86_400_000_000),
         (pa.int32(), [1], 1_000_000),
         (pa.float64(), [1.25], 1_250_000),
+        (pa.float64(), [float("nan")], None),
+        (pa.int64(), [1_700_000_000_000_000_001], None),  # nanoseconds
         (pa.string(), ["1970-01-01T01:00:00.000001+01:00"], 1),
         (pa.string(), [" 1970-01-01 00:00:01"], 1_000_000),
         (pa.string(), ["1677-12-31"], None),

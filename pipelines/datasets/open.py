@@ -1,0 +1,85 @@
+"""A dataset by its name: the synthetic one, a published one in its folder, or a folder of one's own."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.movielens import movielens_folders, read_movielens
+from pipelines.datasets.planted.latents import WorldConfig
+from pipelines.datasets.tables import read_tables
+from pipelines.errors import DatasetError
+from pipelines.home import swap
+
+SYNTHETIC: Final = "synthetic"
+MOVIELENS: Final = "movielens"
+ACCEPTED: Final = f"{SYNTHETIC}, {MOVIELENS}:PATH, or a folder with dataset.toml, items and events"
+
+
+def open_dataset(name_or_path: str, *, home: Path, now: datetime | None = None) -> Dataset:
+    """The dataset of that name, read and checked; the synthetic one is built under `home` when it is not there.
+
+    Args:
+        name_or_path: `synthetic`, `movielens:PATH`, or the path of a dataset folder.
+        home: where the synthetic dataset lies.
+        now: events after it are rejected; by default the clock's.
+
+    Raises:
+        DatasetError: the name is unknown, or the dataset cannot be used.
+    """
+    moment = now or datetime.now(UTC)
+    scheme, folder = _resolve(name_or_path)
+    if scheme == SYNTHETIC:
+        return read_tables(_synthetic_folder(home), now=moment)
+    return (read_movielens if scheme == MOVIELENS else read_tables)(folder, now=moment)
+
+
+def fingerprint(name_or_path: str) -> str:
+    """Another text whenever a file of the dataset is another (by path, size and time of change).
+
+    Raises:
+        DatasetError: the name is unknown.
+    """
+    scheme, folder = _resolve(name_or_path)
+    if scheme == SYNTHETIC:  # made from nothing but its configuration
+        return hashlib.sha256(repr(WorldConfig()).encode()).hexdigest()
+    folders = movielens_folders(folder) if scheme == MOVIELENS else (folder,)
+    lines = sorted(line for root in folders for line in _files(root))
+    return hashlib.sha256("\n".join([scheme, *lines]).encode()).hexdigest()
+
+
+def _resolve(name_or_path: str) -> tuple[str, Path]:
+    """The scheme, empty for a folder of one's own, and the folder."""
+    scheme, colon, rest = name_or_path.partition(":")
+    if name_or_path == SYNTHETIC or (scheme == MOVIELENS and rest):
+        return scheme, Path(rest).expanduser()
+    if not name_or_path or not Path(name_or_path).is_dir():
+        what = f"unknown scheme {scheme!r}" if colon else "no such dataset or folder"
+        raise DatasetError(f"dataset {name_or_path!r}: {what}; accepted: {ACCEPTED}; name one of these")
+    return "", Path(name_or_path)
+
+
+def _synthetic_folder(home: Path) -> Path:
+    """Built aside and renamed when complete: a killed run leaves no half of a world."""
+    folder = home / "datasets" / SYNTHETIC
+    if not folder.is_dir():
+        # Here, as drawing and sound libraries are of no use to any other dataset.
+        from pipelines.datasets.synthetic import build_world
+
+        fresh = folder.with_name(f".{SYNTHETIC}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        build_world(fresh)
+        swap(fresh, folder)
+    return folder
+
+
+def _files(root: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            status = (Path(folder) / name).lstat()
+            yield f"{folder}/{name} {status.st_size} {status.st_mtime_ns}"
