@@ -79,7 +79,8 @@ def _synthetic_folder(home: Path) -> Path:
 
 
 def _files(root: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(root):
+    for folder, below, names in os.walk(root):
+        below[:] = [name for name in below if not name.startswith(".")]  # a home inside the dataset is none of it
         for name in names:
             status = (Path(folder) / name).lstat()
             yield f"{folder}/{name} {status.st_size} {status.st_mtime_ns}"

@@ -61,6 +61,9 @@ def test_a_fingerprint_changes_with_any_file_and_only_then(tmp_path: Path) -> No
     (folder / "pictures").mkdir()
     (folder / "pictures" / "a.jpg").write_bytes(b"x")
     second = fingerprint(str(folder))
+    (folder / ".trichord").mkdir()
+    (folder / ".trichord" / "warehouse.duckdb").write_bytes(b"x")
+    assert fingerprint(str(folder)) == second
     os.utime(folder / "events.csv", (1, 1))
     assert len({first, second, fingerprint(str(folder))}) == 3
 
