@@ -1,0 +1,59 @@
+-- What a user has done so far.
+-- inputs: spine(user_id, event_timestamp), events. grain: one row a spine row whose user has acted before.
+-- windows: 1, 7, 28 and 365 days, and since ever. time rule: occurred_at < event_timestamp.
+-- Each window is a difference of two running totals, so the cost does not grow with the window.
+with running as (  -- totals of the user up to and with each moment (range: events of one moment share them)
+    select
+        user_id,
+        occurred_at,
+        count(*) filter (weight > 0) over upto as interactions,
+        count(*) filter (weight > 0 and positive) over upto as positives,
+        count(*) filter (weight = 0) over upto as impressions,
+        count(value) filter (weight > 0) over upto as valued,
+        sum(value::double) filter (weight > 0) over upto as value_total,
+        min(epoch_us(occurred_at)) filter (weight > 0) over upto as first_at,
+        max(epoch_us(occurred_at)) filter (weight > 0) over upto as last_at
+    from events
+    window upto as (partition by user_id order by occurred_at range unbounded preceding)
+),
+discovery as (  -- first interaction of the user with each category
+    select user_id, category, min(occurred_at) as occurred_at
+    from (select user_id, occurred_at, unnest(categories) as category from events where weight > 0)
+    group by all
+),
+discovered as (
+    select user_id, occurred_at, count(*) over upto as categories
+    from discovery
+    window upto as (partition by user_id order by occurred_at range unbounded preceding)
+)
+select
+    spine.user_id,
+    spine.event_timestamp,
+    ever.interactions - coalesce(d1.interactions, 0) as user_interactions_1d,
+    ever.interactions - coalesce(d7.interactions, 0) as user_interactions_7d,
+    ever.interactions - coalesce(d28.interactions, 0) as user_interactions_28d,
+    ever.interactions - coalesce(d365.interactions, 0) as user_interactions_365d,
+    ever.interactions as user_interactions,
+    ever.positives - coalesce(d1.positives, 0) as user_positives_1d,
+    ever.positives - coalesce(d7.positives, 0) as user_positives_7d,
+    ever.positives - coalesce(d28.positives, 0) as user_positives_28d,
+    ever.positives - coalesce(d365.positives, 0) as user_positives_365d,
+    ever.positives as user_positives,
+    ever.impressions - coalesce(d7.impressions, 0) as user_impressions_7d,
+    (ever.value_total / ever.valued)::float as user_mean_value,
+    coalesce(discovered.categories, 0) as user_categories,
+    ever.first_at as user_first_event_at,
+    ever.last_at as user_last_event_at
+from spine
+asof join running as ever
+    on ever.user_id = spine.user_id and ever.occurred_at < spine.event_timestamp
+asof left join running as d1
+    on d1.user_id = spine.user_id and d1.occurred_at < spine.event_timestamp - interval 1 day
+asof left join running as d7
+    on d7.user_id = spine.user_id and d7.occurred_at < spine.event_timestamp - interval 7 day
+asof left join running as d28
+    on d28.user_id = spine.user_id and d28.occurred_at < spine.event_timestamp - interval 28 day
+asof left join running as d365
+    on d365.user_id = spine.user_id and d365.occurred_at < spine.event_timestamp - interval 365 day
+asof left join discovered
+    on discovered.user_id = spine.user_id and discovered.occurred_at < spine.event_timestamp

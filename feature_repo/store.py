@@ -1,0 +1,322 @@
+"""The only user of `feast.FeatureStore`: registry, offline rows, point-in-time joins, online rows.
+
+Feast is imported inside functions, since that takes five seconds which a command that needs no features should not pay.
+"""
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from feature_repo import compute, schema, transforms
+from feature_repo.errors import StoreError
+from feature_repo.plan import Fields, Plan, StoredView, arrow_fields, plan_service
+from feature_repo.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+    from feast.infra.provider import Provider
+    from feast.online_response import OnlineResponse
+
+REPO: Final = Path(__file__).parent
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_ROW: Final = "__row"  # Feast does not promise to keep the order of rows
+_MISSING: Final = b"missing"
+
+Answer: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+_NOTHING: Final[Answer] = ((), np.empty(0, np.int64), np.empty(0, np.bool_))
+
+
+class Store:
+    """Features of one deployment. Tables in and out are Arrow; ids are strings; times `timestamp[us, UTC]`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._plans: dict[str, Plan] = {}
+
+    @cached_property
+    def feast(self) -> "FeatureStore":
+        """Feast's own store on the same registry."""
+        from feast import FeatureStore, RepoConfig
+
+        home = self.settings.home.resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        config = Template((REPO / "feature_store.yaml").read_text()).substitute(TRICHORD_HOME=home)
+        return FeatureStore(config=RepoConfig(repo_path=REPO, **yaml.safe_load(config)))
+
+    def apply(self) -> None:
+        """Register every definition; registering again changes nothing."""
+        from feature_repo.definitions import definitions
+
+        with warnings.catch_warnings():
+            # On-demand views are "experimental" in Feast; what they cost here is measured and tested
+            warnings.filterwarnings("ignore", "On demand feature view is an experimental", RuntimeWarning)
+            self.feast.apply(list(definitions(self.settings).values()))
+        self._plans.clear()
+
+    def write_view(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> Path:
+        """Replace a view's rows of all times: entity key, event_timestamp, and the view's features in any order.
+
+        Raises:
+            StoreError: the view is unknown, or a column is missing or of another type.
+        """
+        from feature_repo.sources import rows_path
+
+        path = rows_path(self.settings, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        pq.write_table(_stamped(self._checked(name, rows), written_at), partial)
+        return partial.replace(path)
+
+    def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
+        """Write rows of a view to the online store, over what stands there.
+
+        It writes what `feast.push` to the view's push source would, by the provider itself: `push` reads the whole
+        registry again each time, which costs three quarters of its time.
+
+        Raises:
+            StoreError: the view is unknown, or a column is missing or of another type.
+        """
+        frame = _stamped(self._checked(name, rows), written_at).to_pandas(integer_object_nulls=True)
+        if len(frame):
+            self._provider.ingest_df(self._views[name], frame)
+
+    def refresh(
+        self,
+        events: pa.Table,
+        items: pa.Table,
+        *,
+        at: datetime,
+        users: Sequence[str] = (),
+        item_ids: Sequence[str] = (),
+    ) -> None:
+        """Bring the online rows of some users and items to what is known at a moment.
+
+        events: `schema.LABELLED_EVENTS`, all that there are of these users and items; what occurred at `at` or later
+        does not count. items: `schema.ITEMS` of the items that the events name.
+        """
+        for view, rows in compute.rows_at(events, items, at=at, users=users, item_ids=item_ids).items():
+            self.push(view, rows)
+
+    def materialize(self, until: datetime, *, since: datetime = EPOCH, views: Iterable[str] | None = None) -> None:
+        """Write the latest row of every entity between two moments of the data's own clock to the online store.
+
+        It overwrites rows that were pushed: refresh the entities of events after `until` afterwards. Views without
+        any rows are passed over.
+        """
+        from feature_repo.sources import rows_path
+
+        names = [view.name for view in self.feast.list_feature_views()] if views is None else views
+        present = [name for name in names if rows_path(self.settings, name).exists()]
+        # Feast prints its progress; what a command prints is the command's
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            if present:
+                self.feast.materialize(since, until, feature_views=present)
+
+    def feature_columns(self, service: str) -> pa.Schema:
+        """Feature columns of a service in their fixed order, with their types."""
+        return pa.schema(list(self.plan(service).columns.items()))
+
+    def plan(self, service: str) -> Plan:
+        """What a registered service takes; resolved once.
+
+        Raises:
+            StoreError: no such service is registered.
+        """
+        if service not in self._plans:
+            self._plans[service] = plan_service(self.feast, service)
+        return self._plans[service]
+
+    def training_frame(self, rows: pa.Table, *, service: str = "ranking_v1") -> pa.Table:
+        """Rows with the features of a service as they were known at each row's `event_timestamp`.
+
+        rows: the service's entity keys, event_timestamp and, for a service with on-demand views, requested_at (a
+        timestamp: its hour and weekday count), device and place; any further columns travel along.
+        Returns the same rows in the same order, then `feature_columns(service)`. Unknown entities have nulls.
+        """
+        plan = self.plan(service)
+        entities = _entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
+        job = self.feast.get_historical_features(entities.to_pandas(), self.feast.get_feature_service(service))
+        found = job.to_arrow().sort_by(_ROW)
+        if len(found) != len(rows):
+            raise StoreError(f"{service}: {len(rows)} rows asked, {len(found)} answered by the offline store")
+        return _with_columns(rows, found, plan.columns)
+
+    def online_frame(
+        self,
+        user_id: str,
+        item_ids: Sequence[str],
+        *,
+        at: datetime,
+        device: str | None = None,
+        place: str | None = None,
+        service: str = "ranking_v1",
+    ) -> pa.Table:
+        """Features of one user and each of some items, now: user_id, item_id, then `feature_columns(service)`.
+
+        Equal to `training_frame` at the same moment, as long as the online rows are up to date. Entities that the
+        online store does not know have nulls and are named by `missing`.
+        """
+        ids = {schema.USER_ID: [user_id] * len(item_ids), schema.ITEM_ID: item_ids}
+        return self.online_rows(ids, at=at, device=device, place=place, service=service)
+
+    def online_rows(
+        self,
+        ids: Mapping[str, Sequence[str]],
+        *,
+        at: datetime,
+        device: str | None = None,
+        place: str | None = None,
+        service: str = "ranking_v1",
+    ) -> pa.Table:
+        """Online features of a service: its entity keys, then `feature_columns(service)`.
+
+        ids: equally many ids by entity key. Each distinct id is read once.
+
+        Raises:
+            StoreError: the service is unknown, or needs an entity key that is not among `ids`.
+        """
+        plan = self.plan(service)
+        if absent := plan.stored.keys() - ids.keys():
+            raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
+        found: dict[str, pa.Array] = {}
+        missing: dict[str, list[str]] = {}
+        for key, views in plan.stored.items():
+            distinct = pa.array(ids[key], pa.string()).dictionary_encode()
+            columns, missing[key] = self._read(key, distinct.dictionary.to_pylist(), views, at)
+            found |= {name: column.take(distinct.indices) for name, column in columns.items()}
+        keys = pa.table({key: found[key] for key in plan.stored})
+        stored = pa.table(found | _request(at, device, place, len(keys)))
+        answer = _with_columns(keys, _on_demand(stored, plan), plan.columns)
+        return answer.replace_schema_metadata({_MISSING: json.dumps(missing)})
+
+    def _read(
+        self, key: str, ids: list[str], views: Mapping[str, StoredView], at: datetime
+    ) -> tuple[dict[str, pa.Array], list[str]]:
+        """Stored features of ids, null where older than their view's ttl, and the ids of which nothing is stored.
+
+        Feast itself heeds the ttl offline only.
+        """
+        refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
+        found = _by_name(self.feast.get_online_features(refs, {key: ids}) if ids else None)
+        columns: dict[str, pa.Array] = {key: pa.array(ids, pa.string())}
+        known = np.zeros(len(ids), bool)
+        for view in views.values():
+            for field, kind in view.fields.items():
+                values, written_s, present = found.get(field, _NOTHING)
+                expired = written_s < at.timestamp() - view.ttl.total_seconds() if view.ttl else ~present
+                columns[field] = pc.if_else(pa.array(expired), None, pa.array(values, kind))
+                known |= present
+        return columns, [ids[place] for place in np.flatnonzero(~known)]
+
+    @cached_property
+    def _provider(self) -> "Provider":
+        return self.feast._get_provider()  # what its own writes go through
+
+    @cached_property
+    def _views(self) -> "dict[str, FeatureView]":
+        from feature_repo.views import feature_views
+
+        return feature_views(self.settings)
+
+    @cached_property
+    def _view_columns(self) -> dict[str, Fields]:
+        """Columns of every view's rows but the time of writing, by view."""
+        return {
+            view.name: {**arrow_fields(view.entity_columns), schema.EVENT_TIMESTAMP: schema.TIMESTAMP}
+            | arrow_fields(view.features)
+            for view in self._views.values()
+        }
+
+    def _checked(self, name: str, rows: pa.Table) -> pa.Table:
+        """Rows with exactly the view's columns, in the view's types."""
+        columns = self._view_columns.get(name)
+        if columns is None:
+            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._view_columns))}")
+        if absent := [column for column in columns if column not in rows.column_names]:
+            raise StoreError(f"rows of {name} lack {', '.join(absent)}; needed: {', '.join(columns)}")
+        try:
+            return rows.select(list(columns)).cast(pa.schema(list(columns.items())))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise StoreError(f"rows of {name} have a column of another type ({error}); wanted: {columns}") from error
+
+
+def missing(answer: pa.Table) -> dict[str, list[str]]:
+    """Ids by entity key of which the online store knew nothing, of what `online_frame` or `online_rows` answered."""
+    named: dict[str, list[str]] = json.loads(answer.schema.metadata[_MISSING])
+    return named
+
+
+def _by_name(response: "OnlineResponse | None") -> dict[str, Answer]:
+    """Values, seconds of their rows' event_timestamp, and whether there is a row, of each feature."""
+    if response is None:
+        return {}
+    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+    values = response.to_dict()
+    return {
+        name: (
+            values[name],
+            np.array([moment.seconds for moment in one.event_timestamps], np.int64),
+            np.array(one.statuses) != FieldStatus.NOT_FOUND,
+        )
+        for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True)
+    }
+
+
+def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:
+    """Rows with the moment of writing, by which Feast chooses among rows of one entity and event_timestamp."""
+    moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)
+    return rows.append_column(schema.CREATED_TIMESTAMP, pa.repeat(moment, len(rows)))
+
+
+def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
+    """What Feast's join takes of the rows: keys, moment, and the request's columns if any view is on demand."""
+    wanted = [*plan.stored, schema.EVENT_TIMESTAMP]
+    request = [transforms.REQUESTED_AT, schema.DEVICE, schema.PLACE] if plan.on_demand else []
+    if absent := [name for name in [*wanted, *request] if name not in rows.column_names]:
+        raise StoreError(f"rows lack {', '.join(absent)}; needed: {', '.join([*wanted, *request])}")
+    taken = rows.select(wanted)
+    if request:
+        taken = taken.append_column(transforms.AS_OF, rows[schema.EVENT_TIMESTAMP].cast(pa.int64()))
+        taken = taken.append_column(transforms.REQUESTED_AT, rows[transforms.REQUESTED_AT].cast(pa.int64()))
+        for name in (schema.DEVICE, schema.PLACE):
+            taken = taken.append_column(name, rows[name])
+    return taken
+
+
+def _request(at: datetime, device: str | None, place: str | None, n: int) -> dict[str, pa.Array]:
+    """The columns of `transforms.REQUEST` for one request, `n` times."""
+    moment = pa.scalar(at, schema.TIMESTAMP).cast(pa.int64())
+    values = (moment, moment, pa.scalar(device, pa.string()), pa.scalar(place, pa.string()))
+    return {name: pa.repeat(value, n) for name, value in zip(transforms.REQUEST.names, values, strict=True)}
+
+
+def _on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
+    """Rows with the features of the plan's on-demand views."""
+    for view in plan.on_demand:
+        made = view.transform_arrow(rows)
+        for field in view.features:
+            rows = rows.append_column(field.name, made[field.name])
+    return rows
+
+
+def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:
+    """Rows with the named columns of another table of the same rows, in their types."""
+    for name, kind in columns.items():
+        rows = rows.append_column(pa.field(name, kind), found[name].cast(kind))
+    return rows
