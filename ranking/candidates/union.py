@@ -124,3 +124,24 @@ def _gather(
         rank=np.where(missing, np.int32(0), rank),
         score=offer_only(~missing, score),
     )
+
+
+def rescored(
+    candidates: Candidates, generators: Sequence[Generator], queries: Queries, *, created_at: Times, batch: int = BATCH
+) -> Candidates:
+    """The same candidates with other ranks and scores for the generators that are given again (of the same names)."""
+    rank, score = candidates.rank.copy(), candidates.score.copy()
+    for start in range(0, len(queries), batch):
+        some = queries.rows(start, min(start + batch, len(queries)))
+        span = slice(start, start + len(some))
+        chosen = np.maximum(candidates.item[span], 0)
+        allowed = exists(created_at, some)
+        allowed[some.row, some.item] = False
+        for generator in generators:
+            masked = np.where(allowed, generator.score(some), np.float32(NOT_OFFERED))
+            index = candidates.generators.index(generator.name)
+            rank[span, :, index] = np.take_along_axis(ranks(masked), chosen, axis=1)
+            score[span, :, index] = np.take_along_axis(masked, chosen, axis=1)
+    missing = candidates.item == UNKNOWN
+    rank[missing], score[missing] = 0, NOT_OFFERED
+    return Candidates(candidates.generators, candidates.item, candidates.fused, rank, score)

@@ -7,47 +7,73 @@ ranker learns from slates as they would have been, never from random negatives.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from feature_repo.schema import Modality
 from ranking.candidates.generator import Generator
-from ranking.candidates.union import Candidates, retrieve
+from ranking.candidates.union import Candidates, rescored, retrieve
 from ranking.rankers.features import FeatureMatrix, stack
-from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
+from ranking.rankers.slates import CONTENT_GENERATORS, FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.rankers.trees import Trees, TreesConfig
+from ranking.representation.alignment import Alignment
 from ranking.splits import Protocol, Split, split
-from ranking.strategy.generators import GeneratorConfigs, fit_generators
+from ranking.strategy.generators import GeneratorConfigs, fit_generators, moved
 from ranking.strategy.hybrid import HybridConfig
-from ranking.types import Interactions, Times
+from ranking.types import Interactions, ItemContent
 
-SpaceOf: TypeAlias = Callable[[Interactions], Space]
-"""Item vectors aligned on these interactions and nothing later."""
+MIN_QUERIES: Final = 100  # a window with fewer slates than this teaches a ranker little
 
 
 @dataclass(frozen=True)
 class Window:
     """One division of the log, what the generators proposed for it, and the features of that moment."""
 
-    split: Split
-    space: Space
+    division: Split
+    alignment: Alignment
     generators: tuple[Generator, ...]
     candidates: Candidates
     stored: pa.Table
 
-    def slates(self, vocabulary: Vocabulary) -> Slates:
-        """Candidates with all their features."""
-        return describe(self.candidates, self.split.queries, self.stored, where=self.space, vocabulary=vocabulary)
+    def slates(self, content: ItemContent, vocabulary: Vocabulary, *, without: Modality | None = None) -> Slates:
+        """Candidates with all their features; without: a modality that items are to be placed without."""
+        queries = self.division.queries
+        if without is None:
+            where, candidates = place_items(self.alignment, content), self.candidates
+        else:
+            where = place_items(self.alignment, content, without=frozenset({without}))
+            content_only = [moved(one, where) for one in self.generators if one.name in CONTENT_GENERATORS]
+            candidates = rescored(self.candidates, content_only, queries, created_at=content.created_at)
+        return describe(candidates, queries, self.stored, where=where, vocabulary=vocabulary)
+
+
+def place_items(alignment: Alignment, content: ItemContent, *, without: frozenset[Modality] = frozenset()) -> Space:
+    """Where the alignment puts the items."""
+    heads = alignment.modality_vectors(content)
+    return Space.of(
+        alignment.item_vectors(content, without=without),
+        {modality: heads[modality] for modality in Modality if modality in heads and modality not in without},
+        # the bias belongs to logits, which are cosines over the temperature
+        alignment.item_bias(content, without=without) * alignment.config.temperature,
+    )
 
 
 def divisions(log: Interactions, protocol: Protocol, count: int) -> list[Split]:
-    """The latest division of the log, the latest one of its training part, and so on; none without a query."""
+    """The latest division of the log, the latest one of its training part, and so on.
+
+    Where a protocol leaves fewer than `MIN_QUERIES` users on both sides of an inner division (one cutoff on a sparse
+    log), each user's latest share is taken instead: it lies within the same training part. None is without a query. Users without a history are
+    asked in the first only: a ranker learns nothing from them.
+    """
     found: list[Split] = []
     while len(found) < count:
-        one = split(log, protocol)
+        one = split(log, protocol, newcomers=not found)
+        if found and len(one.queries) < MIN_QUERIES:
+            one = split(log, Protocol.P2)
         if not len(one.queries):
             break
         found.append(one)
@@ -58,18 +84,24 @@ def divisions(log: Interactions, protocol: Protocol, count: int) -> list[Split]:
 def open_window(
     division: Split,
     *,
-    space: Space,
+    content: ItemContent,
+    alignment: Alignment,
     configs: GeneratorConfigs,
     config: HybridConfig,
-    created_at: Times,
     features: FeatureSource,
 ) -> Window:
-    """Fit the generators on a division's training part and let them propose, with features as of each query."""
+    """Fit the generators on a division's training part and let them propose, with features as of each query.
+
+    alignment: learned from nothing later than that training part.
+    """
     train, queries = division.train, division.queries
-    generators = fit_generators(train, configs, space=space, created_at=created_at)
-    candidates = retrieve(generators, queries, k=config.candidates, created_at=created_at, reserved=config.reserved)
+    space = place_items(alignment, content)
+    generators = fit_generators(train, configs, space=space, created_at=content.created_at)
+    candidates = retrieve(
+        generators, queries, k=config.candidates, created_at=content.created_at, reserved=config.reserved
+    )
     stored = features(request_rows(candidates, queries, train.users, train.items))
-    return Window(division, space, generators, candidates, stored)
+    return Window(division, alignment, generators, candidates, stored)
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:

@@ -1,5 +1,6 @@
 """Which generators the hybrid uses, with which configurations."""
 
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
@@ -61,6 +62,15 @@ def fit_generators(
         ColdStart(configs.cold_start, space.fused, created_at, space.appeal),
     )
     return tuple(generator.fit(train) for generator in generators)
+
+
+def moved(generator: Generator, space: Space) -> Generator:
+    """A fitted content generator over items that lie elsewhere: the same in all but the vectors."""
+    if not isinstance(generator, Aligned | ColdStart):
+        raise TypeError(f"{generator.name} does not place items; accepted are {Aligned.name} and {ColdStart.name}")
+    other = copy(generator)
+    other.vectors, other.bias = space.fused, space.appeal
+    return other
 
 
 def save_generators(generators: tuple[Generator, ...], folder: Path) -> None:
