@@ -139,7 +139,7 @@ class Dual:
 
     def score(self, profiles: sparse.csr_matrix) -> Floats:
         """Profiles minus (profiles P) / diag(P), in an order that loses no digits where a profile is 0."""
-        explained = (profiles @ self.x.T) @ self.solved
+        explained = (profiles @ self.x.T).toarray() @ self.solved  # nearly dense: most users share an item
         own = profiles.toarray()
         return np.asarray(own + (explained - own) / self.remainder)
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from ranking.artifacts import load_as, save_arrays, save_json
 from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import Generator, offer_only, ranks, top_k
+from ranking.candidates.state import State
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
@@ -42,6 +45,19 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def save(self, folder: Path) -> None:
+        """Write everything into an existing folder."""
+        save_json(folder / "candidates.json", list(self.generators))
+        arrays = {"item": self.item, "fused": self.fused, "rank": self.rank, "score": self.score}
+        save_arrays(folder / "candidates.safetensors", arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        names = load_as(folder / "candidates.json", tuple[str, ...])
+        state = State(folder / "candidates.safetensors")
+        return cls(names, state.codes("item"), state.floats("fused"), state.codes("rank"), state.floats("score"))
 
     def sources(self, row: int, item: int) -> list[Source]:
         """The generators that have the item among their own k best, best place first; empty for no candidate."""

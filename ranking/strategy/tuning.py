@@ -8,14 +8,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.als import AlsConfig
-from ranking.candidates.covisitation import CovisitationConfig
-from ranking.candidates.ease import EaseConfig
 from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
-from ranking.candidates.history import Feedback, Memory
-from ranking.candidates.ials import IalsConfig
-from ranking.candidates.item_knn import ItemKnnConfig
-from ranking.candidates.popular import PopularWindowedConfig
 from ranking.candidates.quality import ndcg
 from ranking.types import Codes, Interactions, Queries
 
@@ -23,26 +16,28 @@ K: Final = 10
 BATCH: Final = 256
 
 Config = TypeVar("Config")
+Tried = TypeVar("Tried", covariant=True)
 
 
 @dataclass(frozen=True)
-class Trial(Generic[Config]):
+class Trial(Generic[Tried]):
     """One config on the validation split: mean NDCG@10 over its queries, and what it took."""
 
-    config: Config
+    config: Tried
     ndcg: float
     fit_s: float
     score_s: float
 
 
 @dataclass(frozen=True)
-class Tuned(Generic[Config]):
-    """The best of a model's trials; the earliest of equal ones."""
+class Tuned(Generic[Tried]):
+    """The best of a model's trials; the earliest of equal ones. make: a new, unfitted model of that config."""
 
     name: str
-    config: Config
+    config: Tried
     ndcg: float
-    trials: tuple[Trial[Config], ...]
+    trials: tuple[Trial[Tried], ...]
+    make: Callable[[], Generator]
 
 
 def tune(
@@ -64,7 +59,7 @@ def tune(
         raise ValueError(f"{name}: budget {budget} and {len(grid)} configs; accepted is at least one of each")
     trials = tuple(_try(make(config), config, train, queries, relevant) for config in grid[:budget])
     best = max(trials, key=lambda trial: trial.ndcg)
-    return Tuned(name, best.config, best.ndcg, trials)
+    return Tuned(name, best.config, best.ndcg, trials, make=lambda: make(best.config))
 
 
 def _try(

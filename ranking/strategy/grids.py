@@ -1,0 +1,118 @@
+"""What is tried when models are tuned: for each model its configs, those most worth trying first.
+
+Every grid opens with the plain model of its publication and the two fading variants that won most often on the
+validation windows of MovieLens-100K and ml-latest-small; then it spreads around them. Recency of the query's own
+history matters more than any other hyper-parameter, and whether all events or only positive ones are read comes next.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
+
+from ranking.candidates.als import Als, AlsConfig
+from ranking.candidates.covisitation import Covisitation, CovisitationConfig
+from ranking.candidates.ease import Ease, EaseConfig
+from ranking.candidates.generator import Generator
+from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.ials import Ials, IalsConfig
+from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
+from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
+from ranking.splits import Split
+from ranking.strategy.tuning import Tuned, tune
+
+Config = TypeVar("Config")
+Tuner: TypeAlias = Callable[[Split, int], Tuned[object]]
+"""Tunes one model on a validation split with a budget of trials."""
+
+
+def _fading(half_life_events: float | None, feedback: Feedback = Feedback.ALL) -> Memory:
+    return Memory(feedback=feedback, half_life_events=half_life_events)
+
+
+_ALL, _LIKED = _fading(None), _fading(None, Feedback.POSITIVE)
+
+POPULAR: Final = (PopularConfig(), PopularConfig(feedback=Feedback.POSITIVE))
+
+POPULAR_WINDOWED: Final = (
+    PopularWindowedConfig(window_days=28),
+    PopularWindowedConfig(window_days=7),
+    PopularWindowedConfig(window_days=112),
+    PopularWindowedConfig(window_days=365),
+    PopularWindowedConfig(window_days=None, half_life_days=14),
+    PopularWindowedConfig(window_days=None, half_life_days=90),
+    PopularWindowedConfig(window_days=28, feedback=Feedback.POSITIVE),
+    PopularWindowedConfig(window_days=365, feedback=Feedback.POSITIVE),
+)
+
+ITEM_KNN: Final = (
+    ItemKnnConfig(neighbours=200, memory=_ALL),
+    ItemKnnConfig(neighbours=100, shrink=20, memory=_fading(10)),
+    ItemKnnConfig(neighbours=100, memory=_fading(50, Feedback.POSITIVE)),
+    ItemKnnConfig(neighbours=200, memory=_fading(10)),
+    ItemKnnConfig(neighbours=50, memory=_fading(10, Feedback.POSITIVE)),
+    ItemKnnConfig(neighbours=200, memory=_LIKED),
+    ItemKnnConfig(neighbours=200, memory=_fading(2)),
+    ItemKnnConfig(neighbours=50, shrink=20, memory=_fading(50)),
+)
+
+EASE: Final = (
+    EaseConfig(l2=300, memory=_ALL),
+    EaseConfig(l2=300, memory=_fading(10)),
+    EaseConfig(l2=100, memory=_LIKED),
+    EaseConfig(l2=300, memory=_fading(10), pair_half_life=20, min_events=5),
+    EaseConfig(l2=300, memory=_fading(50, Feedback.POSITIVE)),
+    EaseConfig(l2=1000, memory=_fading(10)),
+    EaseConfig(l2=100, memory=_fading(2), pair_half_life=20, min_events=5),
+    EaseConfig(l2=30, memory=_fading(20, Feedback.POSITIVE)),
+)
+
+IALS: Final = (
+    IalsConfig(unobserved=0.3, l2=0.01, memory=_ALL),
+    IalsConfig(unobserved=0.3, l2=0.01, memory=_fading(10)),
+    IalsConfig(unobserved=0.3, l2=0.01, memory=_fading(20, Feedback.POSITIVE)),
+    IalsConfig(unobserved=1.0, l2=0.006, memory=_fading(10)),
+    IalsConfig(unobserved=0.1, l2=0.03, memory=_fading(50, Feedback.POSITIVE)),
+    IalsConfig(unobserved=0.3, l2=0.01, memory=_fading(2)),
+    IalsConfig(unobserved=0.1, l2=0.01, memory=_fading(10)),
+    IalsConfig(unobserved=0.3, l2=0.003, factors=32, memory=_fading(10)),
+)
+
+ALS: Final = (
+    AlsConfig(regularization=10, alpha=5, memory=_ALL),
+    AlsConfig(regularization=30, alpha=5, memory=_fading(20)),
+    AlsConfig(regularization=10, alpha=2, memory=_fading(20, Feedback.POSITIVE)),
+    AlsConfig(regularization=30, alpha=5, factors=32, memory=_fading(10)),
+    AlsConfig(regularization=10, alpha=3, memory=_fading(10)),
+    AlsConfig(regularization=3, alpha=1, memory=_fading(50, Feedback.POSITIVE)),
+    AlsConfig(regularization=100, alpha=20, memory=_fading(20)),
+    AlsConfig(regularization=1, alpha=1, factors=32, memory=_fading(10)),
+)
+
+COVISITATION: Final = (
+    CovisitationConfig(),
+    CovisitationConfig(backward=1.0, target_power=0.5),
+    CovisitationConfig(window=80, pair_half_life=40, backward=1.0, memory=_fading(10, Feedback.POSITIVE)),
+    CovisitationConfig(memory=Memory(half_life_events=2, last=20)),
+    CovisitationConfig(window=20, pair_half_life=5, memory=Memory(half_life_events=2, last=20)),
+    CovisitationConfig(backward=1.0, memory=Memory(half_life_events=5, last=40, feedback=Feedback.POSITIVE)),
+    CovisitationConfig(window=10, pair_half_life=2, memory=Memory(half_life_events=1, last=10)),
+    CovisitationConfig(backward=1.0, memory=Memory(half_life_events=20, last=100)),
+)
+
+
+def _tuner(name: str, make: Callable[[Config], Generator], grid: tuple[Config, ...]) -> Tuner:
+    def run(validation: Split, budget: int) -> Tuned[object]:
+        train, queries, relevant = validation.train, validation.queries, validation.relevant
+        return tune(name, make, grid, train, queries, relevant, budget=budget)
+
+    return run
+
+
+TUNERS: Final[dict[str, Tuner]] = {
+    Popular.name: _tuner(Popular.name, Popular, POPULAR),
+    PopularWindowed.name: _tuner(PopularWindowed.name, PopularWindowed, POPULAR_WINDOWED),
+    ItemKnn.name: _tuner(ItemKnn.name, ItemKnn, ITEM_KNN),
+    Ease.name: _tuner(Ease.name, Ease, EASE),
+    Ials.name: _tuner(Ials.name, Ials, IALS),
+    Als.name: _tuner(Als.name, Als, ALS),
+    Covisitation.name: _tuner(Covisitation.name, Covisitation, COVISITATION),
+}

@@ -1,0 +1,95 @@
+"""Tuning gives each model the same number of trials and keeps the config that ranks best."""
+
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from ranking.candidates import quality
+from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
+from ranking.splits import Protocol, split
+from ranking.strategy.grids import TUNERS
+from ranking.strategy.tuning import rank_unseen, tune
+from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
+
+
+def log(user, item, day) -> Interactions:
+    user, item, day = (np.asarray(column) for column in (user, item, day))
+    nothing = np.full(len(user), None, object)
+    return Interactions(
+        users=IdIndex(tuple(f"u{i:03}" for i in range(user.max() + 1))),
+        items=IdIndex(tuple(f"i{i:03}" for i in range(item.max() + 1))),
+        user=user.astype(np.int32),
+        item=item.astype(np.int32),
+        occurred_at=day * 86_400_000_000,
+        weight=np.ones(len(user), np.float32),
+        positive=np.ones(len(user), bool),
+        device=nothing,
+        place=nothing,
+    )
+
+
+def fashion() -> tuple[Interactions, Queries, sparse.csr_matrix]:
+    """Item 1 was met often long ago, item 2 lately; user 0, who met item 0 alone, will like item 2."""
+    train = log([0, *range(1, 8), *range(1, 5)], [0] + [1] * 7 + [2] * 4, [0, *range(1, 8), *range(91, 95)])
+    queries = Queries.from_interactions(train, np.zeros(1, np.int32), np.array([100 * 86_400_000_000]))
+    return train, queries, sparse.csr_matrix(np.array([[False, False, True]]))
+
+
+def test_the_config_that_ranks_best_is_kept():
+    train, queries, relevant = fashion()
+    grid = [PopularWindowedConfig(window_days=days) for days in (365, 30, 10)]
+    tuned = tune("popular_windowed", PopularWindowed, grid, train, queries, relevant, budget=3)
+    assert tuned.config == grid[1]  # the earliest of equal ones
+    assert tuned.ndcg == 1.0
+    assert [trial.ndcg for trial in tuned.trials] == pytest.approx([1 / log2(3), 1, 1])
+    assert isinstance(tuned.make(), PopularWindowed)
+
+
+def test_a_budget_takes_the_first_configs():
+    train, queries, relevant = fashion()
+    grid = [PopularWindowedConfig(window_days=days) for days in (365, 30, 10)]
+    tuned = tune("popular_windowed", PopularWindowed, grid, train, queries, relevant, budget=1)
+    assert [trial.config for trial in tuned.trials] == grid[:1]
+
+
+@pytest.mark.parametrize(("grid", "budget"), [([], 1), ([PopularConfig()], 0)])
+def test_nothing_to_try_is_an_error(grid, budget):
+    with pytest.raises(ValueError, match="popular: budget"):
+        tune("popular", Popular, grid, *fashion(), budget=budget)
+
+
+def test_items_of_the_history_are_not_ranked():
+    train, queries, _ = fashion()
+    assert rank_unseen(Popular(PopularConfig()).fit(train), queries, 3).tolist() == [[1, 2, UNKNOWN]]
+
+
+def test_every_model_is_tuned_with_its_own_grid():
+    rng = np.random.default_rng(0)
+    user, item = np.nonzero(rng.random((30, 40)) < 0.3)
+    order = rng.permutation(len(user))
+    validation = split(log(user[order], item[order], np.arange(len(user))), Protocol.P2)
+    for name, tuner in TUNERS.items():
+        tuned = tuner(validation, 2)
+        assert tuned.name == name == tuned.make().name
+        assert len(tuned.trials) == 2
+        assert 0 <= tuned.ndcg <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10_000), k=st.integers(1, 8))
+def test_ndcg_and_recall_equal_a_plain_loop(seed, k):
+    rng = np.random.default_rng(seed)
+    relevant = rng.random((3, 8)) < rng.random()
+    ranked = np.array([np.where(rng.random(k) < 0.2, UNKNOWN, rng.permutation(8)[:k]) for _ in range(3)], np.int32)
+    for row in range(3):
+        wanted = set(np.flatnonzero(relevant[row]).tolist())
+        gain = sum(1 / log2(place + 2) for place, item in enumerate(ranked[row].tolist()) if item in wanted)
+        ideal = sum(1 / log2(place + 2) for place in range(min(k, len(wanted))))
+        found = sum(item in wanted for item in ranked[row].tolist())
+        matrix = sparse.csr_matrix(relevant)
+        assert quality.ndcg(ranked, matrix)[row] == pytest.approx(gain / ideal if wanted else 0)
+        assert quality.recall(ranked, matrix)[row] == pytest.approx(found / len(wanted) if wanted else 0)
