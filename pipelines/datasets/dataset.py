@@ -1,10 +1,8 @@
-"""What every dataset reader returns, and what an event's kind makes of it."""
+"""What every dataset reader returns."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from feature_repo import schema
@@ -27,16 +25,3 @@ class Dataset:
     kinds: tuple[schema.EventKind, ...]
     media_root: Path
     rejected: Rejected
-
-
-def label_events(events: pa.Table, kinds: Sequence[schema.EventKind]) -> pa.Table:
-    """Events with their weight and whether they are positive: `schema.LABELLED_EVENTS`."""
-    by_name = {kind.name: kind for kind in kinds}
-    of_row = [by_name[name] for name in events[schema.KIND].to_pylist()]
-    value = events[schema.VALUE].to_numpy(zero_copy_only=False)
-    floor = np.array([-np.inf if kind.positive_from is None else kind.positive_from for kind in of_row])
-    reached = np.isneginf(floor) | (np.nan_to_num(value, nan=-np.inf) >= floor)
-    positive = np.array([kind.positive for kind in of_row], bool) & reached
-    weight = np.array([kind.weight for kind in of_row], np.float32)
-    columns = [*events.select(schema.EVENTS.names).columns, pa.array(weight), pa.array(positive)]
-    return pa.Table.from_arrays(columns, schema=schema.LABELLED_EVENTS)

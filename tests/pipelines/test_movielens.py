@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo import schema
-from pipelines.datasets.dataset import Dataset, label_events
+from feature_repo.labels import label_events
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.movielens import GENRES_100K, read_movielens
 from pipelines.errors import DatasetError
 

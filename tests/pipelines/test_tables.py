@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_repo import schema
+from feature_repo.labels import label_events
 from feature_repo.rejected import Rejected
 from pipelines.datasets.columns import conform
-from pipelines.datasets.dataset import Dataset, label_events
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.media import media_problem
 from pipelines.datasets.sieve import SOURCE, Sieve
 from pipelines.datasets.tables import read_tables

@@ -1,0 +1,21 @@
+"""What an event's kind makes of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from feature_repo import schema
+
+
+def label_events(events: pa.Table, kinds: Sequence[schema.EventKind]) -> pa.Table:
+    """Events with their weight and whether they are positive: `schema.LABELLED_EVENTS`."""
+    by_name = {kind.name: kind for kind in kinds}
+    of_row = [by_name[name] for name in events[schema.KIND].to_pylist()]
+    value = events[schema.VALUE].to_numpy(zero_copy_only=False)
+    floor = np.array([-np.inf if kind.positive_from is None else kind.positive_from for kind in of_row])
+    reached = np.isneginf(floor) | (np.nan_to_num(value, nan=-np.inf) >= floor)
+    positive = np.array([kind.positive for kind in of_row], bool) & reached
+    weight = np.array([kind.weight for kind in of_row], np.float32)
+    columns = [*events.select(schema.EVENTS.names).columns, pa.array(weight), pa.array(positive)]
+    return pa.Table.from_arrays(columns, schema=schema.LABELLED_EVENTS)
