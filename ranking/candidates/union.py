@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_arrays, save_json
 from ranking.candidates.cold_start import exists
-from ranking.candidates.generator import Generator, offer_only, ranks, top_k
+from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
 from ranking.candidates.state import State
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
@@ -154,7 +154,7 @@ def rescored(
         allowed = exists(created_at, some)
         allowed[some.row, some.item] = False
         for generator in generators:
-            masked = np.where(allowed, generator.score(some), np.float32(NOT_OFFERED))
+            masked = offer_only(allowed, generator.score(some))
             index = candidates.generators.index(generator.name)
             rank[span, :, index] = np.take_along_axis(ranks(masked), chosen, axis=1)
             score[span, :, index] = np.take_along_axis(masked, chosen, axis=1)

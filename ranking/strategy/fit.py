@@ -7,22 +7,24 @@ ranker learns from slates as they would have been, never from random negatives.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feature_repo.schema import Modality
-from ranking.candidates.generator import Generator
+from ranking.artifacts import load_as, save_as
 from ranking.candidates.union import Candidates, rescored, retrieve
 from ranking.rankers.features import FeatureMatrix, stack
-from ranking.rankers.slates import CONTENT_GENERATORS, FeatureSource, Slates, describe, request_rows
+from ranking.rankers.slates import Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.representation.alignment import Alignment
 from ranking.splits import Protocol, Split, split
-from ranking.strategy.generators import GeneratorConfigs, fit_generators, moved
+from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig
 from ranking.types import Interactions, ItemContent
 
@@ -31,24 +33,42 @@ MIN_QUERIES: Final = 100  # a window with fewer slates than this teaches a ranke
 
 @dataclass(frozen=True)
 class Window:
-    """One division of the log, what the generators proposed for it, and the features of that moment."""
+    """One division of the log, what the generators proposed for it, and the features of that moment.
+
+    stored: the rows of `request_rows` with feature-store columns, or without them as long as nobody asked.
+    """
 
     division: Split
     alignment: Alignment
-    generators: tuple[Generator, ...]
+    configs: GeneratorConfigs
     candidates: Candidates
     stored: pa.Table
 
     def slates(self, content: ItemContent, vocabulary: Vocabulary, *, without: Modality | None = None) -> Slates:
         """Candidates with all their features; without: a modality that items are to be placed without."""
         queries = self.division.queries
-        if without is None:
-            where, candidates = place_items(self.alignment, content), self.candidates
-        else:
-            where = place_items(self.alignment, content, without=frozenset({without}))
-            content_only = [moved(one, where) for one in self.generators if one.name in CONTENT_GENERATORS]
-            candidates = rescored(self.candidates, content_only, queries, created_at=content.created_at)
+        where = place_items(self.alignment, content, without=frozenset() if without is None else frozenset({without}))
+        candidates = self.candidates
+        if without is not None:
+            again = fit_content_generators(
+                self.division.train, self.configs, space=where, created_at=content.created_at
+            )
+            candidates = rescored(candidates, again, queries, created_at=content.created_at)
         return describe(candidates, queries, self.stored, where=where, vocabulary=vocabulary)
+
+    def save(self, folder: Path) -> None:
+        """Write all but the division, which a log gives again."""
+        self.alignment.save(folder)
+        save_as(folder / "configs.json", self.configs, GeneratorConfigs)
+        self.candidates.save(folder)
+        pq.write_table(self.stored, folder / "stored.parquet")
+
+    @classmethod
+    def load(cls, folder: Path, division: Split) -> Self:
+        """Read what `save` wrote."""
+        configs = load_as(folder / "configs.json", GeneratorConfigs)
+        stored = pq.read_table(folder / "stored.parquet")
+        return cls(division, Alignment.load(folder), configs, Candidates.load(folder), stored)
 
 
 def place_items(alignment: Alignment, content: ItemContent, *, without: frozenset[Modality] = frozenset()) -> Space:
@@ -66,8 +86,8 @@ def divisions(log: Interactions, protocol: Protocol, count: int) -> list[Split]:
     """The latest division of the log, the latest one of its training part, and so on.
 
     Where a protocol leaves fewer than `MIN_QUERIES` users on both sides of an inner division (one cutoff on a sparse
-    log), each user's latest share is taken instead: it lies within the same training part. None is without a query. Users without a history are
-    asked in the first only: a ranker learns nothing from them.
+    log), each user's latest share is taken instead: it lies within the same training part. None is without a query.
+    Users without a history are asked in the first only: a ranker learns nothing from them.
     """
     found: list[Split] = []
     while len(found) < count:
@@ -82,26 +102,17 @@ def divisions(log: Interactions, protocol: Protocol, count: int) -> list[Split]:
 
 
 def open_window(
-    division: Split,
-    *,
-    content: ItemContent,
-    alignment: Alignment,
-    configs: GeneratorConfigs,
-    config: HybridConfig,
-    features: FeatureSource,
+    division: Split, *, content: ItemContent, alignment: Alignment, configs: GeneratorConfigs, config: HybridConfig
 ) -> Window:
-    """Fit the generators on a division's training part and let them propose, with features as of each query.
+    """Fit the generators on a division's training part and let them propose; features are still to be asked for.
 
     alignment: learned from nothing later than that training part.
     """
-    train, queries = division.train, division.queries
-    space = place_items(alignment, content)
-    generators = fit_generators(train, configs, space=space, created_at=content.created_at)
-    candidates = retrieve(
-        generators, queries, k=config.candidates, created_at=content.created_at, reserved=config.reserved
-    )
-    stored = features(request_rows(candidates, queries, train.users, train.items))
-    return Window(division, alignment, generators, candidates, stored)
+    train, queries, created_at = division.train, division.queries, content.created_at
+    generators = fit_generators(train, configs, space=place_items(alignment, content), created_at=created_at)
+    candidates = retrieve(generators, queries, k=config.candidates, created_at=created_at, reserved=config.reserved)
+    rows = request_rows(candidates, queries, train.users, train.items)
+    return Window(division, alignment, configs, candidates, rows)
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:

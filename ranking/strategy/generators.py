@@ -1,6 +1,5 @@
 """Which generators the hybrid uses, with which configurations."""
 
-from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
@@ -51,26 +50,26 @@ def fit_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
     """All generators, fitted on `train`. space: item vectors learned from nothing later than `train`."""
-    generators: tuple[Generator, ...] = (
+    collaborative: tuple[Generator, ...] = (
         Ease(configs.ease),
         EasePositive(configs.ease_positive),
         Ials(configs.ials),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
         PopularWindowed(configs.popular_windowed),
-        Aligned(configs.aligned, space.fused, space.appeal),
-        ColdStart(configs.cold_start, space.fused, created_at, space.appeal),
     )
-    return tuple(generator.fit(train) for generator in generators)
+    fitted = tuple(generator.fit(train) for generator in collaborative)
+    return (*fitted, *fit_content_generators(train, configs, space=space, created_at=created_at))
 
 
-def moved(generator: Generator, space: Space) -> Generator:
-    """A fitted content generator over items that lie elsewhere: the same in all but the vectors."""
-    if not isinstance(generator, Aligned | ColdStart):
-        raise TypeError(f"{generator.name} does not place items; accepted are {Aligned.name} and {ColdStart.name}")
-    other = copy(generator)
-    other.vectors, other.bias = space.fused, space.appeal
-    return other
+def fit_content_generators(
+    train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
+) -> tuple[Generator, ...]:
+    """Those of them that go by where items lie."""
+    return (
+        Aligned(configs.aligned, space.fused, space.appeal).fit(train),
+        ColdStart(configs.cold_start, space.fused, created_at, space.appeal).fit(train),
+    )
 
 
 def save_generators(generators: tuple[Generator, ...], folder: Path) -> None:
