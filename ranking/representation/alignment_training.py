@@ -1,0 +1,111 @@
+"""How the alignment network learns: which item does a user like, given what else the user likes?"""
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  the name that torch code is read with
+
+from ranking.representation.heads import BEHAVIOUR, AlignmentNetwork
+from ranking.representation.inputs import Masked
+from ranking.representation.losses import info_nce, user_item_softmax
+
+if TYPE_CHECKING:
+    from ranking.representation.alignment import AlignmentConfig
+
+Progress: TypeAlias = Callable[[int, int], None]  # steps done, steps to do
+
+
+class Trainer:
+    """Trains a network on the positives of warm items.
+
+    inputs: head -> one row a warm item, `BEHAVIOUR` among them. liked: users x warm items, 1 where positive.
+    """
+
+    def __init__(
+        self,
+        network: AlignmentNetwork,
+        inputs: Mapping[str, Masked],
+        liked: sparse.csr_matrix,
+        config: "AlignmentConfig",
+        rng: np.random.Generator,
+    ) -> None:
+        self.network = network
+        self.config = config
+        self.rng = rng
+        self.liked = liked
+        self.values = {name: torch.from_numpy(one.values) for name, one in inputs.items()}
+        self.present = {name: torch.from_numpy(one.present) for name, one in inputs.items()}
+        self.log_temperature = torch.nn.Parameter(torch.tensor(config.temperature).log())
+
+    def run(self, progress: Progress) -> None:
+        """All steps of the configuration; users with a single positive say nothing and are left out.
+
+        Without a pair to learn from, or any content, nothing happens.
+        """
+        per_user = np.diff(self.liked.indptr)
+        users = np.repeat(np.arange(len(per_user)), per_user)
+        pairs = np.flatnonzero(per_user[users] > 1)
+        if not len(pairs) or set(self.values) == {BEHAVIOUR}:
+            return
+        optimizer, schedule = self._optimizer()
+        for step in range(self.config.steps):
+            batch = pairs[self.rng.integers(len(pairs), size=self.config.batch)]
+            loss = self.loss(users[batch], self.liked.indices[batch])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_([*self.network.parameters(), self.log_temperature], self.config.clip_norm)
+            optimizer.step()
+            schedule.step()
+            progress(step + 1, self.config.steps)
+
+    def loss(self, users: np.ndarray, targets: np.ndarray) -> Tensor:
+        """User-item softmax over all warm items, plus a little of the contrastive loss between modalities."""
+        low, high = self.config.temperature_range
+        temperature = self.log_temperature.exp().clamp(low, high)
+        target = torch.from_numpy(targets.astype(np.int64))
+        others = torch.from_numpy(self.liked[users].toarray())  # [b, n]
+        others[torch.arange(len(target)), target] = 0  # what else the user likes
+
+        projected = self.network.project(self.values)
+        history = F.normalize(others @ self.network.fuse(projected, self._kept()), dim=1)
+        content = {name: z for name, z in projected.items() if name != BEHAVIOUR}
+        kept = self._kept()
+        items = self.network.fuse(content, kept)
+        scores = history @ items.T / temperature + self.network.bias(self.values, kept)
+        loss = user_item_softmax(scores, target, others > 0)
+        return loss + self.config.contrast * self._contrast(torch.unique(target), temperature)
+
+    def _contrast(self, items: Tensor, temperature: Tensor) -> Tensor:
+        """Mean symmetric InfoNCE of each pair of content heads over the items that have both, with input dropout."""
+        dropped = {name: F.dropout(x[items], self.config.contrast_dropout) for name, x in self.values.items()}
+        projected = self.network.project({name: x for name, x in dropped.items() if name != BEHAVIOUR})
+        terms = []
+        for left, right in combinations(projected, 2):
+            both = self.present[left][items] & self.present[right][items]
+            if both.sum() > 1:
+                terms.append(info_nce(projected[left][both], projected[right][both], temperature))
+        return torch.stack(terms).mean() if terms else torch.zeros(())
+
+    def _kept(self) -> dict[str, Tensor]:
+        """Each present modality of each item, dropped with the configured chance."""
+        n = len(self.present[BEHAVIOUR])
+        return {
+            name: present & torch.from_numpy(self.rng.random(n) >= self.config.modality_dropout)
+            for name, present in self.present.items()
+        }
+
+    def _optimizer(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        rate = self.config.learning_rate
+        gates = list(self.network.log_gates.parameters())
+        others = [*self.network.heads.parameters(), *self.network.popularity.parameters(), self.log_temperature]
+        groups = [{"params": others, "lr": rate}, {"params": gates, "lr": 10 * rate}]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [rate, 10 * rate], total_steps=self.config.steps + 1, pct_start=self.config.warm_up
+        )
+        return optimizer, schedule
