@@ -3,7 +3,8 @@
 FeatureRepoError
 ├── SettingsError   a setting, or a home folder, that cannot be used
 ├── EventLogError   a log that cannot be written or read
-└── StoreError      a feature, service or entity that the store does not know, or a store that does not answer
+└── StoreError      a feature, service or entity that the store does not know
+    └── StoreUnavailableError   a store that does not answer
 """
 
 
@@ -20,4 +21,8 @@ class EventLogError(FeatureRepoError):
 
 
 class StoreError(FeatureRepoError):
-    """A feature, service or entity that the store does not know, or a store that does not answer."""
+    """A feature, service or entity that the store does not know."""
+
+
+class StoreUnavailableError(StoreError):
+    """A store that does not answer."""

@@ -6,8 +6,9 @@ Feast is imported inside functions, since that takes five seconds which a comman
 import contextlib
 import io
 import json
+import sqlite3
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from feature_repo import compute, schema, transforms
-from feature_repo.errors import StoreError
+from feature_repo.errors import StoreError, StoreUnavailableError
 from feature_repo.plan import Fields, Plan, StoredView, arrow_fields, plan_service
 from feature_repo.settings import Settings
 
@@ -60,12 +61,12 @@ class Store:
 
     def apply(self) -> None:
         """Register every definition; registering again changes nothing."""
-        from feature_repo.definitions import definitions
+        from feature_repo.registered import registered
 
         with warnings.catch_warnings():
             # On-demand views are "experimental" in Feast; what they cost here is measured and tested
             warnings.filterwarnings("ignore", "On demand feature view is an experimental", RuntimeWarning)
-            self.feast.apply(list(definitions(self.settings).values()))
+            self.feast.apply(list(registered(self.settings).values()))
         self._plans.clear()
 
     def write_view(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> Path:
@@ -162,23 +163,27 @@ class Store:
         item_ids: Sequence[str],
         *,
         at: datetime,
+        requested_at: datetime | None = None,
         device: str | None = None,
         place: str | None = None,
         service: str = "ranking_v1",
     ) -> pa.Table:
         """Features of one user and each of some items, now: user_id, item_id, then `feature_columns(service)`.
 
+        at: what is known by then. requested_at: whose hour and weekday count; default `at`.
+
         Equal to `training_frame` at the same moment, as long as the online rows are up to date. Entities that the
         online store does not know have nulls and are named by `missing`.
         """
         ids = {schema.USER_ID: [user_id] * len(item_ids), schema.ITEM_ID: item_ids}
-        return self.online_rows(ids, at=at, device=device, place=place, service=service)
+        return self.online_rows(ids, at=at, requested_at=requested_at, device=device, place=place, service=service)
 
     def online_rows(
         self,
         ids: Mapping[str, Sequence[str]],
         *,
         at: datetime,
+        requested_at: datetime | None = None,
         device: str | None = None,
         place: str | None = None,
         service: str = "ranking_v1",
@@ -200,7 +205,7 @@ class Store:
             columns, missing[key] = self._read(key, distinct.dictionary.to_pylist(), views, at)
             found |= {name: column.take(distinct.indices) for name, column in columns.items()}
         keys = pa.table({key: found[key] for key in plan.stored})
-        stored = pa.table(found | _request(at, device, place, len(keys)))
+        stored = pa.table(found | _request(at, requested_at or at, device, place, len(keys)))
         answer = _with_columns(keys, _on_demand(stored, plan), plan.columns)
         return answer.replace_schema_metadata({_MISSING: json.dumps(missing)})
 
@@ -212,7 +217,8 @@ class Store:
         Feast itself heeds the ttl offline only.
         """
         refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
-        found = _by_name(self.feast.get_online_features(refs, {key: ids}) if ids else None)
+        with answering():
+            found = _by_name(self.feast.get_online_features(refs, {key: ids}) if ids else None)
         columns: dict[str, pa.Array] = {key: pa.array(ids, pa.string())}
         known = np.zeros(len(ids), bool)
         for view in views.values():
@@ -261,6 +267,20 @@ def missing(answer: pa.Table) -> dict[str, list[str]]:
     return named
 
 
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Raise `StoreUnavailableError` where the online store fails while it is asked."""
+    from feast.errors import FeastError
+
+    try:
+        yield
+    except (FeastError, sqlite3.Error, OSError) as error:
+        raise StoreUnavailableError(
+            f"the online store does not answer ({type(error).__name__}: {error}); see that it runs and that its "
+            "tables are there: `trichord run` makes them"
+        ) from error
+
+
 def _by_name(response: "OnlineResponse | None") -> dict[str, Answer]:
     """Values, seconds of their rows' event_timestamp, and whether there is a row, of each feature."""
     if response is None:
@@ -299,10 +319,12 @@ def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
     return taken
 
 
-def _request(at: datetime, device: str | None, place: str | None, n: int) -> dict[str, pa.Array]:
+def _request(
+    at: datetime, requested_at: datetime, device: str | None, place: str | None, n: int
+) -> dict[str, pa.Array]:
     """The columns of `transforms.REQUEST` for one request, `n` times."""
-    moment = pa.scalar(at, schema.TIMESTAMP).cast(pa.int64())
-    values = (moment, moment, pa.scalar(device, pa.string()), pa.scalar(place, pa.string()))
+    as_of, moment = (pa.scalar(one, schema.TIMESTAMP).cast(pa.int64()) for one in (at, requested_at))
+    values = (as_of, moment, pa.scalar(device, pa.string()), pa.scalar(place, pa.string()))
     return {name: pa.repeat(value, n) for name, value in zip(transforms.REQUEST.names, values, strict=True)}
 
 
