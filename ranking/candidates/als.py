@@ -7,11 +7,11 @@ from typing import ClassVar, Self
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, save_state
+from ranking.candidates.threads import one_blas_thread
 from ranking.types import Bools, Floats, Interactions, Queries
 
 
@@ -24,8 +24,8 @@ class AlsConfig:
     """
 
     factors: int = 64
-    regularization: float = 10.0
-    alpha: float = 10.0
+    regularization: float = 30.0
+    alpha: float = 5.0
     iterations: int = 15
     seed: int = 0
     memory: Memory = field(default_factory=Memory)
@@ -45,14 +45,14 @@ class Als(Generator):
         confidence = self._confidence(chosen.matrix(chosen.weight))
         self._known: Bools = np.bincount(chosen.item, minlength=len(train.items)) > 0
         model = self._library_model()
-        with threadpool_limits(1, "blas"):  # the library runs its own threads
+        with one_blas_thread():  # the library runs its own threads
             model.fit(confidence, show_progress=False)
         self._items: Floats = model.item_factors
         return self
 
     def _library_model(self) -> AlternatingLeastSquares:
         config = self.config
-        with threadpool_limits(1, "blas"):  # it warns when BLAS would compete with its own threads
+        with one_blas_thread():  # it warns when BLAS would compete with its own threads
             return AlternatingLeastSquares(
                 factors=config.factors,
                 regularization=config.regularization,
@@ -70,7 +70,7 @@ class Als(Generator):
         profiles = self._confidence(self.config.memory.profiles(queries))
         model = self._library_model()
         model.item_factors = self._items
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             users = model.recalculate_user(np.arange(len(queries)), profiles)
         answered = np.diff(profiles.indptr) > 0
         return offer_only(answered[:, None] & self._known, users @ self._items.T)

@@ -6,11 +6,11 @@ from typing import ClassVar, Final, Self
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, save_state
+from ranking.candidates.threads import one_blas_thread
 from ranking.types import Bools, Floats, Interactions, Queries
 
 BATCH_CELLS: Final = 4_000_000  # gathered factor values at one time
@@ -87,7 +87,7 @@ def solve_rows(rows: sparse.csr_matrix, factors: Floats, config: IalsConfig) -> 
 
     Rows of similar length are solved together, padded to the longest. Empty rows have factors 0.
     """
-    with threadpool_limits(1, "blas"):  # waking threads for thousands of small matrices is up to 80 times slower
+    with one_blas_thread():
         return _solve_batches(rows, factors, config)
 
 

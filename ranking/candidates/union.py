@@ -16,7 +16,7 @@ from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
 RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both MovieLens sets' validation windows
-BATCH: Final = 256  # queries scored at one time: 256 x 20,000 items x 6 generators x 4 bytes = 120 MB
+BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
 
 
 @dataclass(frozen=True)
