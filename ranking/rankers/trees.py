@@ -81,9 +81,20 @@ class Trees:
             total += standardise(np.asarray(booster.predict(values, raw_score=True)), groups)
         return total.astype(np.float32)
 
-    def contributions(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
-        """Exact TreeSHAP values [n, f + 1] of the first booster's margin, the last column its bias."""
-        return np.asarray(self.boosters[0].predict(features.select(self.names), pred_contrib=True))
+    def contributions(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """What each feature adds to a row's `score`, against the mean of its slate: float64 [n, f], columns as `names`.
+
+        Rows sum to the score. Source: Lundberg et al., TreeSHAP (2018), exact for each booster's margin; a margin is
+        standardised by a shift and a division, which its parts pass through.
+        """
+        values = features.select(self.names)
+        total = np.zeros(values.shape)
+        for booster in self.boosters:
+            margin_parts = np.asarray(booster.predict(values, pred_contrib=True))[:, :-1]
+            centred = margin_parts - _slate_mean(margin_parts, groups)
+            deviation = np.sqrt(_slate_mean(centred.sum(axis=1, keepdims=True) ** 2, groups))
+            total += np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-12)
+        return total
 
     def save(self, folder: Path) -> None:
         """Write the boosters as LightGBM text and the rest as JSON."""
@@ -114,6 +125,14 @@ def standardise(scores: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) 
     centred = scores - (np.bincount(slate, scores, minlength=len(groups)) / sizes)[slate]
     deviation = np.sqrt(np.bincount(slate, centred**2, minlength=len(groups)) / sizes)[slate]
     return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-12)
+
+
+def _slate_mean(values: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Column means of each row's slate, [n, c]."""
+    filled = groups[groups > 0]
+    starts = np.cumsum(filled) - filled
+    mean: npt.NDArray[np.float64] = np.repeat(np.add.reduceat(values, starts, axis=0) / filled[:, None], filled, axis=0)
+    return mean
 
 
 def _params(config: TreesConfig, objective: Objective, seed: int) -> dict[str, object]:

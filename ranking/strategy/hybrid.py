@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator, top_k
-from ranking.candidates.union import retrieve
+from ranking.candidates.union import Candidates, retrieve
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary
@@ -78,14 +79,22 @@ class Hybrid:
 
     def recommend(self, queries: Queries, features: FeatureSource, *, users: IdIndex, k: int) -> Ranked:
         """The k best items of each query that its history does not hold. users: whom the queries' codes mean."""
-        candidates = retrieve(
+        candidates = self.retrieve(queries)
+        stored = features(request_rows(candidates, queries, users, self.items))
+        return self.order(candidates, queries, stored, k=k)
+
+    def retrieve(self, queries: Queries) -> Candidates:
+        """What the generators find for each query."""
+        return retrieve(
             self.generators,
             queries,
             k=self.config.candidates,
             created_at=self.created_at,
             reserved=self.config.reserved,
         )
-        stored = features(request_rows(candidates, queries, users, self.items))
+
+    def order(self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int) -> Ranked:
+        """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`."""
         slates = describe(candidates, queries, stored, where=self.space, vocabulary=self.vocabulary)
         return rank(slates, queries, self.trees, k=k)
 

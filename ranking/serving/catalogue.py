@@ -1,0 +1,60 @@
+"""What a release holds for serving: the hybrid, and the items as they were known to it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo import schema
+from ranking.errors import ArtifactError
+from ranking.serving.releases import Release
+from ranking.strategy.hybrid import Hybrid
+from ranking.types import IdIndex
+
+ITEMS: Final = "items.parquet"
+HYBRID: Final = "hybrid"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items of a release, rows in the order of the hybrid's item codes. table: `schema.ITEMS` and attributes."""
+
+    index: IdIndex
+    table: pa.Table
+    titles: tuple[str | None, ...]
+    images: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, table: pa.Table, index: IdIndex) -> "Catalogue":
+        """In the order of an index; ValueError where its ids are others."""
+        order = index.codes(table[schema.ITEM_ID].to_pylist()).argsort()
+        table = table.take(order)
+        if table[schema.ITEM_ID].to_pylist() != list(index.ids):
+            raise ValueError(f"{len(table)} items, which are not the ranker's {len(index)}")
+        return cls(index, table, tuple(table[schema.TITLE].to_pylist()), tuple(table[schema.IMAGE].to_pylist()))
+
+    def title(self, code: int) -> str:
+        """An item's title, its id where it has none."""
+        return self.titles[code] or self.index.ids[code]
+
+
+def save_parts(folder: Path, hybrid: Hybrid, items: pa.Table) -> None:
+    """Write what `load_parts` reads into a release's new folder; to be called by what publishes."""
+    Catalogue.of(items, hybrid.items)
+    place = folder / HYBRID
+    place.mkdir()
+    hybrid.save(place)
+    pq.write_table(items, folder / ITEMS, compression="zstd")
+
+
+def load_parts(release: Release) -> tuple[Hybrid, Catalogue]:
+    """Read a release's models and items; ArtifactError names what is missing or damaged."""
+    release.verify()
+    hybrid = Hybrid.load(release.folder / HYBRID)
+    path = release.folder / ITEMS
+    try:
+        return hybrid, Catalogue.of(pq.read_table(path), hybrid.items)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path}: not the items of this release ({error}); build the release again") from error
