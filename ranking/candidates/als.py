@@ -34,7 +34,7 @@ class AlsConfig:
 class Als(Generator):
     """Implicit ALS (Hu et al. 2008) as `implicit` computes it; queries are folded in by its own exact solver."""
 
-    name: ClassVar[str] = "als"
+    name: ClassVar[str] = "ials"
 
     def __init__(self, config: AlsConfig) -> None:
         self.config = config

@@ -43,7 +43,7 @@ class Ials(Generator):
     scoring are the closed-form solution for the query's profile: nothing depends on the users of training.
     """
 
-    name: ClassVar[str] = "ials"
+    name: ClassVar[str] = "ials_scaled"
 
     def __init__(self, config: IalsConfig) -> None:
         self.config = config
