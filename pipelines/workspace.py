@@ -1,9 +1,8 @@
 """What a run works on: one home, one dataset, and the stores and logs under that home."""
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +10,26 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from feature_repo import schema
+from feature_repo.compute import TICK
 from feature_repo.event_log import EventLog
-from feature_repo.rejected import Rejected
+from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.open import fingerprint, open_dataset
+from pipelines.errors import HomeError
 from pipelines.home import Built, Facts, Home, Json
-from ranking.types import IdIndex, Interactions
+from ranking.representation.content import item_content
+from ranking.types import IdIndex, Interactions, ItemContent
+from validation.report import Report
+from validation.run import validate
+from validation.suite import Suite
 
 DEFAULT_DATASET: Final = "synthetic"
+KINDS: Final = "kinds.json"
 
 
 class Listener(Protocol):
@@ -52,6 +59,7 @@ class Workspace:
         self.settings = settings
         self.home = Home(settings)
         self.listener: Listener = listener or Silence()
+        self.refused: list[str] | None = None  # what the last failing suite said
         self._dataset_name = dataset
 
     @property
@@ -69,6 +77,13 @@ class Workspace:
         """Let later runs on this home, scheduled ones among them, use the same dataset."""
         name = self.dataset_name
         self.home.prepare()
+        if self._choice.exists():
+            before = json.loads(self._choice.read_text())["dataset"]
+            if before != name:
+                raise HomeError(
+                    f"home {self.settings.home}: holds the dataset {before!r}, not {name!r}; "
+                    "give another folder with --home, or delete this one"
+                )
         partial = self._choice.with_suffix(".partial")
         partial.write_text(json.dumps({"dataset": name}) + "\n")
         partial.replace(self._choice)
@@ -128,8 +143,46 @@ class Workspace:
         items = IdIndex.of(self.items[schema.ITEM_ID].to_pylist())
         return Interactions.from_events(self.events, users=users, items=items)
 
+    def known_users(self) -> pa.Table:
+        """The dataset's users with their attributes, and those whom only the event log names."""
+        table = self.dataset.users
+        met = pc.unique(self.log.read()[schema.USER_ID])
+        new = met.filter(pc.invert(pc.is_in(met, table[schema.USER_ID].combine_chunks())))
+        return pa.concat_tables([table, pa.table({schema.USER_ID: new})], promote_options="default")
+
     @property
     def clock(self) -> datetime:
         """The data's own now: one microsecond after the last event."""
         last: datetime = pc.max(self.events[schema.OCCURRED_AT]).as_py()
-        return last + schema.TICK
+        return last + TICK
+
+    @cached_property
+    def content(self) -> ItemContent:
+        """What is known of the items without any event."""
+        embeddings = {modality: self.home.read(f"{modality}_embeddings") for modality in Modality}
+        return item_content(self.items, {modality: table for modality, table in embeddings.items() if len(table)})
+
+    @cached_property
+    def kinds(self) -> tuple[EventKind, ...]:
+        """What the kinds of events mean, as of the last reading of the dataset."""
+        return TypeAdapter(tuple[EventKind, ...]).validate_json((self.home.folder("event_log") / KINDS).read_bytes())
+
+    def validated(self, asset: str, table: pa.Table, suite: Suite) -> Report:
+        """The suite's report on an asset's table, kept in the reports folder."""
+        report = validate(table, suite)
+        if not report.passed:
+            self.refused = report.failed()
+        folder = self.settings.reports / "suites"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{asset}.json").write_text(json.dumps(report.to_json(), indent=2, default=str) + "\n")
+        return report
+
+    @property
+    def suites(self) -> dict[str, bool]:
+        """Whether each asset's suite passed when it was last run."""
+        files = sorted((self.settings.reports / "suites").glob("*.json"))
+        return {file.stem: bool(json.loads(file.read_text())["passed"]) for file in files}
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """A callback that tells the listener how far a piece of work has come."""
+        return lambda done, total: self.listener.step(what, done, total)

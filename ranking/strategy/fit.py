@@ -6,7 +6,7 @@ ranker learns from slates as they would have been, never from random negatives.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,7 +18,7 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.union import Candidates, rescored, retrieve
 from ranking.rankers.features import FeatureMatrix, stack
-from ranking.rankers.slates import Slates, describe, request_rows
+from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.rankers.trees import Trees, TreesConfig
@@ -55,6 +55,10 @@ class Window:
             )
             candidates = rescored(candidates, again, queries, created_at=content.created_at)
         return describe(candidates, queries, self.stored, where=where, vocabulary=vocabulary)
+
+    def joined(self, features: FeatureSource) -> Self:
+        """The window with the feature-store columns that were asked for."""
+        return replace(self, stored=features(self.stored))
 
     def save(self, folder: Path) -> None:
         """Write all but the division, which a log gives again."""

@@ -1,0 +1,75 @@
+"""Items, users and events of the dataset, checked and in the lake; events by way of the event log."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+from pydantic import TypeAdapter
+
+from feature_repo.labels import label_events
+from feature_repo.rejected import Rejected
+from feature_repo.schema import EventKind
+from pipelines.assets.materialized import materialized
+from pipelines.home import Facts
+from pipelines.workspace import KINDS, Workspace
+
+GROUP = "data"
+
+
+@dg.asset(group_name=GROUP)
+def items(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """The catalogue: text, categories, pictures and sounds by path, further attributes."""
+
+    def make(folder: Path) -> Facts:
+        dataset = workspace.dataset
+        workspace.home.write(folder, dataset.items)
+        return {"rows": len(dataset.items), "rejected": write_rejected(folder, dataset.rejected)}
+
+    return materialized(workspace.build("items", make, config={"dataset": workspace.dataset_fingerprint}))
+
+
+@dg.asset(group_name=GROUP, deps=["event_log"])
+def users(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Everybody whom the dataset or the event log names, with attributes where the dataset has them."""
+
+    def make(folder: Path) -> Facts:
+        table = workspace.known_users()
+        workspace.home.write(folder, table)
+        return {"rows": len(table)}
+
+    config: Facts = {"dataset": workspace.dataset_fingerprint, "events": len(workspace.log)}
+    return materialized(workspace.build("users", make, config=config))
+
+
+@dg.asset(group_name=GROUP)
+def event_log(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """The dataset's events in the event log, each once; events posted by apps stand there already."""
+
+    def make(folder: Path) -> Facts:
+        kinds = TypeAdapter(tuple[EventKind, ...]).dump_json(workspace.dataset.kinds, indent=2)
+        (folder / KINDS).write_bytes(kinds)
+        appended = workspace.log.append(workspace.dataset.events)
+        workspace.log.compact()
+        return {"new": appended.accepted, "known": appended.duplicates}
+
+    return materialized(workspace.build("event_log", make, config={"dataset": workspace.dataset_fingerprint}))
+
+
+@dg.asset(group_name=GROUP, deps=[event_log])
+def events(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Everything that happened, in order, with each event's weight and whether it is positive."""
+
+    def make(folder: Path) -> Facts:
+        table = label_events(workspace.log.read(), workspace.kinds)
+        workspace.home.write(folder, table)
+        return {"rows": len(table)}
+
+    config = {"events": len(workspace.log)}
+    return materialized(workspace.build("events", make, inputs=["event_log"], config=config))
+
+
+def write_rejected(folder: Path, rejected: Rejected) -> Facts:
+    """Keep what was rejected beside the artifact: counts and the first examples of each reason."""
+    document = {"counts": rejected.to_arrow().to_pylist(), "examples": rejected.examples}
+    (folder / "rejected.json").write_text(json.dumps(document, indent=2) + "\n")
+    return {f"{table}.{reason}": count for (table, reason), count in sorted(rejected.counts.items())}

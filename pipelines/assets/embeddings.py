@@ -1,0 +1,58 @@
+"""One vector an item and modality, by the packaged encoders; unchanged content is never encoded twice."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from feature_repo.rejected import Rejected
+from pipelines.assets.data import items, write_rejected
+from pipelines.assets.materialized import materialized
+from pipelines.home import Facts
+from pipelines.workspace import Workspace
+from ranking.representation.audio import AudioEncoder
+from ranking.representation.embed import embed
+from ranking.representation.embedding_store import EmbeddingStore
+from ranking.representation.encoder import Decoded, Encoder
+from ranking.representation.image import ImageEncoder
+from ranking.representation.text import TextEncoder
+
+GROUP = "representation"
+
+
+@dg.asset(group_name=GROUP, deps=[items])
+def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Title, categories and description of each item."""
+    return _embeddings(workspace, TextEncoder())
+
+
+@dg.asset(group_name=GROUP, deps=[items])
+def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Each item's picture."""
+    return _embeddings(workspace, ImageEncoder())
+
+
+@dg.asset(group_name=GROUP, deps=[items])
+def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Each item's sound."""
+    return _embeddings(workspace, AudioEncoder())
+
+
+def _embeddings(workspace: Workspace, encoder: Encoder[Decoded]) -> dg.MaterializeResult[None]:
+    name = f"{encoder.modality}_embeddings"
+
+    def make(folder: Path) -> Facts:
+        rejected = Rejected()
+        run = embed(
+            workspace.items,
+            encoder,
+            EmbeddingStore(workspace.settings.lake / "embeddings"),
+            media_root=workspace.dataset.media_root,
+            rejected=rejected,
+            progress=workspace.progress(name),
+        )
+        workspace.home.write(folder, run.table)
+        counts: Facts = {"encoded": run.encoded, "reused_vectors": run.reused, "missing": run.missing}
+        return counts | {"rejected": write_rejected(folder, rejected)}
+
+    config = {"encoder": encoder.id}
+    return materialized(workspace.build(name, make, inputs=["items"], config=config))

@@ -1,0 +1,63 @@
+"""The offline evaluation: every protocol, every model, in the warehouse."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+
+from feature_repo.schema import Modality
+from pipelines.assets.materialized import materialized
+from pipelines.assets.models import CONFIG, training_set, tuned, windows
+from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
+from pipelines.home import Facts
+from pipelines.workspace import Workspace
+from ranking.evaluation.report import Metrics, Report, build_report
+from ranking.evaluation.run import measure_baselines, measure_hybrid
+from ranking.evaluation.warehouse import Warehouse
+from ranking.splits import Protocol
+
+REPORT = "evaluation.json"
+
+
+@dg.asset(group_name="evaluation", deps=[training_set])
+def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on three protocols."""
+
+    def make(folder: Path) -> Facts:
+        with Warehouse(workspace.settings.warehouse) as warehouse:
+            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.trees.seeds)
+            for protocol in Protocol:
+                _measure(workspace, warehouse, protocol)
+            report = build_report(warehouse)
+        (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        _draw(report, workspace.settings.reports)
+        return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
+
+    return materialized(workspace.build("offline_evaluation", make, inputs=["training_set"]))
+
+
+def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> None:
+    """One protocol; one in which nobody can be asked is left out."""
+    divided = [window for _, window in windows(workspace, "training_set", protocol)]
+    if len(divided) < 2:
+        return
+    division, content = divided[0].division, workspace.content
+    warehouse.write_split(division)
+    workspace.listener.step(f"offline_evaluation {protocol}: baselines", 0, 1)
+    measure_baselines(warehouse, division, tuned(workspace, protocol), content)
+    truth = planted_truth(workspace.dataset_name, workspace.settings.home)
+    if truth is not None:
+        warehouse.write_rankings(division, "oracle", *rank_by_truth(truth, division.queries, division.train))
+    present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
+    progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")
+    measure_hybrid(warehouse, divided, content, CONFIG.trees, modalities=present, progress=progress)
+
+
+def _headline(models: dict[str, Metrics]) -> Facts:
+    return {name: round(found["ndcg@10"], 4) for name, found in models.items()}
+
+
+def _draw(report: Report, folder: Path) -> None:
+    from ranking.evaluation.plots import plot  # matplotlib takes two seconds to import
+
+    plot(report, folder)

@@ -1,0 +1,107 @@
+"""Behavioural and content features: computed from the events by SQL, kept by Feast, put online."""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo import compute, schema
+from feature_repo.labels import label_events
+from feature_repo.store import REPO
+from pipelines.assets.data import events, items
+from pipelines.assets.materialized import materialized
+from pipelines.home import Facts
+from pipelines.workspace import Workspace
+
+GROUP = "features"
+BEHAVIOUR = tuple(compute.BEHAVIOUR)
+
+
+def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
+    """The asset of one behavioural view: a row at every moment at which an entity's features change."""
+
+    @dg.asset(name=name, group_name=GROUP, deps=[events, items], description=description)
+    def view(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+        def make(folder: Path) -> Facts:
+            rows = compute.view_rows(name, workspace.events, workspace.items)
+            workspace.store.write_view(name, rows)
+            return {"rows": len(rows)}
+
+        return materialized(workspace.build(name, make, inputs=["events", "items"], config={"sql": definitions()}))
+
+    return view
+
+
+user_activity = behaviour_view("user_activity", "How much and what a user has done, lately and ever.")
+user_item_affinity = behaviour_view("user_item_affinity", "Which categories a user likes, recent ones more.")
+item_popularity = behaviour_view("item_popularity", "How often an item was chosen and liked, lately and ever.")
+item_context = behaviour_view("item_context", "When, where and on what an item is chosen.")
+
+
+@dg.asset(group_name=GROUP, deps=[items])
+def item_content(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """What an item is: categories, age, which modalities it has."""
+
+    def make(folder: Path) -> Facts:
+        rows = compute.content_rows(workspace.items)
+        workspace.store.write_view("item_content", rows)
+        return {"rows": len(rows)}
+
+    return materialized(workspace.build("item_content", make, inputs=["items"], config={"sql": definitions()}))
+
+
+@dg.asset(group_name=GROUP)
+def feature_registry(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Entities, views, on-demand views and services in Feast's registry."""
+
+    def make(folder: Path) -> Facts:
+        workspace.store.apply()
+        return {}
+
+    return materialized(workspace.build("feature_registry", make, config={"definitions": definitions()}))
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[*BEHAVIOUR, item_content, "item_vectors", "user_vectors", feature_registry],
+)
+def online_features(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """The latest row of every entity in the online store, as of the data's own clock."""
+    views = [*BEHAVIOUR, "item_content", "item_vectors", "user_vectors"]
+
+    def make(folder: Path) -> Facts:
+        until = workspace.clock
+        workspace.store.materialize(until)
+        return {"until": until.isoformat(), "later_events": refresh_later(workspace, until)}
+
+    return materialized(workspace.build("online_features", make, inputs=["feature_registry", *views]))
+
+
+def refresh_later(workspace: Workspace, until: datetime) -> int:
+    """Bring online what apps have posted after the moment up to which rows were materialized."""
+    later = workspace.log.read(since=until)
+    if not len(later):
+        return 0
+    touched = {key: pc.unique(later[key]).to_pylist() for key in (schema.USER_ID, schema.ITEM_ID)}
+    of_users = workspace.log.read(users=touched[schema.USER_ID])
+    of_items = workspace.log.read(items=touched[schema.ITEM_ID])
+    new = of_items.filter(pc.invert(pc.is_in(of_items[schema.EVENT_ID], of_users[schema.EVENT_ID].combine_chunks())))
+    workspace.store.refresh(
+        label_events(pa.concat_tables([of_users, new]), workspace.kinds),
+        workspace.items,
+        at=pc.max(later[schema.OCCURRED_AT]).as_py() + compute.TICK,
+        users=touched[schema.USER_ID],
+        item_ids=touched[schema.ITEM_ID],
+    )
+    return len(later)
+
+
+def definitions() -> str:
+    """Changes when the text of any feature definition does."""
+    digest = hashlib.sha256()
+    for path in sorted([*REPO.glob("*.py"), *REPO.glob("sql/*.sql"), REPO / "feature_store.yaml"]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

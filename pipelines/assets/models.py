@@ -1,0 +1,144 @@
+"""What is learned from behaviour: tuned single models, candidates of past moments, the ranker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines.assets.data import events, users
+from pipelines.assets.embeddings import audio_embeddings, image_embeddings, text_embeddings
+from pipelines.assets.features import BEHAVIOUR, feature_registry, item_content
+from pipelines.assets.materialized import materialized
+from pipelines.assets.representation import EMBEDDINGS, vector_index
+from pipelines.home import Facts
+from pipelines.workspace import Workspace
+from ranking.artifacts import load_as, save_as
+from ranking.rankers.space import Space
+from ranking.representation.alignment import Alignment
+from ranking.splits import Protocol
+from ranking.strategy.fit import Window, divisions, fit_trees, open_window, vocabulary_of
+from ranking.strategy.generators import fit_generators, save_generators
+from ranking.strategy.hybrid import HybridConfig
+from ranking.strategy.tuned import TunedModels, tune_models
+
+GROUP = "models"
+CONFIG = HybridConfig()
+TRIALS = 8  # per model and protocol
+WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
+SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the served ranker learns from them
+
+
+@dg.asset(group_name=GROUP, deps=[events, users])
+def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """For each protocol, the best configuration of each single model on a division inside its training part."""
+
+    def make(folder: Path) -> Facts:
+        facts: Facts = {}
+        for protocol in Protocol:
+            _, validation, *_ = [*divisions(workspace.interactions, protocol, 2), None]
+            tuned = TunedModels()
+            if validation is not None:
+                progress = workspace.progress(f"tuned_models {protocol}")
+                tuned = tune_models(validation, budget=TRIALS, progress=progress)
+            save_as(folder / f"{protocol}.json", tuned, TunedModels)
+            facts[protocol.value] = {name: round(ndcg, 4) for name, ndcg in tuned.validation_ndcg.items()}
+        return facts
+
+    return materialized(
+        workspace.build("tuned_models", make, inputs=["events", "users", "items"], config={"trials": TRIALS})
+    )
+
+
+@dg.asset(group_name=GROUP, deps=[tuned_models, text_embeddings, image_embeddings, audio_embeddings])
+def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """For each protocol, what the generators would have proposed at past moments, knowing only what was before."""
+
+    def make(folder: Path) -> Facts:
+        facts: Facts = {}
+        for protocol in Protocol:
+            divided = divisions(workspace.interactions, protocol, WINDOWS)
+            if not divided:
+                continue
+            configs = tuned(workspace, protocol).generators()
+            # The earliest training part teaches the alignment, so that it knows no window's future
+            alignment = Alignment.fit(workspace.content, divided[-1].train)
+            for number, division in enumerate(divided):
+                workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
+                window = open_window(
+                    division, content=workspace.content, alignment=alignment, configs=configs, config=CONFIG
+                )
+                window.save(window_folder(folder, protocol, number))
+                facts[f"{protocol}.{number}"] = len(window.stored)
+        return facts
+
+    inputs = ["tuned_models", *EMBEDDINGS, "events", "users", "items"]
+    return materialized(workspace.build("candidate_sets", make, inputs=inputs, config={"hybrid": repr(CONFIG)}))
+
+
+@dg.asset(group_name=GROUP, deps=[candidate_sets, *BEHAVIOUR, item_content, feature_registry])
+def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """The candidates with the feature store's values as of their moment: a point-in-time join by Feast."""
+
+    def make(folder: Path) -> Facts:
+        rows = 0
+        for protocol in Protocol:
+            for number, window in windows(workspace, "candidate_sets", protocol):
+                workspace.listener.step(f"training_set {protocol}", number, WINDOWS)
+                joined = window.joined(workspace.store.training_frame)
+                joined.save(window_folder(folder, protocol, number))
+                rows += len(joined.stored)
+        return {"rows": rows, "features": len(workspace.store.feature_columns("ranking_v1"))}
+
+    inputs = ["candidate_sets", *BEHAVIOUR, "item_content", "feature_registry"]
+    return materialized(workspace.build("training_set", make, inputs=inputs))
+
+
+@dg.asset(group_name=GROUP, deps=[training_set])
+def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """The served ranker: trees that learn from the latest windows which candidates were chosen."""
+
+    def make(folder: Path) -> Facts:
+        past = [window for _, window in windows(workspace, "training_set", SERVED)][: CONFIG.windows]
+        vocabulary = vocabulary_of(past)
+        slates = [window.slates(workspace.content, vocabulary) for window in past]
+        trees = fit_trees(slates, [window.division for window in past], CONFIG.trees)
+        trees.save(folder)
+        save_as(folder / "vocabulary.json", vocabulary, dict[str, tuple[str, ...]])
+        return {"slates": sum(len(one.groups) for one in slates), "features": len(trees.names)}
+
+    return materialized(workspace.build("lambdarank_model", make, inputs=["training_set"]))
+
+
+@dg.asset(group_name=GROUP, deps=[tuned_models, vector_index])
+def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """The served generators, fitted on everything that happened."""
+
+    def make(folder: Path) -> Facts:
+        space = Space.load(workspace.home.folder("vector_index"))
+        configs = tuned(workspace, SERVED).generators()
+        log, created_at = workspace.interactions, workspace.content.created_at
+        generators = fit_generators(log, configs, space=space, created_at=created_at)
+        save_generators(generators, folder)
+        return {"interactions": len(log), "generators": ", ".join(one.name for one in generators)}
+
+    return materialized(
+        workspace.build("collaborative_models", make, inputs=["tuned_models", "vector_index", "events", "users"])
+    )
+
+
+def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:
+    """The configurations chosen for a protocol."""
+    return load_as(workspace.home.folder("tuned_models") / f"{protocol}.json", TunedModels)
+
+
+def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:
+    """Where an artifact keeps one window; made if it is not there."""
+    folder = artifact / protocol / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def windows(workspace: Workspace, artifact: str, protocol: Protocol) -> Iterator[tuple[int, Window]]:
+    """The windows that an artifact keeps of a protocol, the latest first."""
+    for number, division in enumerate(divisions(workspace.interactions, protocol, WINDOWS)):
+        yield number, Window.load(window_folder(workspace.home.folder(artifact), protocol, number), division)

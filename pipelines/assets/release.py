@@ -1,0 +1,89 @@
+"""The release: everything that answers a request, put together, published and made current."""
+
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import dagster as dg
+from pydantic import TypeAdapter
+
+from feature_repo.schema import Modality
+from feature_repo.services import RANKING, RETRIEVAL
+from pipelines.assets.evaluation import REPORT, offline_evaluation
+from pipelines.assets.features import online_features
+from pipelines.assets.materialized import materialized
+from pipelines.assets.models import CONFIG, collaborative_models, lambdarank_model
+from pipelines.home import Facts
+from pipelines.workspace import Workspace
+from ranking.artifacts import load_as
+from ranking.evaluation.report import HYBRID
+from ranking.evaluation.warehouse import Warehouse
+from ranking.rankers.space import Space
+from ranking.rankers.trees import Trees
+from ranking.representation.embedding_store import ENCODER_ID
+from ranking.serving.catalogue import save_parts
+from ranking.serving.releases import Manifest, Releases
+from ranking.strategy.generators import load_generators
+from ranking.strategy.hybrid import Hybrid, HybridConfig
+
+PARTS = ["collaborative_models", "lambdarank_model", "vector_index", "items", "events", "offline_evaluation"]
+LIBRARIES = ("trichord", "feast", "lightgbm", "torch", "transformers", "duckdb", "numpy")
+
+
+@dg.asset(group_name="release", deps=[collaborative_models, lambdarank_model, offline_evaluation, online_features])
+def release(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """A new release, current from now on; servers follow without a restart."""
+
+    def make(folder: Path) -> Facts:
+        release_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        releases = Releases.of(workspace.settings)
+        releases.publish(release_id, lambda place: _fill(workspace, place, release_id))
+        releases.promote(release_id)
+        with Warehouse(workspace.settings.warehouse) as warehouse:
+            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.trees.seeds, release=release_id)
+        return {"release": release_id}
+
+    return materialized(workspace.build("release", make, inputs=[*PARTS, "online_features"]))
+
+
+def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
+    """Write every part into a release's new folder."""
+    home = workspace.home
+    hybrid = Hybrid(
+        CONFIG,
+        items=workspace.content.items,
+        created_at=workspace.content.created_at,
+        generators=load_generators(home.folder("collaborative_models")),
+        space=Space.load(home.folder("vector_index")),
+        vocabulary=load_as(home.folder("lambdarank_model") / "vocabulary.json", dict[str, tuple[str, ...]]),
+        trees=Trees.load(home.folder("lambdarank_model")),
+    )
+    save_parts(place, hybrid, workspace.items)
+    return Manifest(
+        id=release_id,
+        created_at=datetime.now(UTC),
+        dataset=workspace.dataset_name,
+        kinds=workspace.kinds,
+        data_until=workspace.clock,
+        service=RANKING,
+        services=(RANKING, RETRIEVAL),
+        encoders=_encoders(workspace),
+        seeds=CONFIG.trees.seeds,
+        metrics=_metrics(workspace.settings.reports / REPORT),
+        suites=workspace.suites,
+        versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        config=TypeAdapter(HybridConfig).dump_python(CONFIG, mode="json"),
+    )
+
+
+def _encoders(workspace: Workspace) -> dict[Modality, str]:
+    tables = {modality: workspace.home.read(f"{modality}_embeddings") for modality in Modality}
+    return {modality: table[ENCODER_ID][0].as_py() for modality, table in tables.items() if len(table)}
+
+
+def _metrics(report: Path) -> dict[str, float]:
+    """NDCG@10 of the hybrid by protocol."""
+    protocols = json.loads(report.read_text())["protocols"]
+    return {f"{name}.ndcg@10": one["models"][HYBRID]["ndcg@10"] for name, one in protocols.items()}

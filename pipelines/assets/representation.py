@@ -1,0 +1,85 @@
+"""Items and users as vectors of one space."""
+
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from feature_repo import schema
+from pipelines.assets.data import events, users
+from pipelines.assets.embeddings import GROUP, audio_embeddings, image_embeddings, text_embeddings
+from pipelines.assets.materialized import materialized
+from pipelines.home import Facts
+from pipelines.workspace import Workspace
+from ranking.rankers.space import Space
+from ranking.representation.alignment import Alignment
+from ranking.representation.alignment import user_vectors as vectors_of_users
+from ranking.strategy.fit import place_items
+from ranking.types import Floats, IdIndex, Queries
+
+EMBEDDINGS = ("text_embeddings", "image_embeddings", "audio_embeddings")
+
+
+@dg.asset(group_name=GROUP, deps=[text_embeddings, image_embeddings, audio_embeddings, events, users])
+def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """A head and a gate a modality, learned from what users like: text, image, sound and behaviour in one space."""
+
+    def make(folder: Path) -> Facts:
+        progress = workspace.progress("alignment_model")
+        Alignment.fit(workspace.content, workspace.interactions, progress=progress).save(folder)
+        return {"modalities": ", ".join(workspace.content.vectors)}
+
+    return materialized(workspace.build("alignment_model", make, inputs=[*EMBEDDINGS, "items", "events", "users"]))
+
+
+@dg.asset(group_name=GROUP, deps=[alignment_model])
+def vector_index(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Where every item lies: an exact index, all modalities together and each alone."""
+
+    def make(folder: Path) -> Facts:
+        space = place_items(Alignment.load(workspace.home.folder("alignment_model")), workspace.content)
+        space.save(folder)
+        return {"items": len(space.fused), "dimensions": space.fused.shape[1], "recall_against_exact": 1.0}
+
+    return materialized(workspace.build("vector_index", make, inputs=["alignment_model"]))
+
+
+@dg.asset(group_name=GROUP, deps=[vector_index])
+def item_vectors(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Aligned item vectors as a feature, as of the data's clock."""
+
+    def make(folder: Path) -> Facts:
+        vectors = Space.load(workspace.home.folder("vector_index")).fused
+        return _write_vectors(workspace, "item_vectors", schema.ITEM_ID, workspace.interactions.items, vectors)
+
+    return materialized(workspace.build("item_vectors", make, inputs=["vector_index"]))
+
+
+@dg.asset(group_name=GROUP, deps=[vector_index])
+def user_vectors(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
+    """Users among the items: what they liked, summed, as of the data's clock."""
+
+    def make(folder: Path) -> Facts:
+        log = workspace.interactions
+        now = np.full(len(log.users), pa.scalar(workspace.clock, schema.TIMESTAMP).cast(pa.int64()).as_py())
+        queries = Queries.from_interactions(log, np.arange(len(log.users), dtype=np.int32), now)
+        vectors = vectors_of_users(Space.load(workspace.home.folder("vector_index")).fused, queries)
+        return _write_vectors(workspace, "user_vectors", schema.USER_ID, log.users, vectors)
+
+    return materialized(workspace.build("user_vectors", make, inputs=["vector_index", "events", "users"]))
+
+
+def _write_vectors(workspace: Workspace, view: str, key: str, index: IdIndex, vectors: Floats) -> Facts:
+    """Rows of a vector view for the entities that have a vector."""
+    placed = vectors.any(axis=1)
+    flat = pa.array(vectors[placed].reshape(-1))
+    rows = pa.table(
+        {
+            key: pa.array(index.ids, pa.string()).filter(pa.array(placed)),
+            schema.EVENT_TIMESTAMP: pa.repeat(pa.scalar(workspace.clock, schema.TIMESTAMP), int(placed.sum())),
+            view.removesuffix("s"): pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        }
+    )
+    workspace.store.write_view(view, rows)
+    return {"rows": len(rows), "without_vector": int((~placed).sum())}

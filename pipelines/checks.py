@@ -1,0 +1,81 @@
+"""Suites as blocking asset checks: where one fails, nothing that builds on its table is made."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+import pyarrow as pa
+
+from feature_repo import schema
+from feature_repo.compute import BEHAVIOUR
+from feature_repo.schema import Modality
+from pipelines.workspace import Workspace
+from ranking.evaluation.warehouse import Warehouse
+from ranking.representation.embedding_store import VECTOR
+from validation import embeddings, events, features, items, recommendations, users
+from validation.suite import Suite
+
+Subject = Callable[[Workspace], tuple[pa.Table, Suite]]
+
+
+def suite_check(asset: str, subject: Subject) -> dg.AssetChecksDefinition:
+    """The check of one asset. subject: its table and the suite to hold it against."""
+
+    @dg.asset_check(asset=asset, name="suite", blocking=True, description=f"Great Expectations suite of {asset}.")
+    def check(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+        table, suite = subject(workspace)
+        report = workspace.validated(asset, table, suite)
+        return dg.AssetCheckResult(
+            passed=report.passed,
+            metadata={"rows": report.rows, "expectations": len(report.outcomes), "failed": report.failed()},
+        )
+
+    return check
+
+
+def _items(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    return workspace.items, items.suite()
+
+
+def _users(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    return workspace.home.read("users"), users.suite()
+
+
+def _events(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    now = datetime.now(UTC) + timedelta(minutes=5)  # clocks of apps differ a little
+    return workspace.events, events.suite(kinds=[kind.name for kind in workspace.kinds], now=now)
+
+
+def _embeddings(modality: Modality, workspace: Workspace) -> tuple[pa.Table, Suite]:
+    table = workspace.home.read(f"{modality}_embeddings")
+    expected = {
+        Modality.TEXT: len(table),
+        Modality.IMAGE: len(workspace.items) - workspace.items[schema.IMAGE].null_count,
+        Modality.AUDIO: len(workspace.items) - workspace.items[schema.AUDIO].null_count,
+    }[modality]
+    size = table.schema.field(VECTOR).type.list_size
+    suite = embeddings.suite(
+        f"{modality}_embeddings", dimension=size, expected=expected, unit_norm=modality is Modality.TEXT
+    )
+    return table, suite
+
+
+def _view(name: str, workspace: Workspace) -> tuple[pa.Table, Suite]:
+    return workspace.store.read_view(name), features.suite(name)
+
+
+def _recommendations(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    with Warehouse(workspace.settings.warehouse, read_only=True) as warehouse:
+        rankings = warehouse.read("hybrid_rankings")
+    return rankings, recommendations.suite(k=200)
+
+
+CHECKS = [
+    suite_check("items", _items),
+    suite_check("users", _users),
+    suite_check("events", _events),
+    *(suite_check(f"{modality}_embeddings", partial(_embeddings, modality)) for modality in Modality),
+    *(suite_check(name, partial(_view, name)) for name in [*BEHAVIOUR, "item_content"]),
+    suite_check("offline_evaluation", _recommendations),
+]

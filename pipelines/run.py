@@ -1,0 +1,39 @@
+"""One run of the whole pipeline in this process, as the command line does it."""
+
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+
+from pipelines.definitions import definitions
+from pipelines.errors import SuiteError
+from pipelines.workspace import Workspace
+
+INSTANCE: Final = "telemetry:\n  enabled: false\n"
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run(workspace: Workspace, *, job: str = "everything") -> None:
+    """Run a job on a workspace, holding its home; raises what the failing asset raised, `SuiteError` for a suite.
+
+    Runs are kept under HOME/dagster: `DAGSTER_HOME=HOME/dagster dagster dev -m pipelines.definitions` shows them.
+    """
+    with workspace.home.lock(), _instance(workspace.settings.home / "dagster") as instance:
+        workspace.remember_dataset()
+        defs = definitions(dg.ResourceDefinition.hardcoded_resource(workspace))
+        try:
+            defs.resolve_job_def(job).execute_in_process(instance=instance, run_config=QUIET)
+        except dg.DagsterError as error:
+            if workspace.refused is None:
+                raise (error.__cause__ or error) from None  # what the asset raised
+    if workspace.refused is not None:
+        raise SuiteError(workspace.refused)
+
+
+def _instance(folder: Path) -> dg.DagsterInstance:
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(INSTANCE)
+    return dg.DagsterInstance.from_config(str(folder))
