@@ -69,7 +69,7 @@ def change_spine(view: str, events: pa.Table, *, until: datetime | None = None) 
 def view_rows(
     view: str, events: pa.Table, items: pa.Table, *, spine: pa.Table | None = None, until: datetime | None = None
 ) -> pa.Table:
-    """Rows of a behavioural view: entity key, event_timestamp, features; no row for an entity without history.
+    """Rows of a behavioural view: entity key, event_timestamp, features, in that order; none before any history.
 
     events: `schema.LABELLED_EVENTS`, at least all of the spine's entities. items: `schema.ITEMS`, for their
     categories. spine: (entity key, event_timestamp), distinct; default all changes up to `until`.
@@ -121,7 +121,8 @@ def _over(events: pa.Table, items: pa.Table) -> Iterator[duckdb.DuckDBPyConnecti
 
 def _rows(duck: duckdb.DuckDBPyConnection, view: str, spine: pa.Table) -> pa.Table:
     duck.register("spine", spine)
-    return duck.sql(_text(view)).to_arrow_table()
+    rows = duck.sql(_text(view))
+    return rows.order(f"{BEHAVIOUR[view].key}, {schema.EVENT_TIMESTAMP}").to_arrow_table()
 
 
 @cache

@@ -1,26 +1,20 @@
-"""Every registered object: the one file that `feast apply` reads.
+"""The one file that `feast apply` reads.
 
-Feast finds objects among a module's names, so each is bound to its own; all are built for the home of this process.
+Feast finds objects among a module's names, so each is bound to its own.
 """
 
-from typing import TypeAlias
+import os
+from pathlib import Path
 
-from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView, RequestSource
+from feature_repo.errors import SettingsError
+from feature_repo.registered import registered
+from feature_repo.settings import load_settings
 
-from feature_repo.entities import ITEM, USER
-from feature_repo.on_demand import REQUEST, on_demand_views
-from feature_repo.services import feature_services
-from feature_repo.settings import Settings, load_settings
-from feature_repo.views import feature_views
+if __name__ == "definitions":  # as Feast's command imports it, from inside this folder
+    _home = os.environ.get("TRICHORD_HOME", "")
+    if not Path(_home).is_absolute():
+        raise SettingsError(
+            f"TRICHORD_HOME is {_home!r}; `feast` needs an absolute path: export TRICHORD_HOME=$PWD/.trichord"
+        )
 
-Definition: TypeAlias = Entity | RequestSource | FeatureView | OnDemandFeatureView | FeatureService
-
-
-def definitions(settings: Settings) -> dict[str, Definition]:
-    """Entities, views and services of one deployment by name."""
-    views = feature_views(settings)
-    on_demand = on_demand_views(views)
-    return {"user": USER, "item": ITEM, "request": REQUEST, **views, **on_demand, **feature_services(views, on_demand)}
-
-
-globals().update(definitions(load_settings()))
+globals().update(registered(load_settings()))

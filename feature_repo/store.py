@@ -83,6 +83,19 @@ class Store:
         pq.write_table(_stamped(self._checked(name, rows), written_at), partial)
         return partial.replace(path)
 
+    def read_view(self, name: str) -> pa.Table:
+        """A view's rows of all times, as last written.
+
+        Raises:
+            StoreError: no rows were written yet.
+        """
+        from feature_repo.sources import rows_path
+
+        path = rows_path(self.settings, name)
+        if not path.exists():
+            raise StoreError(f"{path}: feature view {name} has no rows yet; run `trichord run` first")
+        return pq.read_table(path)
+
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
         """Write rows of a view to the online store, over what stands there.
 

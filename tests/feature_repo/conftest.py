@@ -1,0 +1,69 @@
+"""Small worlds of events and items, and one store that a module's tests share."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from feature_repo import schema
+from feature_repo.settings import Settings
+from feature_repo.store import Store
+
+START = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday, at midnight
+CATEGORIES = {"a": ["x"], "b": ["x", "y"], "c": ["z"], "d": []}
+
+Row = tuple[str, str, float, dict[str, object]]  # user, item, hours since START, what differs from the defaults
+Events = Callable[[Sequence[Row]], pa.Table]
+
+
+@pytest.fixture(scope="session")
+def make_events() -> Events:
+    """Labelled events: by default of weight 1, positive, without value, device and place."""
+
+    def make(rows: Sequence[Row]) -> pa.Table:
+        full = [
+            {
+                "event_id": str(place),
+                "user_id": user,
+                "item_id": item,
+                "kind": "click",
+                "occurred_at": START + timedelta(hours=hours),
+                "weight": 1.0,
+                "positive": True,
+                **changed,
+            }
+            for place, (user, item, hours, changed) in enumerate(rows)
+        ]
+        return pa.Table.from_pylist(full, schema.LABELLED_EVENTS)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_items() -> Callable[[dict[str, list[str]]], pa.Table]:
+    """Items by their categories, created at START, with a title and no media."""
+
+    def make(categories: dict[str, list[str]]) -> pa.Table:
+        rows = [
+            {"item_id": item, "title": item, "categories": of_item, "created_at": START}
+            for item, of_item in categories.items()
+        ]
+        return pa.Table.from_pylist(rows, schema.ITEMS)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def items(make_items: Callable[[dict[str, list[str]]], pa.Table]) -> pa.Table:
+    return make_items(CATEGORIES)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store on a home of its own, everything registered."""
+    home: Path = tmp_path_factory.mktemp("home")
+    one = Store(Settings(home=home))
+    one.apply()
+    return one

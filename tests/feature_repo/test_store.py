@@ -1,0 +1,198 @@
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from string import Template
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import yaml
+
+from feature_repo import compute, schema
+from feature_repo.errors import StoreError
+from feature_repo.settings import Settings
+from feature_repo.sources import push_name
+from feature_repo.store import REPO, Store, missing
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+Row = tuple[str, str, float, dict[str, object]]
+Events = Callable[[Sequence[Row]], pa.Table]
+
+LOG: list[Row] = [
+    ("u", "a", 0, {"value": 4.0, "device": "tv"}),
+    ("u", "b", 1, {"positive": False}),
+    ("v", "a", 30, {"place": "home"}),
+    ("v", "c", 24 * 8, {"weight": 0.0, "positive": False}),
+    ("u", "c", 24 * 9, {"device": "phone"}),
+]
+NOW = START + 10 * DAY
+
+
+@pytest.fixture(scope="module")
+def events(make_events: Events) -> pa.Table:
+    return make_events(LOG)
+
+
+@pytest.fixture(scope="module")
+def filled(store: Store, events: pa.Table, items: pa.Table) -> Store:
+    """The store with LOG's rows offline and, up to NOW, online."""
+    for view in compute.BEHAVIOUR:
+        store.write_view(view, compute.view_rows(view, events, items, until=START + 900 * DAY))
+    store.write_view("item_content", compute.content_rows(items))
+    store.materialize(NOW)
+    return store
+
+
+def requests(rows: Sequence[tuple[str, str, datetime]], **further: object) -> pa.Table:
+    user, item, moment = ([row[place] for row in rows] for place in range(3))
+    moments = pa.array(moment, schema.TIMESTAMP)
+    nothing = pa.nulls(len(rows), pa.string())
+    request = {"event_timestamp": moments, "requested_at": moments, "device": nothing, "place": nothing}
+    return pa.table({"user_id": user, "item_id": item, **request, **further})
+
+
+def test_rows_keep_their_order_their_number_and_their_columns(filled: Store) -> None:
+    rows = [("v", "c", NOW), ("u", "a", NOW), ("u", "a", NOW), ("u", "a", START + HOUR), ("v", "a", NOW)]
+    asked = requests(rows, label=[1, 2, 3, 4, 5], query=pa.array([[7], [], None, [8], [9]], pa.list_(pa.int64())))
+    frame = filled.training_frame(asked)
+    assert frame.select(asked.column_names) == asked
+    assert frame.column_names == [*asked.column_names, *filled.feature_columns("ranking_v1").names]
+    assert frame["user_interactions"].to_pylist() == [1, 3, 3, 1, 1]
+    assert frame["item_interactions"].to_pylist() == [1, 2, 2, 1, 2]
+    since_v = 8.75 * 86400  # v chose a at hour 30
+    assert frame["item_idle_s"].to_pylist() == [86400.0, since_v, since_v, 3600.0, since_v]
+
+
+def test_hour_and_weekday_are_the_requests_while_features_are_as_of_their_moment(filled: Store) -> None:
+    asked = requests([("u", "a", START + HOUR)])
+    later = pa.array([NOW + 5 * HOUR], schema.TIMESTAMP)
+    frame = filled.training_frame(asked.set_column(3, "requested_at", later)).to_pylist()[0]
+    assert (frame["context_hour"], frame["context_weekday"]) == (5, NOW.weekday())
+    assert (frame["user_interactions"], frame["user_idle_s"]) == (1, 3600.0)
+
+
+def test_unknown_entities_have_nulls_offline_and_are_named_online(filled: Store) -> None:
+    frame = filled.training_frame(requests([("nobody", "nothing", NOW)])).to_pylist()[0]
+    online = filled.online_frame("nobody", ["nothing", "a"], at=NOW)
+    assert missing(online) == {"user_id": ["nobody"], "item_id": ["nothing"]}
+    for name in ("user_interactions", "item_interactions", "has_text", "category_affinity", "item_age_s"):
+        assert frame[name] is None
+        assert online[name][0].as_py() is None
+    assert online["item_interactions"].to_pylist() == [None, 2]
+    assert missing(filled.online_frame("u", ["a"], at=NOW)) == {"user_id": [], "item_id": []}
+    assert len(filled.online_frame("u", [], at=NOW)) == 0
+
+
+def test_what_is_materialized_is_what_was_known_then(filled: Store) -> None:
+    items = ["c", "a", "d", "a"]
+    online = filled.online_frame("u", items, at=NOW, device="tv")
+    asked = requests([("u", item, NOW) for item in items]).set_column(4, "device", pa.array(["tv"] * 4))
+    offline = filled.training_frame(asked)
+    names = filled.feature_columns("ranking_v1").names
+    assert online.select(names).replace_schema_metadata() == offline.select(names)
+    assert online["item_id"].to_pylist() == items
+
+
+def test_feast_itself_answers_the_same_online(filled: Store) -> None:
+    moment = pa.scalar(NOW, schema.TIMESTAMP).cast(pa.int64()).as_py()
+    request = {"as_of": [moment] * 2, "requested_at": [moment] * 2, "device": ["tv"] * 2, "place": ["home"] * 2}
+    service = filled.feast.get_feature_service("ranking_v1")
+    theirs = filled.feast.get_online_features(service, {"user_id": ["u"] * 2, "item_id": ["a", "c"], **request})
+    ours = filled.online_frame("u", ["a", "c"], at=NOW, device="tv", place="home")
+    answer = theirs.to_dict()
+    for name in filled.feature_columns("ranking_v1").names:
+        assert answer[name] == ours[name].to_pylist(), name
+
+
+def test_a_pushed_event_is_seen_by_the_next_request(filled: Store, make_events: Events, items: pa.Table) -> None:
+    at = NOW + 2 * HOUR
+    before = filled.online_frame("w", ["d"], at=at)
+    filled.refresh(make_events([("w", "d", 24 * 10 + 1, {})]), items, at=at, users=["w"], item_ids=["d"])
+    after = filled.online_frame("w", ["d"], at=at)
+    assert before["user_interactions_1d"].to_pylist() == before["item_interactions_1d"].to_pylist() == [None]
+    assert after["user_interactions_1d"].to_pylist() == after["item_interactions_1d"].to_pylist() == [1]
+    assert after["user_idle_s"].to_pylist() == [3600.0]
+
+
+def test_a_push_by_feast_writes_what_ours_does(filled: Store, make_events: Events, items: pa.Table) -> None:
+    log = make_events([("p", "a", 0, {}), ("q", "a", 0, {})])
+    rows = compute.rows_at(log, items, at=NOW, users=["p", "q"])["user_activity"]
+    filled.push("user_activity", rows.slice(0, 1))
+    frame = rows.slice(1, 1).append_column("created_timestamp", pa.array([NOW], schema.TIMESTAMP)).to_pandas()
+    filled.feast.push(push_name("user_activity"), frame)
+    ours, theirs = (filled.online_frame(user, ["a"], at=NOW).drop_columns("user_id") for user in "pq")
+    assert ours.replace_schema_metadata() == theirs.replace_schema_metadata()
+
+
+def test_a_taste_expires_online_as_it_does_offline(filled: Store) -> None:
+    for at, affinity in [(START + 700 * DAY, 0.5), (START + 800 * DAY, None)]:
+        online = filled.online_frame("u", ["c"], at=at)["category_affinity"].to_pylist()
+        offline = filled.training_frame(requests([("u", "c", at)]))["category_affinity"].to_pylist()
+        assert online == offline
+        assert (online[0] is None) == (affinity is None)
+
+
+def test_vectors_are_read_by_the_retrieval_service(filled: Store) -> None:
+    vector = [1.0] + [0.0] * 127
+    rows = {"user_id": ["u"], "event_timestamp": pa.array([NOW], schema.TIMESTAMP), "user_vector": [vector]}
+    filled.push("user_vectors", pa.table(rows))
+    row = filled.online_rows({"user_id": ["u"]}, at=NOW, service="retrieval_v1").to_pylist()[0]
+    assert row["user_vector"] == vector
+    assert row["affinity_categories"] == ["x", "z"]
+    assert row["user_interactions"] == 3
+
+
+def test_applying_again_changes_nothing(filled: Store) -> None:
+    columns = filled.feature_columns("ranking_v1")
+    filled.apply()
+    assert filled.feature_columns("ranking_v1") == columns
+    assert filled.online_frame("u", ["a"], at=NOW)["user_interactions"].to_pylist() == [3]
+
+
+def test_what_the_store_does_not_know_is_named_with_what_it_does(filled: Store, tmp_path: object) -> None:
+    with pytest.raises(StoreError, match="'ranking_v9' is not registered; known: ranking_v1, retrieval_v1"):
+        filled.feature_columns("ranking_v9")
+    with pytest.raises(StoreError, match="none; run apply first"):
+        Store(Settings(home=tmp_path)).feature_columns("ranking_v1")
+    with pytest.raises(StoreError, match="'activity' does not exist; known: item_content"):
+        filled.write_view("activity", pa.table({}))
+    with pytest.raises(StoreError, match="lack item_id, event_timestamp, categories"):
+        filled.write_view("item_content", pa.table({}))
+    with pytest.raises(StoreError, match="another type"):
+        filled.push("user_vectors", pa.table({"user_id": ["u"], "event_timestamp": ["then"], "user_vector": [[1.0]]}))
+    with pytest.raises(StoreError, match="rows lack device, place"):
+        filled.training_frame(requests([("u", "a", NOW)]).drop_columns(["device", "place"]))
+    with pytest.raises(StoreError, match="ranking_v1 needs item_id, user_id; give item_id too"):
+        filled.online_rows({"user_id": ["u"]}, at=NOW)
+
+
+def test_the_asof_store_answers_what_feasts_own_does(filled: Store) -> None:
+    from feast import FeatureStore, RepoConfig
+
+    config = Template((REPO / "feature_store.yaml").read_text()).substitute(TRICHORD_HOME=filled.settings.home)
+    settings = {**yaml.safe_load(config), "offline_store": {"type": "duckdb"}}
+    stock = FeatureStore(config=RepoConfig(repo_path=REPO, **settings))
+    assert type(stock._get_provider().offline_store).__name__ == "DuckDBOfflineStore"
+    rows = [
+        ("v", "c", NOW),
+        ("u", "a", NOW),
+        ("u", "a", NOW),  # twice
+        ("u", "a", START),  # before anything happened
+        ("u", "b", START + HOUR),  # at the moment itself
+        ("u", "b", START + HOUR + timedelta(microseconds=1)),
+        ("u", "c", START + 900 * DAY),  # when tastes have expired
+        ("nobody", "d", NOW),
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "event_timestamp"])
+    frame["as_of"] = frame["requested_at"] = [round(row[2].timestamp() * 1e6) for row in rows]
+    frame = frame.assign(device="tv", place="home", row=range(len(rows)))
+    for full_feature_names in (False, True):
+        service = filled.feast.get_feature_service("ranking_v1")
+        ours, theirs = (
+            one.get_historical_features(frame, service, full_feature_names=full_feature_names).to_arrow()
+            for one in (filled.feast, stock)
+        )
+        assert ours["row"].to_pylist() == list(range(len(rows)))
+        theirs = theirs.sort_by("row").select(ours.column_names)
+        assert ours.to_pylist() == theirs.to_pylist()
