@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SIDE: Final = 224
 MAX_PIXELS: Final = 64_000_000  # a 64 megapixel picture takes 200 MB while it is decoded
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 BATCH: Final = 8  # stays in the cache: 120 pictures/s, 67 at 32 (two threads)
 
 Picture = npt.NDArray[np.uint8]
