@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo import schema
-from ranking.evaluation.metrics import hits_of
+from ranking.metrics import hits_of
 from ranking.splits import Split
 from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Interactions, Times
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
+from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import Generator
-from ranking.evaluation.full_ranking import full_ranking
+from ranking.evaluation.rows import TOP
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
@@ -32,7 +33,7 @@ def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels,
         started = time.perf_counter()
         model.fit(division.train)
         fit_s = time.perf_counter() - started
-        warehouse.write_rankings(division, name, *full_ranking(model, division.queries), fit_s=fit_s)
+        warehouse.write_rankings(division, name, *full_ranking(model, division.queries, k=TOP), fit_s=fit_s)
 
 
 def content_knn(content: ItemContent) -> ContentKnn:

@@ -8,12 +8,12 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
-from ranking.candidates.quality import ndcg
-from ranking.types import Codes, Interactions, Queries
+from ranking.candidates.full_ranking import full_ranking
+from ranking.candidates.generator import Generator
+from ranking.metrics import hits_of, ndcg
+from ranking.types import Interactions, Queries
 
 K: Final = 10
-BATCH: Final = 256
 
 Config = TypeVar("Config")
 Tried = TypeVar("Tried", covariant=True)
@@ -68,17 +68,7 @@ def _try(
     start = time.perf_counter()
     model.fit(train)
     fitted = time.perf_counter()
-    ranked = rank_unseen(model, queries, K)
+    ranked, _ = full_ranking(model, queries, k=K)
     scored = time.perf_counter()
-    return Trial(config, float(ndcg(ranked, relevant).mean()), fitted - start, scored - fitted)
-
-
-def rank_unseen(model: Generator, queries: Queries, k: int) -> Codes:
-    """Each query's k best items outside its history, int32 [q, min(k, n_items)], `UNKNOWN` where fewer are offered."""
-    batches = [np.empty((0, min(k, queries.n_items)), np.int32)]
-    for start in range(0, len(queries), BATCH):
-        some = queries.rows(start, min(start + BATCH, len(queries)))
-        scores = model.score(some)
-        scores[some.row, some.item] = NOT_OFFERED
-        batches.append(top_k(scores, k)[0])
-    return np.concatenate(batches)
+    found = ndcg(hits_of(ranked, relevant), np.diff(relevant.indptr), K)
+    return Trial(config, float(found.mean()), fitted - start, scored - fitted)

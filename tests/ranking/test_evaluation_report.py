@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from ranking.candidates.full_ranking import unseen
 from ranking.candidates.generator import top_k
 from ranking.errors import ArtifactError
 from ranking.evaluation.export import export
-from ranking.evaluation.full_ranking import unseen
 from ranking.evaluation.plots import plot
 from ranking.evaluation.report import build_report
 from ranking.evaluation.table import tables

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranking import metrics
+from ranking.candidates.full_ranking import full_ranking, unseen
 from ranking.candidates.generator import Generator, top_k
 from ranking.errors import ArtifactError
-from ranking.evaluation import metrics
-from ranking.evaluation.full_ranking import full_ranking, unseen
 from ranking.evaluation.warehouse import Warehouse
 from ranking.splits import Protocol, Split, split
 from ranking.types import IdIndex, Interactions
@@ -239,14 +239,14 @@ class Newest(Generator):
 
 def test_seen_items_are_never_ranked_and_batches_do_not_matter(monkeypatch):
     divided = random_split(3, Protocol.P2)
-    items, scores = full_ranking(Newest(), divided.queries)
+    items, scores = full_ranking(Newest(), divided.queries, k=200)
     for row in range(len(items)):
         seen = divided.queries.item[divided.queries.indptr[row] : divided.queries.indptr[row + 1]]
         assert items[row].tolist() == [item for item in range(249, -1, -1) if item not in seen][:200]
-    monkeypatch.setattr("ranking.evaluation.full_ranking.BATCH", 2)
-    in_pairs, _ = full_ranking(Newest(), divided.queries)
+    monkeypatch.setattr("ranking.candidates.full_ranking.BATCH", 2)
+    in_pairs, _ = full_ranking(Newest(), divided.queries, k=200)
     assert np.array_equal(items, in_pairs)
-    assert full_ranking(Newest(), divided.queries.rows(0, 0))[0].shape == (0, 200)
+    assert full_ranking(Newest(), divided.queries.rows(0, 0), k=200)[0].shape == (0, 200)
     assert scores.dtype == np.float32
 
 

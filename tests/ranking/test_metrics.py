@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ranking.evaluation import metrics
+from ranking import metrics
 
 N_ITEMS = 15
 

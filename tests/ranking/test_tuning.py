@@ -4,15 +4,13 @@ from math import log2
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import sparse
 
-from ranking.candidates import quality
+from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.splits import Protocol, split
 from ranking.strategy.grids import TUNERS
-from ranking.strategy.tuning import rank_unseen, tune
+from ranking.strategy.tuning import tune
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
 
@@ -64,7 +62,7 @@ def test_nothing_to_try_is_an_error(grid, budget):
 
 def test_items_of_the_history_are_not_ranked():
     train, queries, _ = fashion()
-    assert rank_unseen(Popular(PopularConfig()).fit(train), queries, 3).tolist() == [[1, 2, UNKNOWN]]
+    assert full_ranking(Popular(PopularConfig()).fit(train), queries, k=3)[0].tolist() == [[1, 2, UNKNOWN]]
 
 
 def test_every_model_is_tuned_with_its_own_grid():
@@ -77,19 +75,3 @@ def test_every_model_is_tuned_with_its_own_grid():
         assert tuned.name == name == tuned.make().name
         assert len(tuned.trials) == 2
         assert 0 <= tuned.ndcg <= 1
-
-
-@settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 10_000), k=st.integers(1, 8))
-def test_ndcg_and_recall_equal_a_plain_loop(seed, k):
-    rng = np.random.default_rng(seed)
-    relevant = rng.random((3, 8)) < rng.random()
-    ranked = np.array([np.where(rng.random(k) < 0.2, UNKNOWN, rng.permutation(8)[:k]) for _ in range(3)], np.int32)
-    for row in range(3):
-        wanted = set(np.flatnonzero(relevant[row]).tolist())
-        gain = sum(1 / log2(place + 2) for place, item in enumerate(ranked[row].tolist()) if item in wanted)
-        ideal = sum(1 / log2(place + 2) for place in range(min(k, len(wanted))))
-        found = sum(item in wanted for item in ranked[row].tolist())
-        matrix = sparse.csr_matrix(relevant)
-        assert quality.ndcg(ranked, matrix)[row] == pytest.approx(gain / ideal if wanted else 0)
-        assert quality.recall(ranked, matrix)[row] == pytest.approx(found / len(wanted) if wanted else 0)

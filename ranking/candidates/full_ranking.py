@@ -5,13 +5,12 @@ from typing import Final
 import numpy as np
 
 from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
-from ranking.evaluation.rows import TOP
 from ranking.types import Codes, Floats, Queries
 
 BATCH: Final = 256  # queries scored at once: 10 MB a 10,000 items
 
 
-def full_ranking(generator: Generator, queries: Queries, *, k: int = TOP) -> tuple[Codes, Floats]:
+def full_ranking(generator: Generator, queries: Queries, *, k: int) -> tuple[Codes, Floats]:
     """The k best items of each query that its history does not hold: codes and scores [q, min(k, n_items)]."""
     k = min(k, queries.n_items)
     parts = [
