@@ -1,0 +1,1 @@
+"""The planted world: a synthetic streaming service whose true tastes are known."""
