@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +12,29 @@ from pipelines.datasets.movielens import movielens_folders, read_movielens
 from pipelines.datasets.planted.latents import WorldConfig
 from pipelines.datasets.tables import read_tables
 from pipelines.errors import DatasetError
-from pipelines.home import swap
 
 SYNTHETIC: Final = "synthetic"
+DEFAULT_WORLD: Final = WorldConfig()
 MOVIELENS: Final = "movielens"
 ACCEPTED: Final = f"{SYNTHETIC}, {MOVIELENS}:PATH, or a folder with dataset.toml, items and events"
 
 
-def open_dataset(name_or_path: str, *, home: Path, now: datetime | None = None) -> Dataset:
+def open_dataset(
+    name_or_path: str,
+    *,
+    home: Path,
+    now: datetime | None = None,
+    world: WorldConfig = DEFAULT_WORLD,
+    progress: bool = True,
+) -> Dataset:
     """The dataset of that name, read and checked; the synthetic one is built under `home` when it is not there.
 
     Args:
         name_or_path: `synthetic`, `movielens:PATH`, or the path of a dataset folder.
         home: where the synthetic dataset lies.
         now: events after it are rejected; by default the clock's.
+        world: what the synthetic dataset is made from.
+        progress: whether building it shows a bar on a terminal.
 
     Raises:
         DatasetError: the name is unknown, or the dataset cannot be used.
@@ -34,7 +42,7 @@ def open_dataset(name_or_path: str, *, home: Path, now: datetime | None = None) 
     moment = now or datetime.now(UTC)
     scheme, folder = _resolve(name_or_path)
     if scheme == SYNTHETIC:
-        return read_tables(_synthetic_folder(home), now=moment)
+        return read_tables(_built(world, home, progress=progress), now=moment)
     return (read_movielens if scheme == MOVIELENS else read_tables)(folder, now=moment)
 
 
@@ -46,7 +54,7 @@ def fingerprint(name_or_path: str) -> str:
     """
     scheme, folder = _resolve(name_or_path)
     if scheme == SYNTHETIC:  # made from nothing but its configuration
-        return hashlib.sha256(repr(WorldConfig()).encode()).hexdigest()
+        return hashlib.sha256(repr(DEFAULT_WORLD).encode()).hexdigest()
     folders = movielens_folders(folder) if scheme == MOVIELENS else (folder,)
     lines = sorted(line for root in folders for line in _files(root))
     return hashlib.sha256("\n".join([scheme, *lines]).encode()).hexdigest()
@@ -63,18 +71,12 @@ def _resolve(name_or_path: str) -> tuple[str, Path]:
     return "", Path(name_or_path)
 
 
-def _synthetic_folder(home: Path) -> Path:
-    """Built aside and renamed when complete: a killed run leaves no half of a world."""
-    folder = home / "datasets" / SYNTHETIC
-    if not folder.is_dir():
-        # Here, as drawing and sound libraries are of no use to any other dataset.
-        from pipelines.datasets.synthetic import build_world
+def _built(world: WorldConfig, home: Path, *, progress: bool) -> Path:
+    # Here, as drawing and sound libraries are of no use to any other dataset.
+    from pipelines.datasets.synthetic import build_world
 
-        fresh = folder.with_name(f".{SYNTHETIC}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        build_world(fresh)
-        swap(fresh, folder)
+    folder = home / "datasets" / SYNTHETIC
+    build_world(world, folder, progress=progress)
     return folder
 
 

@@ -17,7 +17,7 @@ from pipelines.errors import DatasetError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 DATA = os.environ.get("TRICHORD_DATA")
-needs_data = pytest.mark.skipif(DATA is None, reason="TRICHORD_DATA names no folder with ml-latest-small and ml-100k")
+needs_data = pytest.mark.skipif(not DATA, reason="TRICHORD_DATA names no folder with ml-latest-small and ml-100k")
 
 MOVIES = """movieId,title,genres
 1,Toy Story (1995),Adventure|Animation
@@ -195,7 +195,7 @@ def test_a_file_with_other_columns_is_one_clear_line(latest: Path) -> None:
 def test_the_published_sets_are_read_whole(
     name: str, ratings: str, delimiter: str, header: int, items: int, users: int, posters: int, texts: int
 ) -> None:
-    assert DATA is not None
+    assert DATA
     dataset = read(Path(DATA) / name)
     assert (dataset.items.num_rows, dataset.users.num_rows) == (items, users)
     assert pc.count(dataset.items[schema.IMAGE]).as_py() == posters

@@ -6,6 +6,7 @@ import pytest
 
 from feature_repo import schema
 from pipelines.datasets.open import fingerprint, open_dataset
+from pipelines.datasets.planted.latents import SMALL
 from pipelines.errors import DatasetError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -77,7 +78,11 @@ def test_the_fingerprint_of_ml_100k_covers_the_posters_beside_it(tmp_path: Path)
     assert fingerprint(f"movielens:{folder}") != before
 
 
-def test_the_synthetic_dataset_is_read_where_it_was_built_before(tmp_path: Path) -> None:
-    write_folder(tmp_path / "datasets" / "synthetic")
-    assert open_dataset("synthetic", home=tmp_path, now=NOW).name == "shop"
-    assert fingerprint("synthetic") == fingerprint("synthetic")
+def test_the_synthetic_dataset_is_built_once_and_passes_every_rule(tmp_path: Path) -> None:
+    dataset = open_dataset("synthetic", home=tmp_path, world=SMALL, progress=False)
+    assert set(dataset.rejected.counts) <= {("items", "no_content")}
+    assert dataset.items[schema.IMAGE].null_count < dataset.items.num_rows
+    built = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = open_dataset("synthetic", home=tmp_path, world=SMALL, progress=False)
+    assert again.events.equals(dataset.events)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == built
