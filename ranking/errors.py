@@ -4,6 +4,7 @@ RankingError
 ├── UnknownEntityError   a user or item that no data names
 ├── BadRequestError      a request whose values are out of range
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
+├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
 └── UnreadableContentError   an item's text, picture or sound that cannot be encoded
 """
@@ -23,6 +24,10 @@ class BadRequestError(RankingError):
 
 class ArtifactError(RankingError):
     """A file of a release that is missing, damaged or of another version."""
+
+
+class NotReadyError(RankingError):
+    """No release is loaded yet."""
 
 
 class EncoderError(RankingError):

@@ -26,10 +26,6 @@ class Recorded:
         self._duck.from_arrow(events).create("events")
         self.last: datetime | None = pc.max(events[schema.OCCURRED_AT]).as_py()
 
-    def all(self) -> pa.Table:
-        """Every event, in time order."""
-        return self._cast("select * from events order by occurred_at, event_id", {})
-
     def known(self, event_ids: Sequence[str]) -> set[str]:
         """Those of the ids that are recorded."""
         found = self._duck.execute("select event_id from events where list_contains(?, event_id)", [list(event_ids)])
@@ -44,7 +40,5 @@ class Recorded:
 
     def of(self, users: Sequence[str], items: Sequence[str]) -> pa.Table:
         """All events of these users, and all of these items, in time order."""
-        return self._cast(_OF, {"users": list(users), "items": list(items)})
-
-    def _cast(self, sql: str, values: dict[str, list[str]]) -> pa.Table:
-        return self._duck.sql(sql, params=values).to_arrow_table().cast(schema.EVENTS)
+        found = self._duck.sql(_OF, params={"users": list(users), "items": list(items)})
+        return found.to_arrow_table().cast(schema.EVENTS)

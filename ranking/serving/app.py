@@ -1,0 +1,112 @@
+"""The HTTP API. No path or URL in a request is ever opened, and no body beyond `MAX_BODY` is read."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Final
+
+from fastapi import Body, FastAPI
+from fastapi.responses import JSONResponse
+from pydantic import JsonValue, WithJsonSchema
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from feature_repo.lookup import Asked
+from feature_repo.settings import Settings
+from ranking.errors import NotReadyError
+from ranking.serving.engine import Engine
+from ranking.serving.faults import Fault
+from ranking.serving.payloads import OnlineFeaturesRequest, PostedEvent, Ready, Receipt, Request, Response
+from ranking.serving.problems import Problem, install, problem
+from ranking.serving.releases import Releases
+
+MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
+
+_EVENT: Final = PostedEvent.model_json_schema()
+_EVENTS: Final = WithJsonSchema({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]})
+
+
+def create_app(engine: Engine) -> FastAPI:
+    """The API over an engine; it begins to load the current release when the server starts, unless it is loaded."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with suppress(NotReadyError):
+            engine.follow()
+        yield
+
+    app = FastAPI(
+        title="Trichord",
+        description="Recommendations from text, image, sound and behaviour.",
+        lifespan=lifespan,
+        responses={422: {"model": Problem}, 503: {"model": Problem}},
+    )
+    app.add_middleware(LimitedBody)
+    install(app)
+    _add_recommendations(app, engine)
+    _add_features(app, engine)
+    _add_health(app, engine)
+    return app
+
+
+def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+    """Run the API until interrupted; raises `ArtifactError` where no release is current."""
+    import uvicorn  # only a server needs one
+
+    Releases.of(settings).current()
+    uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
+
+
+def _add_recommendations(app: FastAPI, engine: Engine) -> None:
+    @app.post("/v1/recommendations", summary="Recommend items to a user or a session")
+    def recommend(request: Request) -> Response:
+        return engine.recommend(request)
+
+    @app.post("/v1/events", summary="Tell what happened: one event or a list", response_model=Receipt)
+    def accept(events: Annotated[JsonValue, Body(), _EVENTS]) -> Receipt | JSONResponse:
+        """The next request of the same user sees the events. Bad ones are refused one by one, the others go on."""
+        receipt = engine.accept(events if isinstance(events, list) else [events])
+        if receipt.rejected and not receipt.accepted and not receipt.duplicates:
+            faults = [Fault(field=f"[{one.index}]", text=one.reason) for one in receipt.rejected]
+            return problem(422, f"no event was taken: {faults[0].text}", faults)
+        return receipt
+
+
+def _add_features(app: FastAPI, engine: Engine) -> None:
+    @app.post("/get-online-features", summary="Online features, as a Feast server answers", response_class=JSONResponse)
+    def online_features(request: OnlineFeaturesRequest) -> JSONResponse:
+        """Without a service or features: all that is stored of the entities."""
+        asked = Asked(request.feature_service, tuple(request.features), request.full_feature_names)
+        return JSONResponse(engine.online_features(request.entities, asked))
+
+
+def _add_health(app: FastAPI, engine: Engine) -> None:
+    # async: they answer while all threads are busy
+
+    @app.get("/health/live", summary="The process runs")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get("/health/ready", summary="A release answers; 503 before")
+    async def ready() -> Ready:
+        return Ready(release=engine.follow().release.id, refused=engine.refused)
+
+
+class LimitedBody:
+    """Middleware that stops reading a body at `MAX_BODY` bytes, whatever its header says."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what comes in."""
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY:
+                raise HTTPException(413, f"body over {MAX_BODY} bytes; accepted are at most so many: send it in parts")
+            return message
+
+        await self._app(scope, counted, send)

@@ -1,0 +1,238 @@
+"""The serving engine: the current release in memory, the events that come in, and the clock."""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo import schema
+from feature_repo.compute import TICK
+from feature_repo.errors import FeatureRepoError, StoreError
+from feature_repo.event_log import EventLog
+from feature_repo.labels import label_events
+from feature_repo.lookup import MISSING, Answer, Asked, Value, look_up
+from feature_repo.schema import EventKind
+from feature_repo.settings import Settings
+from feature_repo.store import Store
+from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
+from ranking.serving.answer import FEATURES, Loaded, answer
+from ranking.serving.catalogue import load_parts
+from ranking.serving.histories import Histories
+from ranking.serving.intake import TOLERANCE, Gate
+from ranking.serving.payloads import Receipt, Request, Response
+from ranking.serving.recorded import Recorded
+from ranking.serving.releases import Release, Releases
+from ranking.types import IdIndex, Interactions
+
+LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A release that could not be loaded."""
+
+    id: str = ""
+    reason: str = ""
+
+
+class Engine:
+    """Answers requests of any number of threads. Reading takes no lock: what changes is replaced as a whole.
+
+    It follows the home's current release: a new one is loaded beside the one that answers, tried, and put in its place.
+
+    Args:
+        settings: the deployment.
+        wall: the wall clock, UTC.
+    """
+
+    def __init__(self, settings: Settings, *, wall: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.settings = settings
+        self.releases = Releases.of(settings)
+        self._wall = wall
+        self._log = EventLog(settings.events)
+        self._writing = threading.Lock()  # events in, histories swapped
+        self._loading = threading.Lock()
+        self._loaded: Loaded | None = None
+        self._refused = _Refusal()
+
+    def load(self) -> None:
+        """Load the current release and all events now; ArtifactError for none or a damaged one: the old one stays."""
+        release = self.releases.current()
+        with self._loading:
+            self._load(release)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The release that answers; NotReadyError before there is one."""
+        if self._loaded is None:
+            raise NotReadyError(f"no release is loaded: {self._refused.reason or 'it is on its way, ask again soon'}")
+        return self._loaded
+
+    @property
+    def refused(self) -> str:
+        """Why the home's current release does not answer, empty if it does."""
+        return self._refused.reason
+
+    def now(self) -> datetime:
+        """The wall clock while the data are live; of an archive, the moment after its last event."""
+        last = self._log.last_occurred_at() if self._loaded is None else self._loaded.recorded.last
+        wall = self._wall()
+        if last is None:
+            return wall
+        return last + TICK if wall - last >= LIVE else max(wall, last + TICK)
+
+    def recommend(self, request: Request) -> Response:
+        """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue."""
+        response = answer(self.follow(), request, now=self.now())
+        _log.info(
+            "recommendations %s release=%s items=%d ms=%s fallbacks=%s",
+            response.request_id,
+            response.release,
+            len(response.items),
+            response.timings_ms.model_dump(),
+            response.fallbacks,
+        )
+        return response
+
+    def accept(self, posted: Sequence[object]) -> Receipt:
+        """Take in events: on disk first, then in the histories and the online features of the users and items.
+
+        posted: JSON objects of `PostedEvent`. A bad one is refused with its reason, the others go on.
+        """
+        with self._writing:
+            loaded = self.loaded
+            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
+            good, refused = gate.read(posted)
+            new = _first_of_each(good, loaded.recorded.known(good[schema.EVENT_ID].to_pylist()))
+            appended = self._log.append(new)
+            loaded.recorded.add(new)
+            loaded.histories.add(_interactions(new, loaded.kinds, loaded.catalogue.index))
+            fallbacks = [] if self._refresh(loaded, new) else [FEATURES]
+        receipt = Receipt(
+            accepted=appended.accepted,
+            duplicates=len(good) - appended.accepted,
+            rejected=refused,
+            fallbacks=fallbacks,
+        )
+        _log.info(
+            "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
+            receipt.accepted,
+            receipt.duplicates,
+            len(refused),
+            fallbacks,
+        )
+        return receipt
+
+    def online_features(self, entities: Mapping[str, Sequence[str | int]], asked: Asked) -> Answer:
+        """Feast's answer, as of now; raises `StoreError` for what the store does not know. Needs no loaded release."""
+        store = Store(self.settings) if self._loaded is None else self._loaded.store
+        return look_up(store, entities, asked, at=self.now())
+
+    def lookup(self, entities: Mapping[str, str], *, service: str | None = None) -> dict[str, Value]:
+        """Online features of one entity of each kind by name; without a service, all that are stored.
+
+        Raises:
+            UnknownEntityError: nothing is stored of them.
+            StoreError: no such service, or it needs further entities.
+        """
+        found = self.online_features({key: [one] for key, one in entities.items()}, Asked(service))
+        answers = zip(found["metadata"]["feature_names"], found["results"], strict=True)
+        features = {name: one for name, one in answers if name not in entities}
+        if all(one["statuses"] == [MISSING] for one in features.values()):
+            raise UnknownEntityError(
+                f"{', '.join(f'{key} {one!r}' for key, one in entities.items())}: the online store knows nothing of "
+                "it; check the id, or post its first event"
+            )
+        return {name: one["values"][0] for name, one in features.items()}
+
+    def follow(self) -> Loaded:
+        """The release that answers now; if the home's current one is another, it begins to load beside it.
+
+        Raises NotReadyError while there is none.
+        """
+        here = None if self._loaded is None else self._loaded.release.id
+        wanted = self.releases.current_id()
+        if wanted not in (None, here, self._refused.id) and self._loading.acquire(blocking=False):
+            threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
+        return self.loaded
+
+    def _load_beside(self, wanted: str) -> None:
+        try:
+            self._load(self.releases.open(wanted))
+        except (RankingError, FeatureRepoError) as error:
+            self._refused = _Refusal(wanted, str(error))
+            _log.error("release %s is not served: %s", wanted, error)
+        finally:
+            # else a full collection, 150 ms over the many imported modules, falls into somebody's request
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            self._loading.release()
+
+    def _load(self, release: Release) -> None:
+        hybrid, catalogue = load_parts(release)
+        kinds = {kind.name: kind for kind in release.manifest.kinds}
+        nothing = schema.EVENTS.empty_table()
+        nobody = Histories(_interactions(nothing, kinds, catalogue.index))
+        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings))
+        _try(fresh, self.now())
+        with self._writing:  # no event may come between what is read here and what is served
+            events = self._log.read()
+            histories = Histories(_interactions(events, kinds, catalogue.index))
+            self._loaded = replace(fresh, histories=histories, recorded=Recorded(events))
+            self._refused = _Refusal()
+        _log.info("release %s is served", release.id)
+
+    def _refresh(self, loaded: Loaded, events: pa.Table) -> bool:
+        """Bring the online features of the events' users and items up to date; False when the store does not answer."""
+        if not len(events):
+            return True
+        users, items = (pc.unique(events[name]).to_pylist() for name in (schema.USER_ID, schema.ITEM_ID))
+        known = _labelled(loaded.recorded.of(users, items), loaded.kinds)
+        try:
+            loaded.store.refresh(known, loaded.catalogue.table, at=self.now(), users=users, item_ids=items)
+        except StoreError as error:
+            _log.warning("online features stay behind %d events: %s", len(events), error)
+            return False
+        return True
+
+
+def _try(loaded: Loaded, now: datetime) -> None:
+    """Let a release answer one request before it serves any; this warms it up, too."""
+    first = Request(session=(loaded.catalogue.index.ids[0],))
+    try:
+        answer(loaded, first, now=now)
+    except KeyError as error:
+        raise ArtifactError(
+            f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
+            "have; build a release with the feature definitions as they are now"
+        ) from error
+
+
+def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:
+    """Events of the kinds that a release knows, with what it makes of them."""
+    return label_events(
+        events.filter(pc.is_in(events[schema.KIND], pa.array(kinds, pa.string()))), list(kinds.values())
+    )
+
+
+def _interactions(events: pa.Table, kinds: Mapping[str, EventKind], items: IdIndex) -> Interactions:
+    users = IdIndex.of(events[schema.USER_ID].to_pylist())
+    return Interactions.from_events(_labelled(events, kinds), users=users, items=items)
+
+
+def _first_of_each(events: pa.Table, known: set[str]) -> pa.Table:
+    """The first event of every id that is not known."""
+    rows: dict[str, int] = {}
+    for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
+        if event_id not in known:
+            rows.setdefault(event_id, row)
+    return events.take(pa.array(rows.values(), pa.int64()))

@@ -1,0 +1,45 @@
+"""What is wrong with an input, field by field, in words that name the value and what is accepted."""
+
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+SHOWN: Final = 80  # characters of a refused value that are repeated
+
+_WHERE: Final = frozenset({"body", "query", "path"})  # FastAPI's first part of a field's path
+
+
+class Fault(BaseModel):
+    """One thing that is wrong. field: dotted path. text: what, which value, what is accepted."""
+
+    field: str
+    text: str
+
+
+def in_words(errors: Iterable[ErrorDetails]) -> list[Fault]:
+    """Pydantic's findings as faults."""
+    return [_fault(error) for error in errors]
+
+
+def _fault(error: ErrorDetails) -> Fault:
+    path = error["loc"][1:] if error["loc"][:1] and error["loc"][0] in _WHERE else error["loc"]
+    field = _printable(".".join(str(part) for part in path)) or "body"
+    if error["type"] == "missing":
+        text = f"{field}: missing; give one"
+    elif error["type"] == "extra_forbidden":
+        text = f"{field}: not supported by this release; leave it out"
+    elif error["type"] == "json_invalid":
+        text = f"body: no JSON ({error.get('ctx', {}).get('error', 'cut off')}); send one JSON document"
+    else:
+        value = json.dumps(error["input"], default=str, ensure_ascii=False)
+        value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
+        text = f"{field} {value}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return Fault(field=field, text=_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Text that can be sent: JSON may hold halves of characters, which UTF-8 has not."""
+    return text.encode("utf-8", "backslashreplace").decode()

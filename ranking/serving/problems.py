@@ -1,0 +1,67 @@
+"""Errors over HTTP: RFC 9457 problem details."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from feature_repo.errors import EventLogError, FeatureRepoError, StoreUnavailableError
+from ranking.errors import NotReadyError, RankingError
+from ranking.serving.faults import Fault, in_words
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_UNAVAILABLE: Final = (NotReadyError, EventLogError, StoreUnavailableError)
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `faults` names each field that is wrong."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    faults: list[Fault] = []
+
+
+def problem(status: int, detail: str, faults: Iterable[Fault] = ()) -> JSONResponse:
+    """A response that says what is wrong."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, faults=list(faults))
+    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error that is raised on purpose end as a problem."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RankingError, _ours)
+    app.add_exception_handler(FeatureRepoError, _ours)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """A body that is no JSON, or JSON of another form."""
+    assert isinstance(error, RequestValidationError)
+    faults = in_words(error.errors())
+    broken = any(one["type"] == "json_invalid" for one in error.errors())
+    return problem(400 if broken else 422, "; ".join(fault.text for fault in faults), faults)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail)
+
+
+async def _ours(_: Request, error: Exception) -> JSONResponse:
+    return problem(503 if isinstance(error, _UNAVAILABLE) else 422, str(error))
+
+
+async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    """A fault of ours; Starlette raises it again for the server's log."""
+    return problem(500, "an unexpected error; its trace is in the server's log")

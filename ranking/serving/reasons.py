@@ -1,0 +1,178 @@
+"""Why an item stands where it stands, in plain words.
+
+Cheap: which generator put it highest. Exact: what each feature adds to its score against the mean of the slate
+(TreeSHAP, `Trees.contributions`), said in words where a feature has a meaning that people know.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from feature_repo import schema
+from ranking.candidates.generator import Generator
+from ranking.candidates.union import Source
+from ranking.serving.catalogue import Catalogue
+from ranking.strategy.hybrid import Hybrid, Ranked
+from ranking.types import Codes, Floats, Queries
+
+TOLD: Final = 3  # reasons an item
+EVIDENCE: Final = 30  # latest liked items among which the one that speaks most for an item is looked for
+
+FOUND_BY: Final = {
+    "ease": "chosen by people with a history like yours",
+    "ease_positive": "liked by people who like what you like",
+    "ials": "chosen by people with a taste like yours",
+    "covisitation": "often chosen after what you chose lately",
+    "item_knn": "often chosen together with what you chose",
+    "popular_windowed": "popular lately",
+    "aligned": "close in content to what you like",
+    "cold_start": "new, and of a kind that people like",
+}
+
+_COLLABORATIVE: Final = "liked by people who liked {neighbour}"
+_WINDOWS: Final = {
+    "_1d": "in the last day",
+    "_7d": "in the last week",
+    "_28d": "in the last four weeks",
+    "_365d": "in the last year",
+    "": "of all time",
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said when a feature lifts an item: `more` if its value is above the slate's mean, `less` if below."""
+
+    more: str | None = None
+    less: str | None = None
+
+
+def _words() -> dict[str, Words]:
+    popular = {
+        f"item_{what}{window}": Words(f"popular {when}")
+        for what in ("interactions", "positives")
+        for window, when in _WINDOWS.items()
+    }
+    collaborative = ("ease", "ease_positive", "ials", "covisitation", "item_knn")
+    told_by_generator = dict.fromkeys(collaborative, _COLLABORATIVE) | {
+        "aligned": FOUND_BY["aligned"],
+        "popular_windowed": FOUND_BY["popular_windowed"],
+        "cold_start": FOUND_BY["cold_start"],
+    }
+    generators = {f"{name}_score": Words(text) for name, text in told_by_generator.items()}
+    places = {f"{name}_rank": Words(less=text) for name, text in told_by_generator.items()}
+    return {
+        **popular,
+        **generators,
+        **places,
+        "fused": Words(_COLLABORATIVE),
+        "item_response_rate_28d": Words("often chosen when it is shown"),
+        "item_mean_value": Words("rated higher than most"),
+        "item_positive_share": Words("liked by most who chose it"),
+        "item_idle_s": Words(less="chosen by others only recently"),
+        "item_age_s": Words("older than most, and lasting", "newer than most"),
+        "category_affinity": Words("of a kind that you like: {categories}"),
+        "last_category_overlap": Words("of the kind of your latest choice: {categories}"),
+        "daypart_lift": Words("often chosen {daypart}"),
+        "weekend_lift": Words("often chosen {week}"),
+        "device_lift": Words("often chosen on {device}"),
+        "place_lift": Words("often chosen at {place}"),
+        "content_appeal": Words("of a kind that many like"),
+        "content_similarity": Words(FOUND_BY["aligned"]),
+        "content_similarity_to_recent": Words("similar to {similar} that you liked"),
+        "text_similarity": Words("reads like what you like"),
+        "image_similarity": Words("looks like what you like"),
+        "audio_similarity": Words("sounds like what you like"),
+    }
+
+
+WORDS: Final = _words()
+
+
+def by_provenance(sources: Sequence[Source]) -> list[str]:
+    """The reason of the generator that put the item highest."""
+    return [FOUND_BY.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
+
+
+def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked: Ranked) -> list[list[str]]:
+    """Up to `TOLD` reasons for each item of one query's answer, what adds most first.
+
+    A feature without a meaning of its own (an axis of the space, a property of the user) is not told.
+    """
+    features = ranked.slates.features
+    added = hybrid.trees.contributions(features, ranked.slates.groups)
+    values = features.select(hybrid.trees.names)
+    counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
+    mean = np.nansum(values, axis=0) / counts
+    speaker = _Speaker(hybrid, catalogue, query)
+    reasons = []
+    for item, row in zip(ranked.item[0].tolist(), ranked.place[0].tolist(), strict=True):
+        if row < 0:
+            continue
+        lifts: Counter[str] = Counter()
+        for column in np.flatnonzero(added[row] > 0).tolist():
+            words = WORDS.get(hybrid.trees.names[column].removesuffix("_in_slate"), Words())
+            above, below = values[row, column] > mean[column], values[row, column] < mean[column]
+            text = words.more if above else words.less if below else None
+            if text is not None:
+                lifts[text] += added[row, column]
+        told = [speaker.say(text, item) for text, _ in lifts.most_common(TOLD)]
+        reasons.append(list(dict.fromkeys(told)))
+    return reasons
+
+
+class _Speaker:
+    """Fills in titles, categories and surroundings."""
+
+    def __init__(self, hybrid: Hybrid, catalogue: Catalogue, query: Queries) -> None:
+        self._catalogue = catalogue
+        self._liked: Codes = query.item[query.positive][-EVIDENCE:]
+        moment = datetime.fromtimestamp(int(query.at[0]) // 1_000_000, UTC)
+        self._here = {
+            "daypart": ("at night", "in the morning", "in the afternoon", "in the evening")[moment.hour // 6],
+            "week": "at weekends" if moment.isoweekday() >= 6 else "on weekdays",
+            "device": query.device[0],
+            "place": query.place[0],
+        }
+        self._fused: Floats = hybrid.space.fused
+        self._one_by_one = _scores_one_by_one(hybrid.generators, query, self._liked)
+
+    def say(self, text: str, item: int) -> str:
+        """A reason's text for one item."""
+        if "{neighbour}" in text:
+            speaks = self._one_by_one[:, item]
+            return text.format(neighbour=self._title(speaks)) if len(speaks) else FOUND_BY["ease"]
+        if "{similar}" in text:
+            return text.format(similar=self._title(self._fused[self._liked] @ self._fused[item]))
+        categories = self._catalogue.table[schema.CATEGORIES][item].as_py()[:TOLD]
+        return text.format(categories=", ".join(categories), **self._here)
+
+    def _title(self, speaks: Floats) -> str:
+        """The liked item that speaks most, the latest of equal ones."""
+        return self._catalogue.title(int(self._liked[len(speaks) - 1 - int(np.argmax(speaks[::-1]))]))
+
+
+def _scores_one_by_one(generators: Sequence[Generator], query: Queries, liked: Codes) -> Floats:
+    """What the first collaborative generator would score if the user had liked one thing alone: [liked, n_items]."""
+    generator = next((one for one in generators if one.name in ("ease_positive", "ease", "item_knn")), None)
+    if generator is None or not len(liked):
+        return np.empty((0, query.n_items), np.float32)
+    n = len(liked)
+    alone = Queries(
+        user=np.full(n, -1, np.int32),
+        at=np.repeat(query.at, n),
+        as_of=np.repeat(query.as_of, n),
+        device=np.repeat(query.device, n),
+        place=np.repeat(query.place, n),
+        indptr=np.arange(n + 1),
+        item=liked,
+        occurred_at=np.repeat(query.as_of - 1, n),
+        weight=np.ones(n, np.float32),
+        positive=np.ones(n, bool),
+        n_items=query.n_items,
+    )
+    return generator.score(alone)
