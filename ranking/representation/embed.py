@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,9 +63,7 @@ def embed(
         contents = list(sources.texts(items))
     else:
         hashes = store.folder / encoder.modality / "file_hashes.parquet"
-        contents = list(
-            sources.files(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject),
-        )
+        contents = list(sources.files(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject))
     known = store.read(encoder.modality, encoder.id, encoder.dim)
     known_hashes = set(known[CONTENT_HASH].to_pylist())
     new: dict[str, list[Content]] = defaultdict(list)
@@ -108,10 +106,11 @@ def _decoded_chunks(
     chunks = [contents[start : start + CHUNK] for start in range(0, len(contents), CHUNK)]
     decode = partial(_decode, encoder)
     with ThreadPoolExecutor(DECODERS) as pool:
-        ahead = [pool.submit(decode, content) for content in chunks[0]] if chunks else []
-        for following in [*chunks[1:], []]:
+        ahead: list[Future[Decoded | UnreadableContentError]] = []
+        for following in [*chunks, []]:
             current, ahead = ahead, [pool.submit(decode, content) for content in following]
-            yield [future.result() for future in current]
+            if current:
+                yield [future.result() for future in current]
 
 
 def _decode(encoder: Encoder[Decoded], content: Content) -> Decoded | UnreadableContentError:

@@ -104,7 +104,7 @@ def test_items_with_the_same_content_share_one_encoding(world: World) -> None:
     world.write(a=b"same", b=b"same")
     run = world.run({"1": "a", "2": "b", "3": "a"})
     assert world.encoder.seen == [b"same"]
-    assert vectors(run) == dict.fromkeys(("1", "2", "3"), [4.0, float(ord("s"))])
+    assert vectors(run) == {item_id: [4.0, float(ord("s"))] for item_id in ("1", "2", "3")}
     later = world.run({"new": "b"})
     assert (later.encoded, later.reused) == (0, 1)
 

@@ -1,0 +1,239 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from feature_repo.schema import Modality
+from ranking.errors import ArtifactError
+from ranking.representation.alignment import Alignment, AlignmentConfig, user_vectors
+from ranking.representation.behaviour import ContentToBehaviour, item_factors, positives
+from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.inputs import Inputs
+from ranking.representation.losses import info_nce, user_item_softmax
+from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent, Queries
+
+USERS, ITEMS, COLD = 150, 400, 80  # the last 80 items have no event
+QUICK = AlignmentConfig(steps=20)
+
+
+def unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def planted_world(seed: int = 0) -> tuple[ItemContent, Interactions, Bools]:
+    """Content, the likes of warm items, and the cold items each user would like: bool [users, COLD].
+
+    Six tastes decide what is liked. Text and picture show them among 18 louder directions that no user cares for.
+    """
+    rng = np.random.default_rng(seed)
+    taste, noise = rng.normal(size=(ITEMS, 6)), rng.normal(size=(2, ITEMS, 18)) * 1.5
+    shown = [np.hstack([taste, one]) @ rng.normal(size=(24, width)) for one, width in zip(noise, (32, 48), strict=True)]
+    liking = rng.normal(size=(USERS, 6)) @ taste.T + rng.gumbel(size=(USERS, ITEMS))
+    likes = liking > np.quantile(liking, 0.93, axis=1, keepdims=True)
+    user, item = np.nonzero(likes[:, :-COLD])
+    order = rng.permutation(len(user))
+    return content_of(*shown), log_of(user[order], item[order]), likes[:, -COLD:]
+
+
+def content_of(text: Floats, image: Floats) -> ItemContent:
+    n = len(text)
+    return ItemContent(
+        items=IdIndex(tuple(f"i{row:03}" for row in range(n))),
+        vectors={Modality.TEXT: text.astype(np.float32) + 2, Modality.IMAGE: image.astype(np.float32) - 1},
+        present={Modality.TEXT: np.ones(n, bool), Modality.IMAGE: np.ones(n, bool)},
+        created_at=np.full(n, UNKNOWN_TIME),
+        categories=sparse.csr_matrix((n, 0), dtype=bool),
+    )
+
+
+def log_of(user: np.ndarray, item: np.ndarray, n_items: int = ITEMS) -> Interactions:
+    n = len(user)
+    none = np.full(n, None, object)
+    return Interactions(
+        users=IdIndex(tuple(f"u{row:03}" for row in range(USERS))),
+        items=IdIndex(tuple(f"i{row:03}" for row in range(n_items))),
+        user=user.astype(np.int32),
+        item=item.astype(np.int32),
+        occurred_at=np.arange(n),
+        weight=np.ones(n, np.float32),
+        positive=np.ones(n, bool),
+        device=none,
+        place=none,
+    )
+
+
+def everyone(log: Interactions) -> Queries:
+    users = np.arange(len(log.users), dtype=np.int32)
+    return Queries.from_interactions(log, users, np.full(len(users), 10**9))
+
+
+def precision_at_5(scores: Floats, relevant: Bools) -> float:
+    best = np.argsort(-scores, axis=1)[:, :5]
+    return float(np.take_along_axis(relevant, best, 1).mean())
+
+
+CONTENT, TRAIN, LIKED_COLD = planted_world()
+ALIGNMENT = Alignment.fit(CONTENT, TRAIN, seed=0)
+RIDGE = ContentToBehaviour.fit(CONTENT, TRAIN)
+
+
+def test_alignment_and_ridge_rank_new_items_better_than_centred_content() -> None:
+    masked = ALIGNMENT.inputs.of(CONTENT)
+    raw = unit(np.hstack([one.values for one in masked.values()]))
+    precision = {}
+    for name, history, items in (
+        ("content", raw, raw),
+        ("alignment", ALIGNMENT.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT)),
+        ("ridge", RIDGE.history_vectors(CONTENT), RIDGE.item_vectors(CONTENT)),
+    ):
+        scores = user_vectors(history, everyone(TRAIN)) @ items[-COLD:].T
+        precision[name] = precision_at_5(scores, LIKED_COLD)
+    assert precision["alignment"] > 1.3 * precision["content"], precision
+    assert precision["ridge"] > 1.3 * precision["content"], precision
+    assert precision["content"] > LIKED_COLD.mean(), precision
+
+
+def test_vectors_are_of_unit_length_and_finite() -> None:
+    vectors = ALIGNMENT.item_vectors(CONTENT)
+    assert vectors.shape == (ITEMS, 128)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert np.isfinite(ALIGNMENT.item_bias(CONTENT)).all()
+
+
+def test_the_same_seed_gives_the_same_alignment() -> None:
+    one, other = (Alignment.fit(CONTENT, TRAIN, config=QUICK, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one.item_vectors(CONTENT), other.item_vectors(CONTENT))
+    third = Alignment.fit(CONTENT, TRAIN, config=QUICK, seed=4)
+    assert not np.allclose(one.item_vectors(CONTENT), third.item_vectors(CONTENT))
+
+
+def test_fitting_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    Alignment.fit(CONTENT, TRAIN, config=replace(QUICK, steps=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_missing_modality_is_masked() -> None:
+    absent = np.arange(ITEMS) < 10
+    lacking = replace(
+        CONTENT,
+        vectors={**CONTENT.vectors, Modality.IMAGE: np.where(absent[:, None], 1e6, CONTENT.vectors[Modality.IMAGE])},
+        present={**CONTENT.present, Modality.IMAGE: ~absent},
+    )
+    vectors = ALIGNMENT.item_vectors(lacking)
+    text_only = ALIGNMENT.item_vectors(CONTENT, without=frozenset({Modality.IMAGE}))
+    np.testing.assert_allclose(vectors[:10], text_only[:10], atol=1e-6)
+    np.testing.assert_allclose(vectors[:10], ALIGNMENT.modality_vectors(CONTENT)["text"][:10], atol=1e-6)
+    np.testing.assert_allclose(vectors[10:], ALIGNMENT.item_vectors(CONTENT)[10:], atol=1e-6)
+
+
+def test_an_item_without_any_modality_has_a_zero_vector() -> None:
+    nothing = replace(CONTENT, present={name: np.zeros(ITEMS, bool) for name in CONTENT.present})
+    assert not ALIGNMENT.item_vectors(nothing).any()
+    assert not ALIGNMENT.item_bias(nothing).any()
+    assert not ALIGNMENT.item_vectors(CONTENT, without=frozenset(CONTENT.vectors)).any()
+
+
+def test_a_vector_depends_on_its_own_item_alone() -> None:
+    few = replace(
+        CONTENT,
+        items=IdIndex(CONTENT.items.ids[:3]),
+        vectors={name: one[:3] for name, one in CONTENT.vectors.items()},
+        present={name: one[:3] for name, one in CONTENT.present.items()},
+        created_at=CONTENT.created_at[:3],
+        categories=CONTENT.categories[:3],
+    )
+    np.testing.assert_allclose(ALIGNMENT.item_vectors(few), ALIGNMENT.item_vectors(CONTENT)[:3], atol=1e-5)
+    np.testing.assert_allclose(RIDGE.item_vectors(few), RIDGE.item_vectors(CONTENT)[:3], atol=1e-4)
+
+
+def test_a_user_is_the_normalised_sum_of_the_positive_history() -> None:
+    vectors = ALIGNMENT.item_vectors(CONTENT)
+    log = log_of(np.array([0, 0, 0, 1]), np.array([4, 7, 9, 4]))
+    log = replace(log, positive=np.array([True, True, False, True]))
+    users = user_vectors(vectors, everyone(log))
+    np.testing.assert_allclose(users[0], unit((vectors[4] + vectors[7])[None])[0], atol=1e-6)
+    np.testing.assert_allclose(users[1], vectors[4], atol=1e-6)
+    assert not users[2:].any()
+
+
+@pytest.mark.parametrize("user", [[], [0, 1, 2]])
+def test_without_pairs_to_learn_from_the_heads_stay_random_projections(user: list[int]) -> None:
+    log = log_of(np.array(user), np.array(user))
+    vectors = Alignment.fit(CONTENT, log).item_vectors(CONTENT)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_items_without_any_content_can_be_fitted() -> None:
+    nothing = replace(CONTENT, vectors={}, present={})
+    alignment = Alignment.fit(nothing, TRAIN, config=QUICK)
+    assert alignment.item_vectors(nothing).shape == (ITEMS, 128)
+    assert not alignment.item_vectors(nothing).any()
+
+
+def test_alignment_and_ridge_survive_saving(tmp_path: Path) -> None:
+    (tmp_path / "alignment").mkdir()
+    (tmp_path / "ridge").mkdir()
+    ALIGNMENT.save(tmp_path / "alignment")
+    RIDGE.save(tmp_path / "ridge")
+    alignment, ridge = Alignment.load(tmp_path / "alignment"), ContentToBehaviour.load(tmp_path / "ridge")
+    assert alignment.config == ALIGNMENT.config
+    np.testing.assert_array_equal(alignment.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT))
+    np.testing.assert_array_equal(alignment.item_bias(CONTENT), ALIGNMENT.item_bias(CONTENT))
+    np.testing.assert_array_equal(ridge.history_vectors(CONTENT), RIDGE.history_vectors(CONTENT))
+
+
+def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
+    ALIGNMENT.save(tmp_path)
+    (tmp_path / "alignment.json").write_text('{"dim": "many"}')
+    with pytest.raises(ArtifactError, match=r"alignment\.json is of another version"):
+        Alignment.load(tmp_path)
+    with pytest.raises(ArtifactError):
+        ContentToBehaviour.load(tmp_path)
+
+
+def test_learning_sees_no_negative_feedback_and_no_cold_item() -> None:
+    disliked = replace(TRAIN, positive=np.zeros(len(TRAIN), bool))
+    assert positives(disliked).nnz == 0
+    inputs = Inputs.fit(CONTENT, np.arange(ITEMS) < ITEMS - COLD)
+    np.testing.assert_allclose(inputs.means["text"], CONTENT.vectors[Modality.TEXT][:-COLD].mean(0), rtol=1e-5)
+
+
+def test_factors_of_all_dimensions_rebuild_what_the_audiences_share() -> None:
+    liked = sparse.csr_matrix((np.random.default_rng(0).random((12, 30)) < 0.3).astype(np.float32))
+    factors = item_factors(liked, dim=16)
+    assert factors.shape == (30, 16)
+    assert not factors[:, 11:].any()  # twelve users allow eleven
+    per_user, per_item = liked.sum(1).A1, liked.sum(0).A1
+    damped = liked.toarray() * per_user[:, None] ** -0.5 * np.maximum(per_item, 1) ** -0.25
+    _, strength, right = np.linalg.svd(damped)
+    np.testing.assert_allclose(factors @ factors.T, right[:11].T * strength[:11] @ right[:11], atol=1e-4)
+
+
+def test_user_item_softmax_leaves_other_positives_out() -> None:
+    scores = torch.tensor([[1.0, 2.0, 3.0, 0.0]])
+    loss = user_item_softmax(scores, torch.tensor([1]), torch.tensor([[False, False, True, False]]))
+    assert loss.item() == pytest.approx(np.log(np.exp([1, 2, 0]).sum()) - 2)
+
+
+def test_info_nce_equals_its_definition() -> None:
+    left, right = (torch.from_numpy(unit(np.random.default_rng(seed).normal(size=(5, 3)))) for seed in (0, 1))
+    similarity = (left @ right.T / 0.2).numpy()
+    by_row = np.log(np.exp(similarity).sum(1)) - similarity.diagonal()
+    by_column = np.log(np.exp(similarity).sum(0)) - similarity.diagonal()
+    expected = (by_row.mean() + by_column.mean()) / 2
+    assert info_nce(left, right, torch.tensor(0.2)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrast_lets_one_modality_find_another() -> None:
+    contrasted = Alignment.fit(CONTENT, TRAIN, config=AlignmentConfig(contrast=1.0, steps=100), seed=0)
+    vectors = contrasted.modality_vectors(CONTENT)
+    similarity = vectors["text"][-COLD:] @ vectors["image"][-COLD:].T
+    rank = (similarity > similarity.diagonal()[:, None]).sum(1)
+    assert np.median(rank) < COLD / 4  # chance: half
