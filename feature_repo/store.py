@@ -13,33 +13,27 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
 from feature_repo import compute, schema, transforms
 from feature_repo.errors import StoreError, StoreUnavailableError
-from feature_repo.plan import Fields, Plan, StoredView, arrow_fields, plan_service
+from feature_repo.online import read_stored, request_columns, with_on_demand
+from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
 from feature_repo.settings import Settings
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.infra.provider import Provider
-    from feast.online_response import OnlineResponse
 
 REPO: Final = Path(__file__).parent
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ROW: Final = "__row"  # Feast does not promise to keep the order of rows
 _MISSING: Final = b"missing"
-
-Answer: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
-_NOTHING: Final[Answer] = ((), np.empty(0, np.int64), np.empty(0, np.bool_))
 
 
 class Store:
@@ -183,10 +177,9 @@ class Store:
     ) -> pa.Table:
         """Features of one user and each of some items, now: user_id, item_id, then `feature_columns(service)`.
 
-        at: what is known by then. requested_at: whose hour and weekday count; default `at`.
-
-        Equal to `training_frame` at the same moment, as long as the online rows are up to date. Entities that the
-        online store does not know have nulls and are named by `missing`.
+        at: what is known by then. requested_at: whose hour and weekday count; default `at`. Equal to
+        `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
+        does not know have nulls and are named by `missing`.
         """
         ids = {schema.USER_ID: [user_id] * len(item_ids), schema.ITEM_ID: item_ids}
         return self.online_rows(ids, at=at, requested_at=requested_at, device=device, place=place, service=service)
@@ -215,32 +208,13 @@ class Store:
         missing: dict[str, list[str]] = {}
         for key, views in plan.stored.items():
             distinct = pa.array(ids[key], pa.string()).dictionary_encode()
-            columns, missing[key] = self._read(key, distinct.dictionary.to_pylist(), views, at)
+            with answering():
+                columns, missing[key] = read_stored(self.feast, key, distinct.dictionary.to_pylist(), views, at)
             found |= {name: column.take(distinct.indices) for name, column in columns.items()}
         keys = pa.table({key: found[key] for key in plan.stored})
-        stored = pa.table(found | _request(at, requested_at or at, device, place, len(keys)))
-        answer = _with_columns(keys, _on_demand(stored, plan), plan.columns)
+        stored = pa.table(found | request_columns(at, requested_at or at, device, place, len(keys)))
+        answer = _with_columns(keys, with_on_demand(stored, plan), plan.columns)
         return answer.replace_schema_metadata({_MISSING: json.dumps(missing)})
-
-    def _read(
-        self, key: str, ids: list[str], views: Mapping[str, StoredView], at: datetime
-    ) -> tuple[dict[str, pa.Array], list[str]]:
-        """Stored features of ids, null where older than their view's ttl, and the ids of which nothing is stored.
-
-        Feast itself heeds the ttl offline only.
-        """
-        refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
-        with answering():
-            found = _by_name(self.feast.get_online_features(refs, {key: ids}) if ids else None)
-        columns: dict[str, pa.Array] = {key: pa.array(ids, pa.string())}
-        known = np.zeros(len(ids), bool)
-        for view in views.values():
-            for field, kind in view.fields.items():
-                values, written_s, present = found.get(field, _NOTHING)
-                expired = written_s < at.timestamp() - view.ttl.total_seconds() if view.ttl else ~present
-                columns[field] = pc.if_else(pa.array(expired), None, pa.array(values, kind))
-                known |= present
-        return columns, [ids[place] for place in np.flatnonzero(~known)]
 
     @cached_property
     def _provider(self) -> "Provider":
@@ -294,23 +268,6 @@ def answering() -> Iterator[None]:
         ) from error
 
 
-def _by_name(response: "OnlineResponse | None") -> dict[str, Answer]:
-    """Values, seconds of their rows' event_timestamp, and whether there is a row, of each feature."""
-    if response is None:
-        return {}
-    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-    values = response.to_dict()
-    return {
-        name: (
-            values[name],
-            np.array([moment.seconds for moment in one.event_timestamps], np.int64),
-            np.array(one.statuses) != FieldStatus.NOT_FOUND,
-        )
-        for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True)
-    }
-
-
 def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:
     """Rows with the moment of writing, by which Feast chooses among rows of one entity and event_timestamp."""
     moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)
@@ -330,24 +287,6 @@ def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
         for name in (schema.DEVICE, schema.PLACE):
             taken = taken.append_column(name, rows[name])
     return taken
-
-
-def _request(
-    at: datetime, requested_at: datetime, device: str | None, place: str | None, n: int
-) -> dict[str, pa.Array]:
-    """The columns of `transforms.REQUEST` for one request, `n` times."""
-    as_of, moment = (pa.scalar(one, schema.TIMESTAMP).cast(pa.int64()) for one in (at, requested_at))
-    values = (as_of, moment, pa.scalar(device, pa.string()), pa.scalar(place, pa.string()))
-    return {name: pa.repeat(value, n) for name, value in zip(transforms.REQUEST.names, values, strict=True)}
-
-
-def _on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
-    """Rows with the features of the plan's on-demand views."""
-    for view in plan.on_demand:
-        made = view.transform_arrow(rows)
-        for field in view.features:
-            rows = rows.append_column(field.name, made[field.name])
-    return rows
 
 
 def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:

@@ -70,6 +70,8 @@ def test_hour_and_weekday_are_the_requests_while_features_are_as_of_their_moment
     frame = filled.training_frame(asked.set_column(3, "requested_at", later)).to_pylist()[0]
     assert (frame["context_hour"], frame["context_weekday"]) == (5, NOW.weekday())
     assert (frame["user_interactions"], frame["user_idle_s"]) == (1, 3600.0)
+    online = filled.online_frame("u", ["a"], at=NOW, requested_at=NOW + 5 * HOUR).to_pylist()[0]
+    assert (online["context_hour"], online["user_idle_s"]) == (5, 86400.0)
 
 
 def test_unknown_entities_have_nulls_offline_and_are_named_online(filled: Store) -> None:
@@ -82,6 +84,7 @@ def test_unknown_entities_have_nulls_offline_and_are_named_online(filled: Store)
     assert online["item_interactions"].to_pylist() == [None, 2]
     assert missing(filled.online_frame("u", ["a"], at=NOW)) == {"user_id": [], "item_id": []}
     assert len(filled.online_frame("u", [], at=NOW)) == 0
+    assert missing(filled.online_frame("", ["a"], at=NOW))["user_id"] == [""]  # an anonymous user
 
 
 def test_what_is_materialized_is_what_was_known_then(filled: Store) -> None:

@@ -1,0 +1,73 @@
+"""Reading a plan's stored inputs from the online store, and computing what is on demand."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo import schema, transforms
+from feature_repo.plan import Plan, StoredView
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.online_response import OnlineResponse
+
+# A feature's values, the seconds since 1970 of their rows' event_timestamp, and whether there is a row.
+Found: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+_NOTHING: Final[Found] = ((), np.empty(0, np.int64), np.empty(0, np.bool_))
+
+
+def read_stored(
+    feast: "FeatureStore", key: str, ids: list[str], views: Mapping[str, StoredView], at: datetime
+) -> tuple[dict[str, pa.Array], list[str]]:
+    """Stored features of ids, null where older than their view's ttl, and the ids of which nothing is stored.
+
+    Feast itself heeds the ttl offline only.
+    """
+    refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
+    found = _by_name(feast.get_online_features(refs, {key: ids})) if ids else {}
+    columns: dict[str, pa.Array] = {key: pa.array(ids, pa.string())}
+    known = np.zeros(len(ids), bool)
+    for view in views.values():
+        for field, kind in view.fields.items():
+            values, written_s, present = found.get(field, _NOTHING)
+            expired = written_s < at.timestamp() - view.ttl.total_seconds() if view.ttl else ~present
+            columns[field] = pc.if_else(pa.array(expired), None, pa.array(values, kind))
+            known |= present
+    return columns, [ids[place] for place in np.flatnonzero(~known)]
+
+
+def request_columns(
+    at: datetime, requested_at: datetime, device: str | None, place: str | None, n: int
+) -> dict[str, pa.Array]:
+    """The columns of `transforms.REQUEST` for one request, `n` times."""
+    as_of, moment = (pa.scalar(one, schema.TIMESTAMP).cast(pa.int64()) for one in (at, requested_at))
+    values = (as_of, moment, pa.scalar(device, pa.string()), pa.scalar(place, pa.string()))
+    return {name: pa.repeat(value, n) for name, value in zip(transforms.REQUEST.names, values, strict=True)}
+
+
+def with_on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
+    """Rows of stored features and request, with the features of the plan's on-demand views, by Feast's own call."""
+    for view in plan.on_demand:
+        made = view.transform_arrow(rows)
+        for field in view.features:
+            rows = rows.append_column(field.name, made[field.name])
+    return rows
+
+
+def _by_name(response: "OnlineResponse") -> dict[str, Found]:
+    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+    values = response.to_dict()
+    return {
+        name: (
+            values[name],
+            np.array([moment.seconds for moment in one.event_timestamps], np.int64),
+            np.array(one.statuses) != FieldStatus.NOT_FOUND,
+        )
+        for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True)
+    }
