@@ -98,10 +98,12 @@ class Store:
 
         Raises:
             StoreError: the view is unknown, or a column is missing or of another type.
+            StoreUnavailableError: the online store does not answer.
         """
         frame = _stamped(self._checked(name, rows), written_at).to_pandas(integer_object_nulls=True)
         if len(frame):
-            self._provider.ingest_df(self._views[name], frame)
+            with answering():
+                self._provider.ingest_df(self._views[name], frame)
 
     def refresh(
         self,
