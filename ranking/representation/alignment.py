@@ -7,16 +7,14 @@ modality find another.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from feature_repo.schema import Modality
-from ranking.artifacts import load_arrays, load_json, save_arrays, save_json
-from ranking.errors import ArtifactError
+from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.representation.behaviour import item_factors, positives
 from ranking.representation.inputs import Inputs, Masked, has_content, under, unit_rows
 from ranking.types import Floats, Interactions, ItemContent, Queries
@@ -36,6 +34,7 @@ class AlignmentConfig:
     hidden: int = 256  # residual MLP .265/.244, linear heads .245/.223
     steps: int = 240  # 120: .244; with more it overfits (960 steps, linear, recall@20 .279 against .294)
     batch: int = 256  # 1024: .222/.211 against .245/.223 with linear heads
+    items: int = 2048  # of the softmax and the histories a step, at random
     modality_dropout: float = 0.3  # each side, so that an item lacking a modality is no stranger
     temperature: float = 0.1  # start; ends at .10 to .11; fixed .2: .238/.212 against .245/.223
     temperature_range: tuple[float, float] = (0.01, 0.5)
@@ -126,18 +125,13 @@ class Alignment:
         """Write the fitted state into an existing, empty folder."""
         self.inputs.save(folder)
         save_arrays(folder / "alignment.safetensors", self.weights)
-        save_json(folder / "alignment.json", asdict(self.config))
+        save_as(folder / "alignment.json", self.config, AlignmentConfig)
 
     @classmethod
     def load(cls, folder: Path) -> "Alignment":
         """Read what `save` wrote; raises `ArtifactError` for a missing or damaged file."""
-        document = load_json(folder / "alignment.json")
-        weights = under(load_arrays(folder / "alignment.safetensors"), "")
-        try:
-            config = TypeAdapter(AlignmentConfig).validate_python(document)
-        except ValidationError as error:
-            raise ArtifactError(f"{folder}: alignment.json is of another version ({error}); build it again") from error
-        return cls(config, Inputs.load(folder), weights)
+        config = load_as(folder / "alignment.json", AlignmentConfig)
+        return cls(config, Inputs.load(folder), under(load_arrays(folder / "alignment.safetensors"), ""))
 
     def _masked(self, content: ItemContent, without: frozenset[Modality]) -> dict[str, Masked]:
         """Inputs of the heads that are not left out."""

@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -63,24 +64,36 @@ class Trainer:
             schedule.step()
             progress(step + 1, self.config.steps)
 
-    def loss(self, users: np.ndarray, targets: np.ndarray) -> Tensor:
-        """User-item softmax over all warm items, plus a little of the contrastive loss between modalities."""
+    def loss(self, users: npt.NDArray[np.int64], targets: npt.NDArray[np.int32]) -> Tensor:
+        """User-item softmax over (a sample of) the warm items, plus a little of the contrast between modalities."""
         low, high = self.config.temperature_range
         temperature = self.log_temperature.exp().clamp(low, high)
-        target = torch.from_numpy(targets.astype(np.int64))
-        others = torch.from_numpy(self.liked[users].toarray())  # [b, n]
+        items = self._sample(targets)
+        target = torch.from_numpy(np.searchsorted(items, targets))
+        others = torch.from_numpy(self.liked[users][:, items].toarray())  # [b, n]
         others[torch.arange(len(target)), target] = 0  # what else the user likes
+        values = {name: x[items] for name, x in self.values.items()}
 
-        projected = self.network.project(self.values)
-        history = F.normalize(others @ self.network.fuse(projected, self._kept()), dim=1)
+        projected = self.network.project(values)
+        history = F.normalize(others @ self.network.fuse(projected, self._kept(items)), dim=1)
         content = {name: z for name, z in projected.items() if name != BEHAVIOUR}
-        kept = self._kept()
-        items = self.network.fuse(content, kept)
-        scores = history @ items.T / temperature + self.network.bias(self.values, kept)
+        kept = self._kept(items)
+        offered = self.network.fuse(content, kept)
+        scores = history @ offered.T / temperature + self.network.bias(values, kept)
         loss = user_item_softmax(scores, target, others > 0)
-        return loss + self.config.contrast * self._contrast(torch.unique(target), temperature)
+        return loss + self.config.contrast * self._contrast(np.unique(targets), temperature)
 
-    def _contrast(self, items: Tensor, temperature: Tensor) -> Tensor:
+    def _sample(self, targets: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """The targets and as many further items as the configuration allows, ascending."""
+        n = self.liked.shape[1]
+        if n <= self.config.items:
+            return np.arange(n)
+        chosen = np.zeros(n, bool)
+        chosen[self.rng.choice(n, self.config.items, replace=False)] = True
+        chosen[targets] = True
+        return np.flatnonzero(chosen)
+
+    def _contrast(self, items: npt.NDArray[np.int32], temperature: Tensor) -> Tensor:
         """Mean symmetric InfoNCE of each pair of content heads over the items that have both, with input dropout."""
         dropped = {name: F.dropout(x[items], self.config.contrast_dropout) for name, x in self.values.items()}
         projected = self.network.project({name: x for name, x in dropped.items() if name != BEHAVIOUR})
@@ -91,11 +104,10 @@ class Trainer:
                 terms.append(info_nce(projected[left][both], projected[right][both], temperature))
         return torch.stack(terms).mean() if terms else torch.zeros(())
 
-    def _kept(self) -> dict[str, Tensor]:
+    def _kept(self, items: npt.NDArray[np.int64]) -> dict[str, Tensor]:
         """Each present modality of each item, dropped with the configured chance."""
-        n = len(self.present[BEHAVIOUR])
         return {
-            name: present & torch.from_numpy(self.rng.random(n) >= self.config.modality_dropout)
+            name: present[items] & torch.from_numpy(self.rng.random(len(items)) >= self.config.modality_dropout)
             for name, present in self.present.items()
         }
 

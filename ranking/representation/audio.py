@@ -36,18 +36,18 @@ class AudioEncoder(Encoder[Patches]):
     """The mean over three-second patches of the first 30 seconds, 200 numbers."""
 
     modality: ClassVar = Modality.AUDIO
-    id: ClassVar = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-mean"
+    id: ClassVar = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-padded-mean"
     dim: ClassVar = 200
 
     def decode(self, content: bytes) -> Patches:
-        """Log-mel patches float32 [p, 187, 96], 1 <= p <= 10; a sound shorter than a patch is repeated to fill it."""
+        """Log-mel patches float32 [p, 187, 96], 1 <= p <= 10; a sound shorter than a patch ends in silence."""
         mono, rate = _read(content)
         if np.abs(mono).max(initial=0) < SILENCE:
             detail = "nothing is heard in the first 30 seconds; give a sound louder than -80 dB of full scale"
             raise UnreadableContentError("silent_audio", detail)
         frames = self._log_mel(_resampled(mono, rate))
         if len(frames) < PATCH:
-            frames = np.resize(frames, (PATCH, MELS))
+            frames = np.pad(frames, ((0, PATCH - len(frames)), (0, 0)))  # repeating it tells sounds apart less well
         count = min(len(frames) // PATCH, SECONDS // 3)
         return frames[: count * PATCH].reshape(count, PATCH, MELS)
 

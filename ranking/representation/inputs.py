@@ -11,8 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ranking.artifacts import Arrays, Json, load_arrays, load_json, save_arrays, save_json
-from ranking.errors import ArtifactError
+from ranking.artifacts import Arrays, load_arrays, load_as, save_arrays, save_as
 from ranking.representation.content import UNKNOWN_TIME
 from ranking.types import Bools, Floats, ItemContent, Times
 
@@ -76,19 +75,16 @@ class Inputs:
         arrays = {f"means.{head}": mean for head, mean in self.means.items()}
         arrays |= {f"bases.{head}": base for head, base in self.bases.items()}
         save_arrays(folder / "inputs.safetensors", arrays)
-        names: list[Json] = [*self.category_names]
-        save_json(folder / "inputs.json", {"category_names": names, "first": self.first, "last": self.last})
+        save_as(folder / "inputs.json", _Columns(self.category_names, self.first, self.last), _Columns)
 
     @classmethod
     def load(cls, folder: Path) -> "Inputs":
         """Read what `save` wrote; raises `ArtifactError` for a missing or damaged file."""
-        arrays, document = load_arrays(folder / "inputs.safetensors"), load_json(folder / "inputs.json")
-        match document:
-            case {"category_names": list(names), "first": int(first), "last": int(last)}:
-                parts = {kind: under(arrays, f"{kind}.") for kind in ("means", "bases")}
-                return cls(parts["means"], parts["bases"], tuple(map(str, names)), first, last)
-            case _:
-                raise ArtifactError(f"{folder}: inputs.json is of another version; build the release again")
+        arrays = load_arrays(folder / "inputs.safetensors")
+        columns = load_as(folder / "inputs.json", _Columns)
+        return cls(
+            under(arrays, "means."), under(arrays, "bases."), columns.category_names, columns.first, columns.last
+        )
 
     def _centred(self, head: str, raw: Masked) -> Masked:
         values = np.zeros((len(raw.present), self.width(head)), np.float32)
@@ -96,6 +92,15 @@ class Inputs:
             rows = unit_rows(raw.values[raw.present] - self.means[head])
             values[raw.present] = unit_rows(rows @ self.bases[head]) if head in self.bases else rows
         return Masked(values, raw.present)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What of `Inputs` is no array."""
+
+    category_names: tuple[str, ...]
+    first: int
+    last: int
 
 
 def under(arrays: Arrays, prefix: str) -> dict[str, Floats]:

@@ -192,7 +192,7 @@ def test_alignment_and_ridge_survive_saving(tmp_path: Path) -> None:
 def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
     ALIGNMENT.save(tmp_path)
     (tmp_path / "alignment.json").write_text('{"dim": "many"}')
-    with pytest.raises(ArtifactError, match=r"alignment\.json is of another version"):
+    with pytest.raises(ArtifactError, match=r"alignment\.json: not a readable AlignmentConfig"):
         Alignment.load(tmp_path)
     with pytest.raises(ArtifactError):
         ContentToBehaviour.load(tmp_path)
