@@ -31,13 +31,18 @@ def _fault(error: ErrorDetails) -> Fault:
         text = f"{field}: missing; give one"
     elif error["type"] == "extra_forbidden":
         text = f"{field}: not supported by this release; leave it out"
+    elif error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        text = f"{field} {_shown(error['input'])}: no JSON object; send one, its keys in quotes"
     elif error["type"] == "json_invalid":
         text = f"body: no JSON ({error.get('ctx', {}).get('error', 'cut off')}); send one JSON document"
     else:
-        value = json.dumps(error["input"], default=str, ensure_ascii=False)
-        value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
-        text = f"{field} {value}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        text = f"{field} {_shown(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}"
     return Fault(field=field, text=_printable(text))
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _printable(text: str) -> str:

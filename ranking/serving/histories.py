@@ -74,9 +74,8 @@ def _by_user(log: Interactions) -> tuple[Interactions, dict[str, slice]]:
     """Interactions user by user, in time order, and each one's rows."""
     order = np.argsort(log.user, kind="stable")
     log = log.where(order)
-    ends = np.searchsorted(log.user, np.arange(len(log.users)), side="right")
-    starts = [0, *ends[:-1].tolist()]
-    spans = zip(log.users.ids, starts, ends.tolist(), strict=True)
+    bounds = np.searchsorted(log.user, np.arange(len(log.users) + 1)).tolist()
+    spans = zip(log.users.ids, bounds, bounds[1:], strict=False)
     return log, {user_id: slice(start, end) for user_id, start, end in spans if end > start}
 
 
