@@ -1,10 +1,14 @@
 """The command `trichord`."""
 
+import atexit
 import json
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +16,9 @@ from rich.console import Console
 from feature_repo.errors import FeatureRepoError
 from pipelines.errors import PipelineError
 from ranking.errors import RankingError
+
+if TYPE_CHECKING:
+    from feature_repo.settings import Settings
 
 # Everything heavy is imported inside the commands: `trichord --help` must answer at once.
 
@@ -32,20 +39,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def main() -> None:
     """Run a command; an error that somebody can mend is one line on standard error and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    code: int | str | None = 0
     try:
         app()
+    except SystemExit as end:
+        code = end.code
     except (FeatureRepoError, PipelineError, RankingError) as error:
         print(f"trichord: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = 2
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)  # DuckDB's bindings print a page of "leaks" while Python ends
 
 
 @app.command()
 def demo(home: Home = None) -> None:
     """Build the planted world, run the whole pipeline on it, evaluate, and say what to try next."""
-    from feature_repo.settings import load_settings
     from pipelines.datasets.open import SYNTHETIC
 
-    chosen = home or load_settings().home
+    chosen = _settings(home).home
     run(dataset=SYNTHETIC, home=home)
     print(
         f"\nNext, with --home {chosen} or TRICHORD_HOME={chosen}:\n"
@@ -64,14 +77,13 @@ def run(
     home: Home = None,
 ) -> None:
     """Run the whole pipeline on a dataset; what has not changed is kept, so it is safe to run again."""
-    from feature_repo.settings import load_settings
     from pipelines.run import run as run_pipeline
     from pipelines.terminal import Terminal
     from pipelines.workspace import Workspace
 
     console = Console(stderr=True)
     with Terminal(console) as terminal:
-        workspace = Workspace(load_settings(home), listener=terminal, dataset=dataset)
+        workspace = Workspace(_settings(home), listener=terminal, dataset=dataset)
         run_pipeline(workspace)
     for line in terminal.rejected():
         console.print(f"[yellow]rejected[/] {line}", highlight=False)
@@ -85,13 +97,12 @@ def evaluate(
     export: Annotated[Path | None, typer.Option(help="Write splits and rankings as Parquet into this folder.")] = None,
 ) -> None:
     """Show the offline evaluation: every model on every protocol, slices, and what each part adds."""
-    from feature_repo.settings import load_settings
     from ranking.evaluation.export import export as export_to
     from ranking.evaluation.report import build_report
     from ranking.evaluation.table import tables
     from ranking.evaluation.warehouse import Warehouse
 
-    with Warehouse(load_settings(home).warehouse, read_only=True) as warehouse:
+    with Warehouse(_settings(home).warehouse, read_only=True) as warehouse:
         if export is not None:
             files = export_to(warehouse, export)
             print(f"{len(files)} files written to {export}", file=sys.stderr)
@@ -100,3 +111,109 @@ def evaluate(
         print(json.dumps(report))
     else:
         Console(width=None if sys.stdout.isatty() else 140).print(tables(report))
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="User id.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")] = 10,
+    context: Annotated[
+        list[str] | None, typer.Option(help="at=ISO-TIME, device=NAME or place=NAME; may be given several times.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, by exact contributions of features.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend items to a user."""
+    from pipelines.answers import answered_table, parse_request
+    from ranking.serving.engine import Engine
+
+    request = parse_request(user, k=k, context=context or [], explain=explain)
+    engine = Engine(_settings(home))
+    engine.load()
+    response = engine.recommend(request)
+    if as_json:
+        print(response.model_dump_json())
+    else:
+        Console().print(answered_table(response))
+
+
+@app.command()
+def features(
+    entities: Annotated[list[str], typer.Argument(help="ENTITY=ID, for example user_id=42.", metavar="ENTITY=ID...")],
+    service: Annotated[str | None, typer.Option(help="A feature service; default: all that is stored.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look up online features through Feast."""
+    from pipelines.answers import feature_table, parse_pairs
+    from ranking.serving.engine import Engine
+
+    wanted = parse_pairs(entities, what="entity", accepted="user_id=ID or item_id=ID")
+    found = Engine(_settings(home)).lookup(wanted, service=service)
+    if as_json:
+        print(json.dumps({"entities": wanted, "features": found}))
+    else:
+        Console().print(feature_table(wanted, found))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    home: Home = None,
+) -> None:
+    """Serve the HTTP API; /docs describes it."""
+    from ranking.serving.app import serve as serve_http
+
+    logging.getLogger("ranking").setLevel(logging.INFO)
+    serve_http(_settings(home), host=host, port=port)
+
+
+@releases_app.command("list")
+def list_releases(home: Home = None, as_json: AsJson = False) -> None:
+    """All releases, oldest first; the current one is marked."""
+    from ranking.serving.releases import Releases
+
+    releases = Releases.of(_settings(home))
+    current = releases.current_id()
+    if as_json:
+        found = [json.loads(one.manifest.model_dump_json()) | {"current": one.id == current} for one in releases.list()]
+        print(json.dumps(found))
+        return
+    for one in releases.list():
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(one.manifest.metrics.items()))
+        print(f"{'*' if one.id == current else ' '} {one.id}  {one.manifest.dataset}  {metrics}")
+
+
+@releases_app.command()
+def promote(release: Annotated[str, typer.Argument(help="Release id.")], home: Home = None) -> None:
+    """Make a release the current one; servers follow without a restart."""
+    from ranking.serving.releases import Releases
+
+    with _locked(home) as settings:
+        print(f"current: {Releases.of(settings).promote(release).id}")
+
+
+@releases_app.command()
+def rollback(home: Home = None) -> None:
+    """Go back to the release that was current before."""
+    from ranking.serving.releases import Releases
+
+    with _locked(home) as settings:
+        print(f"current: {Releases.of(settings).rollback().id}")
+
+
+def _settings(home: Path | None) -> "Settings":
+    from feature_repo.settings import load_settings
+
+    return load_settings(home)
+
+
+@contextmanager
+def _locked(home: Path | None) -> "Iterator[Settings]":
+    from pipelines.home import Home as HomeFolder
+
+    settings = _settings(home)
+    with HomeFolder(settings).lock():
+        yield settings
