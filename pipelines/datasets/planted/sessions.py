@@ -12,7 +12,7 @@ IDLE_SHARE: Final = 0.03  # users without any event
 LATE_SHARE: Final = 0.3  # users who come during the world's days
 ACTIVITY_SD: Final = 1.2  # of the log number of a user's sessions: many have a few, a few have very many
 MAX_SESSIONS: Final = 60
-EVENTS_PER_SESSION: Final = 7.8  # measured; turns n_events into a number of sessions
+EVENTS_PER_SESSION: Final = 7.8  # measured, those sessions counted that fall out of the days; asks for n_events
 STAY: Final = 0.55  # chance that a user's next session is in the same routine
 
 
