@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,6 +23,7 @@ from pipelines.datasets.open import fingerprint, open_dataset
 from pipelines.errors import HomeError
 from pipelines.home import Built, Facts, Home, Json
 from ranking.representation.content import item_content
+from ranking.serving.engine import LIVE
 from ranking.types import IdIndex, Interactions, ItemContent
 from validation.report import Report
 from validation.run import validate
@@ -152,9 +153,13 @@ class Workspace:
 
     @property
     def clock(self) -> datetime:
-        """The data's own now: one microsecond after the last event."""
+        """The data's own now: the moment after the last event, or, of live data, the last full hour if that is later.
+
+        Events leave their windows as time goes by, so rows of live data are brought forward hour by hour.
+        """
         last: datetime = pc.max(self.events[schema.OCCURRED_AT]).as_py()
-        return last + TICK
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        return max(last + TICK, hour) if hour - last < LIVE else last + TICK
 
     @cached_property
     def content(self) -> ItemContent:

@@ -26,11 +26,12 @@ def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
     @dg.asset(name=name, group_name=GROUP, deps=[events, items], description=description)
     def view(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
         def make(folder: Path) -> Facts:
-            rows = compute.view_rows(name, workspace.events, workspace.items)
+            rows = compute.view_rows(name, workspace.events, workspace.items, until=workspace.clock)
             workspace.store.write_view(name, rows)
             return {"rows": len(rows)}
 
-        return materialized(workspace.build(name, make, inputs=["events", "items"], config={"sql": definitions()}))
+        config: Facts = {"definitions": definitions(), "until": workspace.clock.isoformat()}
+        return materialized(workspace.build(name, make, inputs=["events", "items"], config=config))
 
     return view
 
@@ -50,7 +51,7 @@ def item_content(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         workspace.store.write_view("item_content", rows)
         return {"rows": len(rows)}
 
-    return materialized(workspace.build("item_content", make, inputs=["items"], config={"sql": definitions()}))
+    return materialized(workspace.build("item_content", make, inputs=["items"], config={"definitions": definitions()}))
 
 
 @dg.asset(group_name=GROUP)
