@@ -58,8 +58,8 @@ def look_up(store: Store, entities: Mapping[str, Sequence[str | int]], asked: As
     """
     from feast.feature_server_utils import convert_response_to_dict  # feast takes seconds
 
-    stored = {view.name: view for view in store.feast.list_feature_views()}
-    on_demand = {view.name: view for view in store.feast.list_on_demand_feature_views()}
+    stored = {view.name: view for view in store.feast.list_feature_views(allow_cache=True)}
+    on_demand = {view.name: view for view in store.feast.list_on_demand_feature_views(allow_cache=True)}
     known = {f"{view.name}:{field.name}" for view in (*stored.values(), *on_demand.values()) for field in view.features}
     keys_of = {name: set(view.join_keys) for name, view in stored.items()}
     refs = _refs(store, asked) or sorted(ref for ref in known if keys_of.get(_view(ref), {None}) <= entities.keys())
@@ -85,7 +85,7 @@ def _refs(store: Store, asked: Asked) -> list[str]:
     if asked.service is None:
         return list(asked.features)
     store.plan(asked.service)  # StoreError where there is no such service
-    projections = store.feast.get_feature_service(asked.service).feature_view_projections
+    projections = store.feast.get_feature_service(asked.service, allow_cache=True).feature_view_projections
     return [f"{one.name}:{field.name}" for one in projections for field in one.features]
 
 

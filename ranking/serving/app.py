@@ -1,5 +1,6 @@
 """The HTTP API. No path or URL in a request is ever opened, and no body beyond `MAX_BODY` is read."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Final
@@ -9,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import JsonValue, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from threadpoolctl import threadpool_limits
 
 from feature_repo.lookup import Asked
 from feature_repo.settings import Settings
@@ -49,10 +51,13 @@ def create_app(engine: Engine) -> FastAPI:
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Run the API until interrupted; raises `ArtifactError` where no release is current."""
+    """Run the API until interrupted, with a log on stderr; raises `ArtifactError` where no release is current."""
     import uvicorn  # only a server needs one
 
     Releases.of(settings).current()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("ranking").setLevel(logging.INFO)
+    threadpool_limits(1, user_api="blas")  # requests are the parallel work: more threads in each only wait for cores
     uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
 
 

@@ -1,6 +1,6 @@
 """Why an item stands where it stands, in plain words.
 
-Cheap: which generator put it highest. Exact: what each feature adds to its score against the mean of the slate
+Cheap: which generator put it highest. Exact: what each feature adds to its score against other items of the slate
 (TreeSHAP, `Trees.contributions`), said in words where a feature has a meaning that people know.
 """
 
@@ -17,7 +17,7 @@ from ranking.candidates.generator import Generator
 from ranking.candidates.union import Source
 from ranking.serving.catalogue import Catalogue
 from ranking.strategy.hybrid import Hybrid, Ranked
-from ranking.types import Codes, Floats, Queries
+from ranking.types import UNKNOWN, Codes, Floats, Queries
 
 TOLD: Final = 3  # reasons an item
 EVIDENCE: Final = 30  # latest liked items among which the one that speaks most for an item is looked for
@@ -104,22 +104,21 @@ def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked
     A feature without a meaning of its own (an axis of the space, a property of the user) is not told.
     """
     features = ranked.slates.features
-    added = hybrid.trees.contributions(features, ranked.slates.groups)
+    rows = ranked.place[0][ranked.place[0] != UNKNOWN]
+    added = hybrid.trees.contributions(features, rows)
     values = features.select(hybrid.trees.names)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.nansum(values, axis=0) / counts
     speaker = _Speaker(hybrid, catalogue, query)
     reasons = []
-    for item, row in zip(ranked.item[0].tolist(), ranked.place[0].tolist(), strict=True):
-        if row < 0:
-            continue
+    for item, row, lifted in zip(ranked.item[0].tolist(), rows.tolist(), added, strict=False):
         lifts: Counter[str] = Counter()
-        for column in np.flatnonzero(added[row] > 0).tolist():
+        for column in np.flatnonzero(lifted > 0).tolist():
             words = WORDS.get(hybrid.trees.names[column].removesuffix("_in_slate"), Words())
             above, below = values[row, column] > mean[column], values[row, column] < mean[column]
             text = words.more if above else words.less if below else None
             if text is not None:
-                lifts[text] += added[row, column]
+                lifts[text] += lifted[column]
         told = [speaker.say(text, item) for text, _ in lifts.most_common(TOLD)]
         reasons.append(list(dict.fromkeys(told)))
     return reasons

@@ -12,6 +12,7 @@ import pytest
 from feature_repo.event_log import EventLog
 from feature_repo.settings import Settings
 from ranking.errors import ArtifactError, NotReadyError, UnknownEntityError
+from ranking.rankers.trees import REFERENCE
 from ranking.serving.answer import FEATURES, UNKNOWN_USER
 from ranking.serving.engine import Engine
 from ranking.serving.payloads import Context, Request, Response
@@ -103,12 +104,13 @@ def test_every_generator_and_every_told_feature_has_words(settled, world):
     assert WORDS.keys() - read <= {"text_similarity", "audio_similarity"}  # modalities that this world lacks
 
 
-def test_contributions_sum_to_the_score(settled, world):
-    slates = _slates(settled, world)
-    added = world.hybrid.trees.contributions(slates.features, slates.groups)
-    np.testing.assert_allclose(
-        added.sum(axis=1), world.hybrid.trees.score(slates.features, slates.groups), rtol=1e-4, atol=1e-4
-    )
+def test_contributions_sum_to_the_score_less_that_of_the_reference(settled, world):
+    slates, trees = _slates(settled, world), world.hybrid.trees
+    score = trees.score(slates.features, slates.groups)
+    reference = np.linspace(0, len(score) - 1, REFERENCE).astype(int)
+    added = trees.contributions(slates.features, np.arange(len(score)))
+    np.testing.assert_allclose(added.sum(axis=1), score - score[reference].mean(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(trees.contributions(slates.features, np.array([3, 1])), added[[3, 1]])
 
 
 def _slates(settled, world):
