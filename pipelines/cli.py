@@ -15,7 +15,7 @@ from rich.console import Console
 
 from feature_repo.errors import FeatureRepoError
 from pipelines.errors import PipelineError
-from ranking.errors import RankingError
+from ranking.errors import RankingError, UnknownEntityError
 
 if TYPE_CHECKING:
     from feature_repo.settings import Settings
@@ -126,12 +126,18 @@ def recommend(
 ) -> None:
     """Recommend items to a user."""
     from pipelines.answers import answered_table, parse_request
+    from ranking.serving.answer import UNKNOWN_USER
     from ranking.serving.engine import Engine
 
     request = parse_request(user, k=k, context=context or [], explain=explain)
     engine = Engine(_settings(home))
     engine.load()
     response = engine.recommend(request)
+    if UNKNOWN_USER in response.fallbacks:
+        raise UnknownEntityError(
+            f"user {user!r}: nothing is known of them; give a user of the events, or ask the HTTP API, "
+            "which answers newcomers with what is popular"
+        )
     if as_json:
         print(response.model_dump_json())
     else:

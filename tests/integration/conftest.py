@@ -1,0 +1,46 @@
+"""One small planted world, run through the whole pipeline once for all integration tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.datasets.planted.latents import SMALL
+from pipelines.datasets.synthetic import build_world
+
+COMMAND = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+
+
+class Trichord:
+    """The command line in processes of its own, as users run it."""
+
+    def __call__(self, *arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ) | ({"TRICHORD_HOME": str(home)} if home else {})
+        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=600)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def trichord():
+    return Trichord()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """The dataset folder of a small planted world."""
+    folder = tmp_path_factory.mktemp("world") / "small"
+    build_world(SMALL, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def home(world, trichord, tmp_path_factory):
+    """A home on which `trichord run` has run."""
+    folder = tmp_path_factory.mktemp("home") / "home"
+    done = trichord("run", "--dataset", str(world), "--home", str(folder))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder

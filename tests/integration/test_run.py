@@ -1,0 +1,116 @@
+"""The whole path: run, run again, run after a kill, after new events, after bad data."""
+
+import json
+import shutil
+import signal
+import time
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from feature_repo.settings import Settings
+from pipelines.errors import SuiteError
+from pipelines.run import run
+from pipelines.workspace import Workspace
+
+
+class Recorder:
+    """A listener that remembers."""
+
+    def __init__(self):
+        self.artifacts = {}
+
+    def built(self, artifact):
+        self.artifacts[artifact.name] = artifact
+
+    def step(self, what, done, total):
+        pass
+
+
+def run_recorded(home, dataset=None):
+    recorder = Recorder()
+    run(Workspace(Settings(home=home), listener=recorder, dataset=None if dataset is None else str(dataset)))
+    return recorder.artifacts
+
+
+@pytest.fixture
+def copy(home, tmp_path):
+    """A copy of the home that a test may change."""
+    return shutil.copytree(home, tmp_path / "home", symlinks=True)
+
+
+def test_a_second_run_keeps_everything_and_says_the_same(home):
+    report = json.loads((home / "reports" / "evaluation.json").read_text())
+    again = run_recorded(home)
+    assert all(artifact.reused for artifact in again.values())
+    assert json.loads((home / "reports" / "evaluation.json").read_text()) == report
+
+
+def test_new_events_are_taken_in_without_encoding_anything(copy, world, tmp_path):
+    dataset = shutil.copytree(world, tmp_path / "world")
+    choice = copy / "dataset.json"
+    choice.write_text(json.dumps({"dataset": str(dataset)}))
+    events = pq.read_table(dataset / "events.parquet")
+    last = pc.max(events["occurred_at"]).as_py()
+    clicks = events.filter(pc.equal(events["kind"], "click")).slice(0, 30)
+    later = clicks.set_column(
+        clicks.column_names.index("occurred_at"), "occurred_at", pa.repeat(pa.scalar(last), len(clicks))
+    )
+    renamed = pa.array([f"new-{number}" for number in range(len(clicks))])
+    later = later.set_column(later.column_names.index("event_id"), "event_id", renamed)
+    pq.write_table(pa.concat_tables([events, later]), dataset / "events.parquet")
+    before = run_recorded_facts(copy, "events")["rows"]
+    after = run_recorded(copy)
+    assert after["event_log"].facts["new"] == 30
+    assert after["events"].facts["rows"] == before + 30
+    assert [after[f"{modality}_embeddings"].facts["encoded"] for modality in ("text", "image", "audio")] == [0, 0, 0]
+    assert not after["release"].reused
+
+
+def run_recorded_facts(home, artifact):
+    return Workspace(Settings(home=home)).home.stamp(artifact).facts
+
+
+def test_a_run_that_was_killed_is_completed_by_the_next(world, trichord, tmp_path):
+    home = tmp_path / "home"
+    for seconds in (6, 14):  # somewhere in reading and encoding
+        process = trichord.start("run", "--dataset", str(world), "--home", str(home))
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = trichord("run", "--dataset", str(world), "--home", str(home))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (home / "current" / "manifest.json").exists()
+    events = pq.read_table(home / "lake" / "events" / "table.parquet")
+    assert len(events) == len(pq.read_table(world / "events.parquet"))
+
+
+def test_a_failing_suite_stops_everything_behind_it(tmp_path):
+    dataset = tmp_path / "bare"
+    dataset.mkdir()
+    (dataset / "dataset.toml").write_text('name = "bare"\n[kinds.click]\nweight = 1.0\npositive = true\n')
+    (dataset / "items.csv").write_text("item_id\n" + "".join(f"i{number}\n" for number in range(10)))
+    rows = "".join(f"u{number % 3},i{number},click,2025-01-0{1 + number % 9}T00:00:00Z\n" for number in range(10))
+    (dataset / "events.csv").write_text("user_id,item_id,kind,occurred_at\n" + rows)
+    home = tmp_path / "home"
+    with pytest.raises(SuiteError, match="items"):
+        run_recorded(home, dataset)
+    assert not (home / "current").exists()
+    assert not list(home.glob("online*"))
+    assert not (home / "lake" / "text_embeddings").exists()
+
+
+def test_two_runs_on_one_home_at_once_are_refused(copy, trichord):
+    with Workspace(Settings(home=copy)).home.lock():
+        refused = trichord("run", "--home", str(copy))
+    assert refused.returncode == 2
+    assert "in use by another run" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_another_dataset_in_the_same_home_is_refused(copy, trichord):
+    refused = trichord("run", "--dataset", "synthetic", "--home", str(copy))
+    assert refused.returncode == 2
+    assert "holds the dataset" in refused.stderr
