@@ -21,6 +21,7 @@ from ranking.artifacts import load_as
 from ranking.evaluation.report import HYBRID
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.space import Space
+from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees
 from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
@@ -51,12 +52,14 @@ def release(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None
 def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     """Write every part into a release's new folder."""
     home = workspace.home
+    space = Space.load(home.folder("vector_index"))
     hybrid = Hybrid(
         CONFIG,
         items=workspace.content.items,
         created_at=workspace.content.created_at,
         generators=load_generators(home.folder("collaborative_models")),
-        space=Space.load(home.folder("vector_index")),
+        space=space,
+        surroundings=Surroundings.fit(workspace.interactions, space.fused),
         vocabulary=load_as(home.folder("lambdarank_model") / "vocabulary.json", dict[str, tuple[str, ...]]),
         trees=Trees.load(home.folder("lambdarank_model")),
     )

@@ -20,6 +20,7 @@ from ranking.rankers import space, store_columns
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, as_numbers
+from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import standardise
 from ranking.types import UNKNOWN, Bools, Floats, IdIndex, Queries
 
@@ -81,7 +82,13 @@ def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items
 
 
 def describe(
-    candidates: Candidates, queries: Queries, store_rows: pa.Table, *, where: Space, vocabulary: Vocabulary
+    candidates: Candidates,
+    queries: Queries,
+    store_rows: pa.Table,
+    *,
+    where: Space,
+    surroundings: Surroundings,
+    vocabulary: Vocabulary,
 ) -> Slates:
     """Slates of candidates whose feature-store rows (in the order of `request_rows`) are given."""
     offered = candidates.item != UNKNOWN
@@ -98,7 +105,9 @@ def describe(
     found_parts["history_length"] = Part.BEHAVIOUR
     placed = where.features(row, candidates.item[offered], queries)
     parts |= found_parts | {name: space.part_of(name) for name in placed}
-    return Slates(candidates, groups, row, FeatureMatrix.of({**found, **stored, **placed}, parts))
+    fitting = surroundings.features(row, candidates.item[offered], queries, where.fused)
+    parts |= dict.fromkeys(fitting, Part.CONTEXT)
+    return Slates(candidates, groups, row, FeatureMatrix.of({**found, **stored, **placed, **fitting}, parts))
 
 
 def _provenance(

@@ -21,6 +21,7 @@ from ranking.rankers.features import FeatureMatrix, stack
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
+from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.representation.alignment import Alignment
 from ranking.splits import Protocol, Split, split
@@ -54,7 +55,8 @@ class Window:
                 self.division.train, self.configs, space=where, created_at=content.created_at
             )
             candidates = rescored(candidates, again, queries, created_at=content.created_at)
-        return describe(candidates, queries, self.stored, where=where, vocabulary=vocabulary)
+        surroundings = Surroundings.fit(self.division.train, where.fused)
+        return describe(candidates, queries, self.stored, where=where, surroundings=surroundings, vocabulary=vocabulary)
 
     def joined(self, features: FeatureSource) -> Self:
         """The window with the feature-store columns that were asked for."""

@@ -13,6 +13,7 @@ from ranking.candidates.union import Candidates, retrieve
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary
+from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.strategy.generators import load_generators, save_generators
 from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
@@ -66,6 +67,7 @@ class Hybrid:
         created_at: Times,
         generators: tuple[Generator, ...],
         space: Space,
+        surroundings: Surroundings,
         vocabulary: Vocabulary,
         trees: Trees,
     ) -> None:
@@ -74,6 +76,7 @@ class Hybrid:
         self.created_at = created_at
         self.generators = generators
         self.space = space
+        self.surroundings = surroundings
         self.vocabulary = vocabulary
         self.trees = trees
 
@@ -95,7 +98,14 @@ class Hybrid:
 
     def order(self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int) -> Ranked:
         """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`."""
-        slates = describe(candidates, queries, stored, where=self.space, vocabulary=self.vocabulary)
+        slates = describe(
+            candidates,
+            queries,
+            stored,
+            where=self.space,
+            surroundings=self.surroundings,
+            vocabulary=self.vocabulary,
+        )
         return rank(slates, queries, self.trees, k=k)
 
     def save(self, folder: Path) -> None:
@@ -105,6 +115,7 @@ class Hybrid:
         save_arrays(folder / "created_at.safetensors", {"created_at": self.created_at})
         save_generators(self.generators, folder)
         self.space.save(folder)
+        self.surroundings.save(folder)
         self.trees.save(folder)
 
     @classmethod
@@ -117,6 +128,7 @@ class Hybrid:
             created_at=load_arrays(folder / "created_at.safetensors")["created_at"].astype(np.int64),
             generators=load_generators(folder),
             space=Space.load(folder),
+            surroundings=Surroundings.load(folder),
             vocabulary=state.vocabulary,
             trees=Trees.load(folder),
         )

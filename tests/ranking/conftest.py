@@ -19,6 +19,7 @@ from ranking.candidates.union import retrieve
 from ranking.rankers.slates import describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import learn_vocabulary
+from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
@@ -128,13 +129,15 @@ def fit_hybrid(items: pa.Table, events: pa.Table, store: Store) -> Hybrid:
     found = retrieve(before, past.queries, k=30, created_at=created_at, reserved=config.reserved)
     stored = store.training_frame(request_rows(found, past.queries, log.users, log.items))
     vocabulary = learn_vocabulary(stored)
-    slates = describe(found, past.queries, stored, where=space, vocabulary=vocabulary)
+    around = Surroundings.fit(past.train, vectors)
+    slates = describe(found, past.queries, stored, where=space, surroundings=around, vocabulary=vocabulary)
     return Hybrid(
         config,
         items=log.items,
         created_at=created_at,
         generators=fit_generators(log, GeneratorConfigs(), space=space, created_at=created_at),
         space=space,
+        surroundings=Surroundings.fit(log, vectors),
         vocabulary=vocabulary,
         trees=Trees.fit(slates.features, slates.labels(past.relevant), slates.groups, config=config.trees),
     )
