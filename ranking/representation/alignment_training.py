@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the name that torch code is read with
 
-from ranking.representation.heads import BEHAVIOUR, AlignmentNetwork
+from ranking.representation.heads import AlignmentNetwork
 from ranking.representation.inputs import Masked
 from ranking.representation.losses import info_nce, user_item_softmax
 
@@ -24,7 +24,7 @@ Progress: TypeAlias = Callable[[int, int], None]  # steps done, steps to do
 class Trainer:
     """Trains a network on the positives of warm items.
 
-    inputs: head -> one row a warm item, `BEHAVIOUR` among them. liked: users x warm items, 1 where positive.
+    inputs: head -> one row a warm item. liked: users x warm items, 1 where positive.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Trainer:
         per_user = np.diff(self.liked.indptr)
         users = np.repeat(np.arange(len(per_user)), per_user)
         pairs = np.flatnonzero(per_user[users] > 1)
-        if not len(pairs) or set(self.values) == {BEHAVIOUR}:
+        if not len(pairs) or not self.values:
             return
         optimizer, schedule = self._optimizer()
         for step in range(self.config.steps):
@@ -76,9 +76,8 @@ class Trainer:
 
         projected = self.network.project(values)
         history = F.normalize(others @ self.network.fuse(projected, self._kept(items)), dim=1)
-        content = {name: z for name, z in projected.items() if name != BEHAVIOUR}
         kept = self._kept(items)
-        offered = self.network.fuse(content, kept)
+        offered = self.network.fuse(projected, kept)
         scores = history @ offered.T / temperature + self.network.bias(values, kept)
         loss = user_item_softmax(scores, target, others > 0)
         return loss + self.config.contrast * self._contrast(np.unique(targets), temperature)
@@ -94,9 +93,9 @@ class Trainer:
         return np.flatnonzero(chosen)
 
     def _contrast(self, items: npt.NDArray[np.int32], temperature: Tensor) -> Tensor:
-        """Mean symmetric InfoNCE of each pair of content heads over the items that have both, with input dropout."""
+        """Mean symmetric InfoNCE of each pair of heads over the items that have both, with input dropout."""
         dropped = {name: F.dropout(x[items], self.config.contrast_dropout) for name, x in self.values.items()}
-        projected = self.network.project({name: x for name, x in dropped.items() if name != BEHAVIOUR})
+        projected = self.network.project(dropped)
         terms = []
         for left, right in combinations(projected, 2):
             both = self.present[left][items] & self.present[right][items]

@@ -1,13 +1,10 @@
 """The alignment network: one head and one learned gate a modality, all leading into one space."""
 
 from collections.abc import Mapping
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that torch code is read with
-
-BEHAVIOUR: Final = "behaviour"  # the head of what an item's audience shares; content alone is used after training
 
 Tensors = Mapping[str, Tensor]  # head -> one tensor
 
@@ -30,17 +27,13 @@ class Head(nn.Module):
 
 
 class AlignmentNetwork(nn.Module):
-    """Heads, gates and, for the content heads, a linear guess at popularity.
-
-    widths: head -> length of its input, `BEHAVIOUR` among them or not.
-    """
+    """Heads, gates and linear guesses at popularity; widths: head -> length of its input."""
 
     def __init__(self, widths: Mapping[str, int], *, dim: int, hidden: int) -> None:
         super().__init__()
         self.heads = nn.ModuleDict({name: Head(width, dim, hidden) for name, width in widths.items()})
         self.log_gates = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in widths})
-        content = {name: width for name, width in widths.items() if name != BEHAVIOUR}
-        self.popularity = nn.ModuleDict({name: nn.Linear(width, 1, bias=False) for name, width in content.items()})
+        self.popularity = nn.ModuleDict({name: nn.Linear(width, 1, bias=False) for name, width in widths.items()})
         for weight in self.popularity.parameters():
             nn.init.zeros_(weight)
 
@@ -54,12 +47,8 @@ class AlignmentNetwork(nn.Module):
         return F.normalize(torch.stack(gated).sum(0), dim=1)
 
     def bias(self, inputs: Tensors, kept: Tensors) -> Tensor:
-        """Popularity as the kept content heads guess it, in units of the softmax's logits: [n]."""
+        """Popularity as the kept heads guess it, in units of the softmax's logits: [n]."""
         guesses = [
             linear(inputs[name])[:, 0] * kept[name] for name, linear in self.popularity.items() if name in inputs
         ]
         return torch.stack(guesses).sum(0)
-
-    def content_state(self) -> dict[str, Tensor]:
-        """The weights of everything but the behaviour head."""
-        return {name: value for name, value in self.state_dict().items() if BEHAVIOUR not in name.split(".")}
