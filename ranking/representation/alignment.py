@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class AlignmentConfig:
     """Constants of the recipe.
 
-    Measured as NDCG@10 among new films: of MovieLens-1M, on two validation folds (where two numbers stand, one each), or
-    of ml-latest-small, the mean of two random divisions ("ml").
+    Measured as NDCG@10 among new films: of MovieLens-1M, on two validation folds (two numbers: one each), or of
+    ml-latest-small, the mean of two random divisions ("ml").
     """
 
     dim: int = 128  # 256: no difference with linear heads (.244/.223 against .245/.223)
