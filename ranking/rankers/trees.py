@@ -4,7 +4,9 @@ Source: Ke et al., LightGBM (2017); Burges, From RankNet to LambdaRank to Lambda
 standardised within the slate before models are added, so that objectives of different scales count alike.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
@@ -25,15 +27,21 @@ Objective: TypeAlias = Literal["binary", "lambdarank"]
 
 @dataclass(frozen=True)
 class TreesConfig:
-    """Strong regularisation: slates are many but users are few, and default settings overfit them."""
+    """Strong regularisation: slates are many but users are few, and default settings overfit them.
+
+    Measured on MovieLens-100K, P2, NDCG@10: 80 trees at .08 on two fifths of the negatives .2189 in 6 s; 180 trees at
+    .05 on all of them, three times as many boosters, .2203 in 74 s; the former on all candidates near the top and a
+    sample of the others .18, since the slates then no longer look like those to be ranked.
+    """
 
     objectives: tuple[Objective, ...] = ("binary", "lambdarank")
     seeds: tuple[int, ...] = (0, 1, 2)  # averaging seeds adds about 1-2 % NDCG
-    trees: int = 180
-    learning_rate: float = 0.05
+    trees: int = 80
+    learning_rate: float = 0.08
     leaves: int = 15
     min_rows_in_leaf: int = 80
-    feature_fraction: float = 0.4
+    negatives: float = 0.4  # share of the rows without a positive label that are learned from, drawn evenly
+    feature_fraction: float = 0.3
     row_fraction: float = 0.7
     l2: float = 20.0
     threads: int = 2
@@ -60,20 +68,20 @@ class Trees:
         """Learn from slates (rows in slate order, `groups` int64 sizes); those without a positive are left out."""
         slate = np.repeat(np.arange(len(groups)), groups)
         hits = np.bincount(slate, labels, minlength=len(groups)) > 0
-        rows, sizes = hits[slate], groups[hits]
-        data = lgb.Dataset(
-            features.values[rows],
-            labels[rows].astype(np.float32),
-            group=sizes,
-            feature_name=list(features.names),
-            free_raw_data=False,
-            params={"verbose": -1, "max_bin": 127, "num_threads": config.threads},
-        )
-        boosters = [
-            lgb.train(_params(config, objective, seed), data, num_boost_round=config.trees)
-            for objective in config.objectives
-            for seed in config.seeds
-        ]
+        sampled = np.random.default_rng(config.seeds[0]).random(len(labels)) < config.negatives
+        rows = hits[slate] & (labels | sampled)
+        values, wanted = features.values[rows], labels[rows].astype(np.float32)
+        sizes = np.bincount(slate[rows], minlength=len(groups))[hits]
+
+        def train(objective: Objective, seed: int) -> lgb.Booster:
+            params = _params(config, objective, seed)
+            data = lgb.Dataset(values, wanted, group=sizes, feature_name=list(features.names), params=params)
+            return lgb.train(params, data, num_boost_round=config.trees)
+
+        # One thread a booster: with another process on a core, LightGBM's own threads wait for each other
+        # (60 trees: 6 s with one thread, 48 s with two).
+        with ThreadPoolExecutor(config.threads) as pool:
+            boosters = list(pool.map(train, *zip(*product(config.objectives, config.seeds), strict=True)))
         return cls(config, features.names, boosters)
 
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
@@ -152,6 +160,6 @@ def _params(config: TreesConfig, objective: Objective, seed: int) -> dict[str, o
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": config.threads,
+        "num_threads": 1,
         "verbose": -1,
     }
