@@ -33,7 +33,9 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
         _draw(report, workspace.settings.reports)
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
 
-    return materialized(workspace.build("offline_evaluation", make, inputs=["training_set"]))
+    return materialized(
+        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"trees": repr(CONFIG.trees)})
+    )
 
 
 def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> None:

@@ -72,7 +72,14 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
         return facts
 
     inputs = ["tuned_models", *EMBEDDINGS, "events", "users", "items"]
-    return materialized(workspace.build("candidate_sets", make, inputs=inputs, config={"hybrid": repr(CONFIG)}))
+    return materialized(
+        workspace.build(
+            "candidate_sets",
+            make,
+            inputs=inputs,
+            config={"candidates": CONFIG.candidates, "reserved": {**CONFIG.reserved}},
+        )
+    )
 
 
 @dg.asset(group_name=GROUP, deps=[candidate_sets, *BEHAVIOUR, item_content, feature_registry])
@@ -106,7 +113,9 @@ def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
         save_as(folder / "vocabulary.json", vocabulary, dict[str, tuple[str, ...]])
         return {"slates": sum(len(one.groups) for one in slates), "features": len(trees.names)}
 
-    return materialized(workspace.build("lambdarank_model", make, inputs=["training_set"]))
+    return materialized(
+        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"trees": repr(CONFIG.trees)})
+    )
 
 
 @dg.asset(group_name=GROUP, deps=[tuned_models, vector_index])
