@@ -18,5 +18,5 @@ class ContentKnn(Aligned):
         The mean is subtracted first: encoders' vectors share a large common part, and without its removal cosines on
         cold items are below chance.
         """
-        centred = (raw - raw[present].mean(axis=0)) * present[:, None]
+        centred = (raw - raw[present].sum(axis=0) / max(present.sum(), 1)) * present[:, None]
         return cls(config or AlignedConfig(), unit_rows(centred))
