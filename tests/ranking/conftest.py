@@ -1,6 +1,7 @@
 """A home as a run leaves it, small: two camps of users and items, a fitted hybrid, a feature store, one release."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import sparse
 
 from feature_repo import compute, schema
 from feature_repo.event_log import EventLog
@@ -21,13 +23,16 @@ from ranking.rankers.space import Space
 from ranking.rankers.store_columns import learn_vocabulary
 from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
+from ranking.representation.alignment import Alignment, AlignmentConfig
+from ranking.representation.content import UNKNOWN_TIME
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
 from ranking.serving.releases import Manifest, Releases
-from ranking.splits import Protocol, split
+from ranking.splits import Protocol, Split, split
+from ranking.strategy.fit import Window, divisions, open_window
 from ranking.strategy.generators import GeneratorConfigs, fit_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
-from ranking.types import IdIndex, Interactions
+from ranking.types import IdIndex, Interactions, ItemContent
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KINDS = (EventKind("impression", weight=0.0, positive=False), EventKind("click"))
@@ -182,3 +187,68 @@ def engine(home: Settings) -> Engine:
     engine = Engine(home)
     engine.load()
     return engine
+
+
+@dataclass(frozen=True)
+class Checkerboard:
+    """Even users take even items, on the phone, odd users odd ones, on the tv; content tells the camps, roughly.
+
+    Cheap to fit and without a feature store: `features` adds columns that say nothing of what will be chosen.
+    """
+
+    log: Interactions
+    content: ItemContent
+
+    @staticmethod
+    def features(rows: pa.Table) -> pa.Table:
+        number = pa.array([int(one[1:]) % 7 for one in rows["item_id"].to_pylist()], pa.float32())
+        group = pa.array([f"g{one[1:]}"[:2] for one in rows["item_id"].to_pylist()])
+        hour = pa.compute.hour(rows["requested_at"])
+        stored = {"item_positives": number, "top_group": group, "context_hour": hour}
+        for name, column in stored.items():
+            rows = rows.append_column(name, column)
+        return rows
+
+    def windows(self, divided: Sequence[Split]) -> list[Window]:
+        """A window a division, opened and joined, as the pipeline does."""
+        alignment = Alignment.fit(self.content, divided[-1].train, config=AlignmentConfig(dim=8, hidden=16, steps=40))
+        return [
+            open_window(
+                one, content=self.content, alignment=alignment, configs=GeneratorConfigs(), config=HybridConfig()
+            ).joined(self.features)
+            for one in divided
+        ]
+
+
+@pytest.fixture(scope="session")
+def checkerboard() -> Checkerboard:
+    users, items, length = 60, 60, 20
+    draw = np.random.default_rng(5)
+    user = np.repeat(np.arange(users), length)
+    item = np.concatenate([2 * draw.choice(items // 2, length, replace=False) + one % 2 for one in range(users)])
+    at = draw.permutation(users * length) * 600_000_000  # one event in ten minutes
+    order = np.argsort(at)
+    log = Interactions(
+        users=IdIndex(tuple(f"u{one:02}" for one in range(users))),
+        items=IdIndex(tuple(f"i{one:02}" for one in range(items))),
+        user=user[order].astype(np.int32),
+        item=item[order].astype(np.int32),
+        occurred_at=at[order].astype(np.int64),
+        weight=np.ones(len(at), np.float32),
+        positive=np.ones(len(at), bool),
+        device=np.array(("phone", "tv"), object)[item[order] % 2],
+        place=np.full(len(at), None, object),
+    )
+    camp = np.eye(2)[np.arange(items) % 2] @ draw.normal(size=(2, 6))
+    vectors = {one: (camp + draw.normal(size=(items, 6))).astype(np.float32) for one in (Modality.TEXT, Modality.IMAGE)}
+    present = {Modality.TEXT: np.ones(items, bool), Modality.IMAGE: np.arange(items) % 5 > 0}
+    vectors[Modality.IMAGE][~present[Modality.IMAGE]] = 0
+    nothing = sparse.csr_matrix((items, 0), dtype=bool)
+    content = ItemContent(log.items, vectors, present, np.full(items, UNKNOWN_TIME), nothing)
+    return Checkerboard(log, content)
+
+
+@pytest.fixture(scope="session")
+def past(checkerboard: Checkerboard) -> list[Window]:
+    """Three windows of P2, the latest first."""
+    return checkerboard.windows(divisions(checkerboard.log, Protocol.P2, 3))

@@ -1,0 +1,317 @@
+"""What a ranker is told of candidates, in worlds small enough to work out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from feature_repo import schema
+from feature_repo.schema import Modality
+from feature_repo.services import RANKING
+from feature_repo.settings import Settings
+from feature_repo.store import Store
+from feature_repo.transforms import REQUESTED_AT
+from ranking.candidates.generator import NOT_OFFERED
+from ranking.candidates.union import Candidates
+from ranking.rankers.features import FeatureMatrix, Part, stack
+from ranking.rankers.slates import KEYS, Slates, describe, request_rows
+from ranking.rankers.space import RECENT, Space
+from ranking.rankers.store_columns import as_numbers, learn_vocabulary, part_of
+from ranking.rankers.surroundings import Surroundings
+from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
+
+HOUR, DAY = 3_600_000_000, 86_400_000_000
+USERS, ITEMS = IdIndex(("ann", "bob")), IdIndex(("a", "b", "c", "d"))
+UNIT = np.eye(4, dtype=np.float32)
+
+
+def log_of(user, item, at, *, positive=True, device=None, place=None, n_items=4) -> Interactions:
+    n = len(user)
+    return Interactions(
+        users=IdIndex(tuple(f"u{code}" for code in range(max([*user, 0]) + 1))),
+        items=IdIndex(tuple(f"i{code}" for code in range(n_items))),
+        user=np.asarray(user, np.int32),
+        item=np.asarray(item, np.int32),
+        occurred_at=np.asarray(at, np.int64),
+        weight=np.ones(n, np.float32),
+        positive=np.broadcast_to(np.asarray(positive, bool), n),
+        device=np.full(n, None, object) if device is None else np.asarray(device, object),
+        place=np.full(n, None, object) if place is None else np.asarray(place, object),
+    )
+
+
+@pytest.fixture
+def queries() -> Queries:
+    """Ann (row 0), who liked `a`, then `b`, and somebody anonymous (row 1)."""
+    return Queries(
+        user=np.array([0, UNKNOWN], np.int32),
+        at=np.array([20 * HOUR, 30 * HOUR]),
+        as_of=np.array([10 * HOUR, 30 * HOUR]),
+        device=np.array(["phone", None], object),
+        place=np.array([None, "home"], object),
+        indptr=np.array([0, 2, 2]),
+        item=np.array([0, 1], np.int32),
+        occurred_at=np.array([1 * HOUR, 2 * HOUR]),
+        weight=np.ones(2, np.float32),
+        positive=np.ones(2, bool),
+        n_items=4,
+    )
+
+
+@pytest.fixture
+def candidates() -> Candidates:
+    """`c`, `d` for Ann, `b` alone for the other; the second generator offers but `d`."""
+    item = np.array([[2, 3], [1, UNKNOWN]], np.int32)
+    rank = np.array([[[1, 0], [2, 1]], [[1, 0], [0, 0]]], np.int32)
+    score = np.array([[[0.9, NOT_OFFERED], [0.5, 7.0]], [[0.3, NOT_OFFERED], [NOT_OFFERED, NOT_OFFERED]]], np.float32)
+    return Candidates(("ease", "aligned"), item, np.array([[0.2, 0.1], [0.3, 0.0]], np.float32), rank, score)
+
+
+def described(candidates: Candidates, queries: Queries, **stored: list[object]) -> Slates:
+    """Slates over unit vectors; `stored` are the feature store's columns of the three rows."""
+    rows = request_rows(candidates, queries, USERS, ITEMS)
+    for name, values in stored.items():
+        rows = rows.append_column(name, pa.array(values))
+    space = Space.of(UNIT, {Modality.TEXT: UNIT, Modality.AUDIO: UNIT}, np.arange(4, dtype=np.float32))
+    around = Surroundings.fit(log_of([0], [0], [0], device=["phone"], place=["home"]), UNIT)
+    vocabulary = {"top": ("drama", "noir")}
+    return describe(candidates, queries, rows, where=space, surroundings=around, vocabulary=vocabulary)
+
+
+def column(slates: Slates, name: str) -> list[float]:
+    return slates.features.select([name])[:, 0].tolist()
+
+
+def test_requests_stand_query_after_query_and_an_anonymous_users_id_is_empty(candidates, queries):
+    rows = request_rows(candidates, queries, USERS, ITEMS)
+    assert tuple(rows.column_names) == KEYS
+    assert rows[schema.USER_ID].to_pylist() == ["ann", "ann", ""]
+    assert rows[schema.ITEM_ID].to_pylist() == ["c", "d", "b"]
+    assert rows[schema.EVENT_TIMESTAMP].cast(pa.int64()).to_pylist() == [10 * HOUR, 10 * HOUR, 30 * HOUR]
+    assert rows[REQUESTED_AT].cast(pa.int64()).to_pylist() == [20 * HOUR, 20 * HOUR, 30 * HOUR]
+    assert rows[schema.DEVICE].to_pylist() == ["phone", "phone", None]
+    assert rows[schema.PLACE].to_pylist() == [None, None, "home"]
+    assert rows.schema.field(schema.EVENT_TIMESTAMP).type == schema.TIMESTAMP
+
+
+def test_labels_are_the_relevant_candidates(candidates, queries):
+    relevant = sparse.csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 0, 0]], bool))
+    assert described(candidates, queries).labels(relevant).tolist() == [False, True, True]
+
+
+def test_row_scores_go_back_to_the_places_of_the_candidates(candidates, queries):
+    slates = described(candidates, queries)
+    assert (slates.groups.tolist(), slates.row.tolist()) == ([2, 1], [0, 0, 1])
+    scattered = slates.scatter(np.array([1.0, 2.0, 3.0], np.float32))
+    assert scattered.tolist() == [[1.0, 2.0], [3.0, -np.inf]]
+
+
+def test_a_generator_that_did_not_offer_the_item_leaves_nan(candidates, queries):
+    slates = described(candidates, queries)
+    np.testing.assert_allclose(column(slates, "ease_score"), [0.9, 0.5, 0.3])
+    np.testing.assert_allclose(column(slates, "ease_score_in_slate"), [1, -1, 0], atol=1e-6)
+    np.testing.assert_array_equal(column(slates, "aligned_score"), [np.nan, 7, np.nan])
+    np.testing.assert_array_equal(column(slates, "aligned_rank"), [np.nan, 1, np.nan])
+    np.testing.assert_allclose(column(slates, "fused"), [0.2, 0.1, 0.3])
+    assert column(slates, "history_length") == [2, 2, 0]
+
+
+def test_strings_become_codes_and_popularity_is_also_told_within_the_slate(candidates, queries):
+    slates = described(candidates, queries, top=["noir", "opera", None], item_positives=[3.0, 5.0, 9.0])
+    np.testing.assert_array_equal(column(slates, "top"), [1, np.nan, np.nan])
+    np.testing.assert_allclose(column(slates, "item_positives_in_slate"), [-1, 1, 0])
+
+
+def test_a_vocabulary_holds_the_strings_of_string_columns_in_order():
+    table = pa.table({"top": ["noir", None, "drama", "noir"], "n": [1, 2, 3, None]})
+    vocabulary = learn_vocabulary(table)
+    assert vocabulary == {"top": ("drama", "noir")}
+    numbers = as_numbers(table, vocabulary)
+    np.testing.assert_array_equal(numbers["top"], [1, np.nan, 0, 1])
+    np.testing.assert_array_equal(numbers["n"], [1, 2, 3, np.nan])
+    assert all(np.isnan(as_numbers(table, {})["top"]))
+    assert as_numbers(pa.table({"yes": [True, None, False]}), {})["yes"].tolist()[::2] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("context_hour", Part.CONTEXT),
+        ("item_daypart_lift", Part.CONTEXT),
+        ("has_image", Part.CONTENT),
+        ("item_age_s", Part.CONTENT),
+        ("item_positives_7d", Part.BEHAVIOUR),
+        ("user_mean_value", Part.BEHAVIOUR),
+    ],
+)
+def test_a_stored_column_belongs_to_a_part(name: str, part: Part):
+    assert part_of(name) is part
+
+
+def test_the_served_features_tell_of_behaviour_content_and_context(tmp_path: Path):
+    """Guards the names by which stored columns are told apart: a renamed feature would change its part in silence."""
+    store = Store(Settings(home=tmp_path))
+    store.apply()
+    parts: dict[Part, set[str]] = {part: set() for part in Part}
+    for name in store.feature_columns(RANKING).names:
+        parts[part_of(name)].add(name)
+    assert parts[Part.CONTENT] == {"has_text", "has_image", "has_audio", "item_age_s"}
+    assert {"context_hour", "context_device", "daypart_lift"} <= parts[Part.CONTEXT]
+    assert {"user_interactions", "item_positives_28d", "category_affinity"} <= parts[Part.BEHAVIOUR]
+    assert not {name for name in parts[Part.BEHAVIOUR] if name.startswith(("has_", "created")) or "place" in name}
+
+
+def test_every_column_has_a_part_and_leaving_one_out_leaves_out_exactly_its_columns(candidates, queries):
+    stored = {"context_hour": [1, 2, 3], "has_text": [True] * 3, "item_positives": [1, 2, 3], "place_lift": [0.1] * 3}
+    features = described(candidates, queries, **stored).features
+    assert set(features.parts) == set(features.names)
+    of_part = {part: {name for name in features.names if features.parts[name] is part} for part in Part}
+    assert of_part[Part.TEXT] == {"text_similarity"}
+    assert of_part[Part.IMAGE] == set()
+    assert of_part[Part.AUDIO] == {"audio_similarity"}
+    fits = {f"{one}_fit" for one in ("hour", "weekend", "device", "place", "context")}
+    assert of_part[Part.CONTEXT] == {"context_hour", "place_lift", *fits}
+    assert {"aligned_score", "aligned_rank", "has_text", "content_similarity"} <= of_part[Part.CONTENT]
+    assert {"ease_score", "fused", "history_length", "item_positives_in_slate"} <= of_part[Part.BEHAVIOUR]
+    for part in Part:
+        rest = features.without(part)
+        assert set(rest.names) == set(features.names) - of_part[part]
+        np.testing.assert_array_equal(rest.values, features.select(rest.names))
+
+
+def test_matrices_are_stacked_by_name():
+    parts = dict.fromkeys("ab", Part.BEHAVIOUR)
+    one = FeatureMatrix.of({"a": np.array([1.0]), "b": np.array([2.0])}, parts)
+    other = FeatureMatrix.of({"b": np.array([4.0]), "a": np.array([3.0])}, parts)
+    assert stack([one, other]).values.tolist() == [[1, 2], [3, 4]]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000))
+def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
+    draw = np.random.default_rng(seed)
+    n_items, n_queries = 8, 4
+    vectors = draw.normal(size=(n_items, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[draw.random(n_items) < 0.2] = 0  # without content
+    n = int(draw.integers(0, 30))
+    log = log_of(
+        np.sort(draw.integers(0, n_queries, n)),
+        draw.integers(0, n_items, n),
+        np.arange(n),
+        positive=draw.random(n) < 0.7,
+        n_items=n_items,
+    )
+    asked = Queries.from_interactions(
+        log, np.arange(len(log.users), dtype=np.int32), np.full(len(log.users), 10**6, np.int64)
+    )
+    space = Space.of(vectors, {Modality.IMAGE: vectors}, draw.normal(size=n_items).astype(np.float32))
+    row, item = (one.ravel() for one in np.meshgrid(np.arange(len(asked)), np.arange(n_items), indexing="ij"))
+    found = space.features(row, item.astype(np.int32), asked)
+    for place, (r, i) in enumerate(zip(row.tolist(), item.tolist(), strict=True)):
+        liked = [
+            int(code) for code, yes in zip(log.item[log.user == r], log.positive[log.user == r], strict=True) if yes
+        ]
+        profile = sum((vectors[code] for code in liked), np.zeros(5))
+        length = np.linalg.norm(profile)
+        similarity = profile @ vectors[i] / length if length > 1e-6 and vectors[i].any() else np.nan
+        nearest = max((vectors[code] @ vectors[i] for code in liked[-RECENT:]), default=np.nan)
+        for name in ("content_similarity", "image_similarity"):
+            np.testing.assert_allclose(found[name][place], similarity, atol=1e-4)
+        np.testing.assert_allclose(found["content_similarity_to_recent"][place], nearest, atol=1e-5)
+        assert found["content_appeal"][place] == space.appeal[i]
+        for number in range(space.axes.shape[1]):
+            on_axis = vectors[i] @ space.axes[:, number]
+            np.testing.assert_allclose(found[f"content_axis_{number}"][place], on_axis, atol=1e-5)
+
+
+def test_a_saved_space_is_the_same(tmp_path: Path):
+    space = Space.of(UNIT, {Modality.TEXT: UNIT[::-1].copy()}, np.arange(4, dtype=np.float32))
+    space.save(tmp_path)
+    loaded = Space.load(tmp_path)
+    assert set(loaded.by_modality) == {Modality.TEXT}
+    for mine, its in ((space.fused, loaded.fused), (space.axes, loaded.axes), (space.appeal, loaded.appeal)):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.fixture(scope="module")
+def habits() -> Surroundings:
+    """Four weeks of two choices a day: item 0 at 8 h on the phone at work, item 1 at 20 h on the tv at home.
+
+    On weekends item 2 is chosen as well.
+    """
+    log = []
+    for day in range(28):
+        log += [(0, day * DAY + 8 * HOUR, "phone", "work"), (1, day * DAY + 20 * HOUR, "tv", "home")]
+        if (day + 3) % 7 >= 5:
+            log += [(2, day * DAY + 14 * HOUR, None, None)] * 3
+    item, at, device, place = zip(*log, strict=True)
+    return Surroundings.fit(log_of([0] * len(log), item, at, device=device, place=place), UNIT)
+
+
+def fits(habits: Surroundings, *, hour: int, day: int = 0, device=None, place=None) -> dict[str, np.ndarray]:
+    """Fit of items 0, 1 and 2 to one request."""
+    nothing = log_of([0], [3], [0])
+    asked = Queries.from_interactions(
+        nothing,
+        np.zeros(1, np.int32),
+        np.array([day * DAY + hour * HOUR]),
+        device=np.array([device], object),
+        place=np.array([place], object),
+    )
+    return habits.features(np.zeros(3, np.int64), np.arange(3, dtype=np.int32), asked, UNIT)
+
+
+def test_what_is_chosen_in_the_morning_fits_the_morning(habits):
+    morning, evening = fits(habits, hour=9)["hour_fit"], fits(habits, hour=21)["hour_fit"]
+    assert morning[0] > 0 > morning[1]
+    assert evening[1] > 0 > evening[0]
+
+
+def test_what_is_chosen_on_the_phone_fits_the_phone(habits):
+    phone = fits(habits, hour=12, device="phone", place="work")
+    tv = fits(habits, hour=12, device="tv", place="home")
+    for name in ("device_fit", "place_fit", "context_fit"):
+        assert phone[name][0] > 0 > phone[name][1]
+        assert tv[name][1] > 0 > tv[name][0]
+
+
+def test_what_is_chosen_on_weekends_fits_the_weekend(habits):
+    thursday, saturday = fits(habits, hour=0)["weekend_fit"], fits(habits, hour=0, day=2)["weekend_fit"]
+    assert saturday[2] > 0 > thursday[2]
+
+
+def test_midnight_lies_between_the_hours_around_it(habits):
+    late, early = fits(habits, hour=23)["hour_fit"], fits(habits, hour=0)["hour_fit"]
+    np.testing.assert_allclose(early[1], late[1], rtol=0.5)
+
+
+def test_an_unknown_or_unsaid_device_is_nan_and_counts_nothing(habits):
+    for device in ("fridge", None):
+        found = fits(habits, hour=9, device=device)
+        assert np.isnan(found["device_fit"]).all()
+        assert np.isnan(found["place_fit"]).all()
+        np.testing.assert_allclose(found["context_fit"], found["hour_fit"] + found["weekend_fit"], atol=1e-7)
+
+
+def test_a_log_without_any_choice_has_no_direction():
+    empty = log_of([], [], [])
+    around = Surroundings.fit(empty, UNIT)
+    assert (around.devices, around.places) == ((), ())
+    assert not fits(around, hour=9)["hour_fit"].any()
+
+
+def test_saved_surroundings_are_the_same(habits, tmp_path: Path):
+    habits.save(tmp_path)
+    loaded = Surroundings.load(tmp_path)
+    assert (loaded.devices, loaded.places) == (("phone", "tv"), ("home", "work"))
+    for mine, its in zip(
+        (habits.hour, habits.weekend, habits.device, habits.place),
+        (loaded.hour, loaded.weekend, loaded.device, loaded.place),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, its)
