@@ -17,7 +17,7 @@ class Rejected:
     examples: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def add(self, table: str, reason: str, *, row: str, detail: str) -> None:
-        """Count one: `reason` from a closed set in snake_case, `row` its id or number, `detail` the value and remedy."""
+        """Count one. reason: of a closed set, snake_case. row: its id or number. detail: the value and the remedy."""
         self.counts[table, reason] += 1
         if self.counts[table, reason] <= EXAMPLES:
             self.examples.append((table, reason, row, detail))

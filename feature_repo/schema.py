@@ -31,6 +31,9 @@ REQUEST_ID = "request_id"
 POSITION = "position"
 PROPENSITY = "propensity"
 
+RETRIEVAL = "retrieval_v1"  # the feature services, by name
+RANKING = "ranking_v1"
+
 # Derived from an event's kind and value by the dataset's EventKinds (see `label_events`).
 WEIGHT = "weight"
 POSITIVE = "positive"

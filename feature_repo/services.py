@@ -6,9 +6,7 @@ from typing import Final
 from feast import FeatureService, FeatureView, OnDemandFeatureView
 
 from feature_repo import transforms
-
-RETRIEVAL: Final = "retrieval_v1"
-RANKING: Final = "ranking_v1"
+from feature_repo.schema import RANKING, RETRIEVAL
 
 _ANCHORS: Final = {"user_first_event_at", "user_last_event_at", "item_first_event_at", "item_last_event_at"}
 

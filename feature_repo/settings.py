@@ -21,7 +21,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRICHORD_", toml_file="trichord.toml", extra="forbid", frozen=True)
 
     home: Path = Field(default=Path(".trichord"), description="everything that is written lies here")
-    threads: int = Field(default=2, ge=1, description="threads of DuckDB, torch and LightGBM")
 
     @classmethod
     def settings_customise_sources(

@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, reduce
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.compute import BEHAVIOUR
 from feature_repo.schema import Modality
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
+from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.embedding_store import VECTOR
 from validation import embeddings, events, features, items, recommendations, users
+from validation.embeddings import Limits
 from validation.suite import Suite
+
+AGREEING = Limits(mean_cosine=1.01, effective_rank=0.0)  # users may all like the same
 
 Subject = Callable[[Workspace], tuple[pa.Table, Suite]]
 
@@ -50,13 +55,35 @@ def _events(workspace: Workspace) -> tuple[pa.Table, Suite]:
 def _embeddings(modality: Modality, workspace: Workspace) -> tuple[pa.Table, Suite]:
     table = workspace.home.read(f"{modality}_embeddings")
     expected = {
-        Modality.TEXT: len(table),
+        Modality.TEXT: _with_text(workspace.items),
         Modality.IMAGE: len(workspace.items) - workspace.items[schema.IMAGE].null_count,
         Modality.AUDIO: len(workspace.items) - workspace.items[schema.AUDIO].null_count,
     }[modality]
     size = table.schema.field(VECTOR).type.list_size
     suite = embeddings.suite(
         f"{modality}_embeddings", dimension=size, expected=expected, unit_norm=modality is Modality.TEXT
+    )
+    return table, suite
+
+
+def _with_text(items: pa.Table) -> int:
+    """Items that have a word to read: title, description or categories."""
+    lengths = [pc.utf8_length(items[schema.TITLE]), pc.utf8_length(items[schema.DESCRIPTION])]
+    lengths.append(pc.list_value_length(items[schema.CATEGORIES]))
+    filled = [pc.greater(pc.fill_null(length, 0), 0) for length in lengths]
+    return int(pc.sum(reduce(pc.or_, filled)).as_py() or 0)
+
+
+def _vectors(view: str, workspace: Workspace) -> tuple[pa.Table, Suite]:
+    table = workspace.store.read_view(view)
+    of_items = view == "item_vectors"
+    suite = embeddings.suite(
+        view,
+        dimension=AlignmentConfig().dim,
+        expected=len(table),
+        key=schema.ITEM_ID if of_items else schema.USER_ID,
+        vector=view.removesuffix("s"),
+        limits=Limits() if of_items else AGREEING,
     )
     return table, suite
 
@@ -77,5 +104,6 @@ CHECKS = [
     suite_check("events", _events),
     *(suite_check(f"{modality}_embeddings", partial(_embeddings, modality)) for modality in Modality),
     *(suite_check(name, partial(_view, name)) for name in [*BEHAVIOUR, "item_content"]),
+    *(suite_check(name, partial(_vectors, name)) for name in ("item_vectors", "user_vectors")),
     suite_check("offline_evaluation", _recommendations),
 ]

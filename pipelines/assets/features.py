@@ -18,6 +18,7 @@ from pipelines.workspace import Workspace
 
 GROUP = "features"
 BEHAVIOUR = tuple(compute.BEHAVIOUR)
+DEFINING = ("compute", "entities", "on_demand", "services", "sources", "transforms", "views")
 
 
 def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
@@ -103,6 +104,7 @@ def refresh_later(workspace: Workspace, until: datetime) -> int:
 def definitions() -> str:
     """Changes when the text of any feature definition does."""
     digest = hashlib.sha256()
-    for path in sorted([*REPO.glob("*.py"), *REPO.glob("sql/*.sql"), REPO / "feature_store.yaml"]):
+    code = [REPO / f"{name}.py" for name in DEFINING]
+    for path in [*code, *sorted(REPO.glob("sql/*.sql")), REPO / "feature_store.yaml"]:
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -9,8 +9,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import TypeAdapter
 
-from feature_repo.schema import Modality
-from feature_repo.services import RANKING, RETRIEVAL
+from feature_repo.schema import RANKING, RETRIEVAL, Modality
 from pipelines.assets.evaluation import REPORT, offline_evaluation
 from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from feature_repo import schema
-from feature_repo.schema import Modality
-from feature_repo.services import RANKING
+from feature_repo.schema import RANKING, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.transforms import REQUESTED_AT

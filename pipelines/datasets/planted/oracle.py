@@ -6,8 +6,8 @@ import numpy as np
 
 from pipelines.datasets.open import SYNTHETIC
 from pipelines.datasets.planted.truth import FILE, Truth
-from ranking.candidates.generator import top_k
 from ranking.candidates.full_ranking import unseen
+from ranking.candidates.generator import top_k
 from ranking.evaluation.rows import TOP
 from ranking.types import Codes, Floats, Interactions, Queries
 

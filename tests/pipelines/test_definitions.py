@@ -1,0 +1,116 @@
+"""What Dagster is shown: every asset, a blocking suite on every table, jobs, schedules and the sensor."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines import checks
+from pipelines.definitions import defs
+from pipelines.schedules import new_event_files
+
+TABLES = {
+    *("items", "users", "events", "text_embeddings", "image_embeddings", "audio_embeddings", "user_activity"),
+    *("user_item_affinity", "item_popularity", "item_context", "item_content", "item_vectors", "user_vectors"),
+    "offline_evaluation",
+}
+ASSETS = TABLES | {
+    *("event_log", "alignment_model", "vector_index", "feature_registry", "online_features", "tuned_models"),
+    *("collaborative_models", "candidate_sets", "training_set", "lambdarank_model", "release"),
+}
+BEFORE_ONLINE = TABLES - {"offline_evaluation"}
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return defs.resolve_asset_graph()
+
+
+def above(graph, name: str) -> set[str]:
+    """Every asset that this one is made from, near or far."""
+    found, waiting = set(), [dg.AssetKey(name)]
+    while waiting:
+        for parent in graph.get(waiting.pop()).parent_keys:
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return {key.to_user_string() for key in found}
+
+
+def test_the_definitions_are_loadable():
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_all_assets_are_there_and_described(graph):
+    found = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert found == ASSETS
+    assert all(graph.get(dg.AssetKey(name)).description for name in found)
+    assert all(graph.get(dg.AssetKey(name)).group_name != "default" for name in found)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_table_has_a_blocking_suite(graph, table: str):
+    key = dg.AssetCheckKey(dg.AssetKey(table), "suite")
+    assert key in graph.asset_check_keys
+    assert {spec.key: spec.blocking for one in checks.CHECKS for spec in one.check_specs}[key]
+
+
+def test_nothing_unchecked_goes_online_or_is_released(graph):
+    checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
+    assert checked == TABLES
+    assert above(graph, "online_features") >= BEFORE_ONLINE
+    assert above(graph, "release") >= checked | {"online_features", "lambdarank_model", "collaborative_models"}
+
+
+def test_the_ranker_is_taught_by_the_feature_store_and_by_candidates_of_the_past(graph):
+    taught = above(graph, "lambdarank_model")
+    assert {"training_set", "candidate_sets", "feature_registry", "user_activity", "item_popularity"} <= taught
+    assert not taught & {"online_features", "offline_evaluation", "release", "collaborative_models"}
+
+
+def test_the_job_of_everything_makes_everything(graph):
+    selected = defs.resolve_job_def("everything").asset_layer.executable_asset_keys
+    assert selected == graph.get_all_asset_keys()
+
+
+def test_the_job_of_features_trains_nothing():
+    selected = {
+        key.to_user_string() for key in defs.resolve_job_def("refresh_features").asset_layer.executable_asset_keys
+    }
+    assert {"event_log", "events", "user_activity", "item_context", "online_features"} <= selected
+    assert not selected & {"alignment_model", "text_embeddings", "lambdarank_model", "release"}
+
+
+def test_features_run_hourly_and_models_daily():
+    schedules = {one.name: one for one in defs.schedules}
+    hourly, daily = schedules["hourly_features"], schedules["daily_models"]
+    assert (hourly.job_name, hourly.cron_schedule) == ("refresh_features", "5 * * * *")
+    assert (daily.job_name, daily.cron_schedule) == ("everything", "30 3 * * *")
+    assert {one.execution_timezone for one in schedules.values()} == {"UTC"}
+
+
+def test_a_file_of_the_dataset_that_changes_asks_for_a_run_once(tmp_path: Path, monkeypatch):
+    data = tmp_path / "shop"
+    data.mkdir()
+    events = data / "events.csv"
+    events.write_text("user_id,item_id,kind,occurred_at\n")
+    monkeypatch.setenv("TRICHORD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TRICHORD_DATASET", str(data))
+
+    def tick(cursor: str | None) -> tuple[list[str], str]:
+        with dg.build_sensor_context(cursor=cursor) as context:
+            found = new_event_files(context)
+            return ([found.run_key] if isinstance(found, dg.RunRequest) else []), context.cursor
+
+    first, cursor = tick(None)
+    assert first == [cursor]
+    assert tick(cursor) == ([], cursor)
+    events.write_text("user_id,item_id,kind,occurred_at\nu,a,buy,10\n")
+    second, later = tick(cursor)
+    assert second == [later] != [cursor]
+    os.utime(events, (1, 1))
+    assert tick(later)[0]
+    (data / "more").mkdir()
+    (data / "more" / "events.csv").write_text("")
+    assert tick(later)[0]
