@@ -148,7 +148,7 @@ def test_sql_examples_parse() -> None:
     with duckdb.connect() as con:
         for query in queries:
             (statement,) = con.extract_statements(query)
-            assert statement.type == duckdb.StatementType.SELECT_STATEMENT
+            assert statement.type == duckdb.StatementType.SELECT
 
 
 def test_every_reason_of_rejection_is_explained() -> None:

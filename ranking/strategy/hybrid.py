@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator, top_k
+from ranking.candidates.popular import PopularWindowed
 from ranking.candidates.union import Candidates, retrieve
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
@@ -134,15 +135,24 @@ class Hybrid:
         )
 
 
+def by_popularity(candidates: Candidates) -> Floats:
+    """Scores float32 [q, k]: recent popularity's order, then, below 0, that of the fusion; -inf in the padding."""
+    scores = candidates.fused - 1
+    if PopularWindowed.name in candidates.generators:
+        place = candidates.rank[:, :, candidates.generators.index(PopularWindowed.name)]
+        scores = np.where(place > 0, 1 / np.maximum(place, 1), scores)
+    return np.where(candidates.item == UNKNOWN, -np.inf, scores).astype(np.float32)
+
+
 def rank(slates: Slates, queries: Queries, trees: Trees, *, k: int) -> Ranked:
-    """Order slates by the trees; a query without history keeps the fusion's order.
+    """Order slates by the trees; a query without history is answered by what is popular of late.
 
     The ranker has learned from users with a history and is worse than popularity for those without
     (on MovieLens 1M by two thirds), so it is not asked about them.
     """
     scores = slates.scatter(trees.score(slates.features, slates.groups))
     newcomer = np.diff(queries.indptr) == 0
-    scores[newcomer] = np.where(slates.candidates.item[newcomer] == UNKNOWN, -np.inf, slates.candidates.fused[newcomer])
+    scores[newcomer] = by_popularity(slates.candidates)[newcomer]
     place, best = top_k(scores, k)
     item = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(slates.candidates.item, place, axis=1))
     return Ranked(item.astype(np.int32), best, place, slates)
