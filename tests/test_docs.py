@@ -5,17 +5,18 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
 import duckdb
 import pytest
 import typer
 from fastapi import FastAPI
 from PIL import Image
 from starlette.routing import Route
+from typer.core import TyperGroup
 
 from feature_repo.settings import Settings
 from pipelines.cli import app
@@ -66,11 +67,10 @@ def test_no_other_program_is_asked_for() -> None:
 
 @pytest.mark.parametrize("words", of("trichord"), ids=" ".join)
 def test_trichord_takes_the_command_and_its_options(words: list[str]) -> None:
-    command, context = typer.main.get_command(app), None
-    while isinstance(command, click.Group) or hasattr(command, "resolve_command"):
-        context = command.make_context("trichord", list(words), parent=context, resilient_parsing=False)
-        _, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
-    command.make_context(command.name, list(words), parent=context)
+    command, rest = typer.main.get_command(app), list(words)
+    while isinstance(command, TyperGroup):
+        command = command.commands[rest.pop(0)]
+    command.make_context(command.name, rest)  # parses and checks without running
 
 
 def test_make_has_the_targets() -> None:
@@ -96,11 +96,11 @@ def test_pages_name_the_schedules_and_the_sensor() -> None:
 
 
 def test_feast_has_the_commands() -> None:
-    from feast.cli.cli import cli
-
+    ask = "from feast.cli.cli import cli; print(*cli.commands)"  # in a process of its own: feast leaves files open
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     for words in of("feast"):
-        context = cli.make_context("feast", list(words), resilient_parsing=True)
-        assert cli.get_command(context, words[2]) is not None
+        assert words[:2] == ["-c", "feature_repo"]
+        assert words[2] in done.stdout.split()
 
 
 def test_curl_asks_for_paths_and_bodies_that_the_api_takes(tmp_path: Path) -> None:
