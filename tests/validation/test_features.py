@@ -40,6 +40,9 @@ def computed(view: str) -> pa.Table:
 
 
 def with_first(table: pa.Table, column: str, values: Sequence[object]) -> pa.Table:
+    """Other values in the first rows that have everything: a null beside them would leave nothing to compare."""
+    whole = np.array([None not in row.values() for row in table.to_pylist()])
+    table = table.take(np.argsort(~whole, kind="stable"))
     new = [*values, *table[column].to_pylist()[len(values) :]]
     place = table.column_names.index(column)
     return table.set_column(place, column, pa.array(new, table.schema.field(column).type))
