@@ -10,6 +10,7 @@ from pipelines.assets.embeddings import audio_embeddings, image_embeddings, text
 from pipelines.assets.features import BEHAVIOUR, feature_registry, item_content
 from pipelines.assets.materialized import materialized
 from pipelines.assets.representation import EMBEDDINGS, vector_index
+from pipelines.errors import DatasetError
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
@@ -35,9 +36,15 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
     def make(folder: Path) -> Facts:
         facts: Facts = {}
         for protocol in Protocol:
-            _, validation, *_ = [*divisions(workspace.interactions, protocol, 2), None]
+            divided = divisions(workspace.interactions, protocol, 2)
+            if protocol is SERVED and len(divided) < 2:
+                raise DatasetError(
+                    f"dataset {workspace.dataset_name}: {len(workspace.interactions)} interactions are too few to divide "
+                    "in time twice; needed are users with at least 10 events, some of them positive: add events"
+                )
             tuned = TunedModels()
-            if validation is not None:
+            if len(divided) > 1:
+                validation = divided[1]
                 progress = workspace.progress(f"tuned_models {protocol}")
                 tuned = tune_models(validation, budget=TRIALS, progress=progress)
             save_as(folder / f"{protocol}.json", tuned, TunedModels)

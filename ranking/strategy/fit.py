@@ -18,7 +18,7 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.union import Candidates, rescored, retrieve
 from ranking.rankers.features import FeatureMatrix, stack
-from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
+from ranking.rankers.slates import KEYS, FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.rankers.surroundings import Surroundings
@@ -123,7 +123,7 @@ def open_window(
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:
     """The strings of the windows' features."""
-    return learn_vocabulary(pa.concat_tables([window.stored for window in windows]))
+    return learn_vocabulary(pa.concat_tables([window.stored.drop_columns(list(KEYS)) for window in windows]))
 
 
 def fit_trees(
