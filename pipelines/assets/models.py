@@ -39,8 +39,8 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
             divided = divisions(workspace.interactions, protocol, 2)
             if protocol is SERVED and len(divided) < 2:
                 raise DatasetError(
-                    f"dataset {workspace.dataset_name}: {len(workspace.interactions)} interactions are too few to divide "
-                    "in time twice; needed are users with at least 10 events, some of them positive: add events"
+                    f"dataset {workspace.dataset_name}: {len(workspace.interactions)} interactions are too few to be "
+                    "divided in time twice; needed are users with at least 10 events, some of them positive: add events"
                 )
             tuned = TunedModels()
             if len(divided) > 1:
