@@ -19,7 +19,7 @@ from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.open import fingerprint, open_dataset
+from pipelines.datasets.open import SYNTHETIC, fingerprint, open_dataset
 from pipelines.errors import HomeError
 from pipelines.home import Built, Facts, Home, Json
 from ranking.representation.content import item_content
@@ -29,7 +29,6 @@ from validation.report import Report
 from validation.run import validate
 from validation.suite import Suite
 
-DEFAULT_DATASET: Final = "synthetic"
 KINDS: Final = "kinds.json"
 
 
@@ -71,7 +70,7 @@ class Workspace:
         try:
             saved = json.loads(self._choice.read_text())
         except FileNotFoundError:
-            return os.environ.get("TRICHORD_DATASET", DEFAULT_DATASET)
+            return os.environ.get("TRICHORD_DATASET", SYNTHETIC)
         return str(saved["dataset"])
 
     def remember_dataset(self) -> None:
