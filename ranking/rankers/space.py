@@ -1,6 +1,7 @@
 """Where the items lie: the aligned space as a ranker sees it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Self
 
@@ -9,10 +10,10 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
+from ranking.candidates.threads import one_blas_thread
 from ranking.rankers.features import Part
 from ranking.types import Codes, Floats, Queries
 
-AXES: Final = 8  # principal axes that trees may split on, so that surroundings and kind of item can meet
 RECENT: Final = 5  # latest liked items that a candidate is compared with one by one
 
 _PART: Final = {Modality.TEXT: Part.TEXT, Modality.IMAGE: Part.IMAGE, Modality.AUDIO: Part.AUDIO}
@@ -23,33 +24,25 @@ class Space:
     """Item vectors, rows in the order of the item codes.
 
     fused: float32 [n, d], unit rows, 0 for an item without content. by_modality: the same for each modality alone.
-    appeal: float32 [n], popularity as content alone predicts it. axes: float32 [d, AXES], principal axes of `fused`.
+    appeal: float32 [n], popularity as content alone predicts it.
+
+    Coordinates themselves are no features: the alignment of a release is another one than those of the windows that
+    its ranker learned from, with other axes. Cosines keep their meaning from one to the next.
     """
 
     fused: Floats
     by_modality: dict[Modality, Floats]
     appeal: Floats
-    axes: Floats
-
-    @classmethod
-    def of(cls, fused: Floats, by_modality: dict[Modality, Floats], appeal: Floats) -> Self:
-        """With the principal axes of the fused vectors."""
-        centred = fused - fused.mean(axis=0)
-        _, vectors = np.linalg.eigh(centred.T @ centred)
-        axes = vectors[:, ::-1][:, :AXES]
-        signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-        return cls(fused, by_modality, appeal, (axes * signs).astype(np.float32))
 
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, item code)."""
-        columns = {"content_appeal": self.appeal[item]}
-        for number, axis in enumerate((self.fused @ self.axes).T):
-            columns[f"content_axis_{number}"] = axis[item]
-        columns["content_similarity"] = _similarity(self.fused, row, item, queries)
+        """Columns float32 [n] for candidates (row of the query, ascending; item code), NaN where there is no vector."""
+        liked = np.stack([_profile(self.fused, queries), *_recent(self.fused, queries)], axis=1)
+        cosines = products(_placed(self.fused), liked, row, item)
+        columns = {"content_appeal": self.appeal[item], "content_similarity": cosines[:, 0]}
         for modality, vectors in self.by_modality.items():
-            columns[f"{modality}_similarity"] = _similarity(vectors, row, item, queries)
-        nearest = _nearest_recent(self.fused, row, item, queries)
-        columns["content_similarity_to_recent"] = nearest
+            profile = _profile(vectors, queries)[:, None]
+            columns[f"{modality}_similarity"] = products(_placed(vectors), profile, row, item)[:, 0]
+        columns["content_similarity_to_recent"] = np.fmax.reduce(cosines[:, 1:], axis=1)
         return columns
 
     def save(self, folder: Path) -> None:
@@ -59,7 +52,6 @@ class Space:
             {
                 "fused": self.fused,
                 "appeal": self.appeal,
-                "axes": self.axes,
                 **{f"modality.{name}": vectors for name, vectors in self.by_modality.items()},
             },
         )
@@ -73,8 +65,8 @@ class Space:
             for name, array in arrays.items()
             if name.startswith("modality.")
         }
-        fused, appeal, axes = (arrays[name].astype(np.float32) for name in ("fused", "appeal", "axes"))
-        return cls(fused, by_modality, appeal, axes)
+        fused, appeal = (arrays[name].astype(np.float32) for name in ("fused", "appeal"))
+        return cls(fused, by_modality, appeal)
 
 
 def part_of(name: str) -> Part:
@@ -82,24 +74,35 @@ def part_of(name: str) -> Part:
     return next((part for modality, part in _PART.items() if name == f"{modality}_similarity"), Part.CONTENT)
 
 
-def _similarity(vectors: Floats, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> Floats:
-    """Cosine of each candidate with the mean of what the query's user liked; NaN where either has no vector."""
-    liked = queries.matrix(queries.positive.astype(np.float32))
-    profile = np.asarray(liked @ vectors)
-    length = np.linalg.norm(profile, axis=1, keepdims=True)
-    profile = np.divide(profile, length, out=np.full_like(profile, np.nan), where=length > 1e-9)
-    cosine = np.einsum("nd,nd->n", profile[row], vectors[item])
-    return np.where(vectors[item].any(axis=1), cosine, np.nan).astype(np.float32)
+def products(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
+    """Inner products float32 [n, m] of each candidate's vector with the m vectors of its query.
+
+    vectors: float32 [n_items, d]. wanted: float32 [q, m, d]. row: ascending query of each candidate; item: its code.
+    """
+    found = np.empty((len(row), wanted.shape[1]), np.float32)
+    bounds = np.searchsorted(row, np.arange(len(wanted) + 1)).tolist()
+    with one_blas_thread():  # thousands of small products
+        for query, (start, stop) in enumerate(pairwise(bounds)):
+            found[start:stop] = vectors[item[start:stop]] @ wanted[query].T
+    return found
 
 
-def _nearest_recent(vectors: Floats, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> Floats:
-    """Highest cosine of each candidate with one of the query's latest liked items; NaN without any."""
-    best = np.full(len(row), np.nan, np.float32)
-    for place in range(RECENT):
-        recent = _latest_liked(queries, place)[row]
-        cosine = np.einsum("nd,nd->n", vectors[np.maximum(recent, 0)], vectors[item])
-        best = np.fmax(best, np.where(recent >= 0, cosine, np.nan))
-    return best
+def _placed(vectors: Floats) -> Floats:
+    """NaN in the place of items without a vector."""
+    return np.where(vectors.any(axis=1, keepdims=True), vectors, np.float32(np.nan))
+
+
+def _profile(vectors: Floats, queries: Queries) -> Floats:
+    """Direction of what each query's user liked, float32 [q, d]; NaN without any."""
+    total: Floats = np.asarray(queries.matrix(queries.positive.astype(np.float32)) @ vectors)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(np.divide(total, length, out=np.full_like(total, np.nan), where=length > 1e-9))
+
+
+def _recent(vectors: Floats, queries: Queries) -> list[Floats]:
+    """Vectors of each query's latest liked items, the latest first, float32 [q, d] each; NaN where there is none."""
+    known = np.concatenate([_placed(vectors), np.full((1, vectors.shape[1]), np.nan, np.float32)])
+    return [known[_latest_liked(queries, place)] for place in range(RECENT)]
 
 
 def _latest_liked(queries: Queries, place: int) -> Codes:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
+from ranking.rankers.space import products
 from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
@@ -48,15 +49,16 @@ class Surroundings:
         )
 
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, vectors: Floats) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, item code); NaN for an unknown context."""
-        of_query = {
+        """Columns float32 [n] for candidates (row of the query, ascending; item code); NaN for an unknown context."""
+        wanted = {
             "hour_fit": _looked_up(self.hour, _hour(queries.at)),
             "weekend_fit": _looked_up(self.weekend, _is_weekend(queries.at)),
             "device_fit": _looked_up(self.device, _places(queries.device, self.devices)),
             "place_fit": _looked_up(self.place, _places(queries.place, self.places)),
         }
-        columns = {name: np.einsum("nd,nd->n", directions[row], vectors[item]) for name, directions in of_query.items()}
-        columns["context_fit"] = np.nansum(np.stack(list(columns.values())), axis=0)
+        fits = products(vectors, np.stack(list(wanted.values()), axis=1), row, item)
+        columns = dict(zip(wanted, fits.T, strict=True))
+        columns["context_fit"] = np.nansum(fits, axis=1)
         return columns
 
     def save(self, folder: Path) -> None:

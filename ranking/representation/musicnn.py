@@ -25,18 +25,32 @@ POOLED: Final = 2 * (sum(channels for channels, _ in TIMBRE + RHYTHM) + 3 * MIDD
 
 
 class Layer(nn.Module):
-    """Convolution, ReLU, batch normalisation, in this order."""
+    """Convolution, ReLU, batch normalisation and the maximum over the bands, in this order."""
 
     def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, channels, kernel)
         self.norm = nn.BatchNorm2d(channels, eps=EPSILON)
+        self.sign: Tensor
+        self.register_buffer("sign", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, 1, frames, bands] -> [b, channels, frames, bands - kernel's bands + 1]: "same" in time alone."""
+        """[b, 1, frames, bands] -> [b, channels, frames, 1]: "same" in time, the maximum over the bands."""
         span = self.conv.kernel_size[0] - 1
-        out: Tensor = self.norm(F.relu_(self.conv(F.pad(x, (0, 0, span // 2, span - span // 2)))))
+        highest = self.conv(F.pad(x, (0, 0, span // 2, span - span // 2))).amax(3, keepdim=True)
+        out: Tensor = self.norm(F.relu_(highest * self.sign[:, None, None]))
         return out
+
+    def maximum_first(self) -> None:
+        """Negate the channels that normalisation turns upside down, once weights are set.
+
+        ReLU and normalisation then keep or turn round the order of a channel's responses, so only the highest needs
+        them: exact, and a fifth faster.
+        """
+        self.sign.copy_(torch.where(self.norm.weight < 0, -1.0, 1.0))
+        self.conv.weight.mul_(self.sign[:, None, None, None])
+        assert self.conv.bias is not None
+        self.conv.bias.mul_(self.sign)
 
 
 class MusiCNN(nn.Module):
@@ -57,7 +71,7 @@ class MusiCNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Timbre and rhythm, three residual layers over time, then what is there at most and on average."""
         x = self.input_norm(x[:, None])
-        front = torch.cat([layer(x).amax(3) for layer in self.front], 1)  # [b, 561, frames]
+        front = torch.cat([layer(x)[..., 0] for layer in self.front], 1)  # [b, 561, frames]
         levels = [front.transpose(1, 2)[:, None]]  # each [b, 1, frames, channels]
         for i, layer in enumerate(self.middle):
             out = layer(levels[-1]).permute(0, 3, 2, 1)  # [b, 64, frames, 1] -> [b, 1, frames, 64]
@@ -80,6 +94,7 @@ class MusiCNN(nn.Module):
             name = _numbered("conv2d", i)
             _set(layer.conv.weight, tensors[f"{name}/kernel"].transpose(3, 2, 0, 1))  # [h, w, in, out] there
             _set(layer.conv.bias, tensors[f"{name}/bias"])
+            layer.maximum_first()
         _set(network.dense.weight, tensors["dense/kernel"].T)
         _set(network.dense.bias, tensors["dense/bias"])
         return network.eval()

@@ -80,7 +80,7 @@ class Window:
 def place_items(alignment: Alignment, content: ItemContent, *, without: frozenset[Modality] = frozenset()) -> Space:
     """Where the alignment puts the items."""
     heads = alignment.modality_vectors(content)
-    return Space.of(
+    return Space(
         alignment.item_vectors(content, without=without),
         {modality: heads[modality] for modality in Modality if modality in heads and modality not in without},
         # the bias belongs to logits, which are cosines over the temperature

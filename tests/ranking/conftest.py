@@ -125,7 +125,7 @@ def fit_hybrid(items: pa.Table, events: pa.Table, store: Store) -> Hybrid:
     rng = np.random.default_rng(1)
     camp = np.eye(2)[np.arange(N_ITEMS) % 2] @ rng.normal(size=(2, 8)) + 0.3 * rng.normal(size=(N_ITEMS, 8))
     vectors = (camp / np.linalg.norm(camp, axis=1, keepdims=True)).astype(np.float32)
-    space = Space.of(vectors, {Modality.IMAGE: vectors}, np.zeros(N_ITEMS, np.float32))
+    space = Space(vectors, {Modality.IMAGE: vectors}, np.zeros(N_ITEMS, np.float32))
     created_at = items["created_at"].cast(pa.int64()).to_numpy()
     config = HybridConfig(candidates=30, trees=TreesConfig(seeds=(0,), trees=30, min_rows_in_leaf=5, threads=1))
 

@@ -248,7 +248,7 @@ def test_leaving_a_modality_out_leaves_candidates_and_behaviour_as_they_are(past
     behaviour = [name for name in whole.features.names if whole.features.parts[name] is Part.BEHAVIOUR]
     for name in (*behaviour, "context_hour", "image_similarity"):
         np.testing.assert_array_equal(lacking.features.select([name]), whole.features.select([name]), err_msg=name)
-    moved = ("aligned_score", "cold_start_score", "content_similarity", "content_axis_0", "device_fit")
+    moved = ("aligned_score", "cold_start_score", "content_similarity", "device_fit")
     for name in moved:  # all that goes by where the items lie, the fit to the surroundings among it
         assert name in lacking.features.names
     assert not np.array_equal(
