@@ -1,8 +1,9 @@
 """From an items table to one vector an item: the known reused, the new encoded, the bad reported."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,9 @@ from ranking.representation import sources
 from ranking.representation.embedding_store import CONTENT_HASH, EmbeddingStore, embedding_table, vectors_of
 from ranking.representation.encoder import Decoded, Encoder
 from ranking.representation.sources import Content, Reject
+from ranking.types import Floats
 
-CHUNK: Final = 128  # contents a flush: what a killed process encodes again at most
-DECODERS: Final = 2  # threads that read and decode the next chunk while this one is encoded
+CHUNK: Final = 128  # contents a flush: what a killed process encodes again at most, for each core
 
 Progress: TypeAlias = Callable[[int, int], None]  # contents done, contents to do
 
@@ -77,47 +78,59 @@ def embed(
 def _encode(
     new: list[list[Content]], encoder: Encoder[Decoded], store: EmbeddingStore, reject: Reject, progress: Progress
 ) -> Iterator[pa.Table]:
-    """Encode and store one of each list of items with the same content; gives the parts as they were stored."""
-    for start, decoded in enumerate(_decoded_chunks([same[0] for same in new], encoder)):
-        ready: list[tuple[Content, Decoded]] = []
-        for same, one in zip(new[start * CHUNK :], decoded, strict=False):
-            if isinstance(one, UnreadableContentError):
+    """Encode and store one of each list of items with the same content; gives the parts as they were stored.
+
+    Each worker reads, decodes and encodes chunks of its own on one thread: that keeps all cores busy without waiting
+    for each other (pictures 9.5 ms, sounds 20 ms; one worker on both cores 11 and 24 ms, on two cores).
+    """
+    chunks = [new[start : start + CHUNK] for start in range(0, len(new), CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count(), initializer=_compute_alone) as pool:
+        done = 0
+        for chunk, encoded in zip(chunks, pool.map(partial(_encode_chunk, encoder), chunks), strict=True):
+            for same, error in encoded.refused:
                 for content in same:
-                    reject(content.item_id, one)
-            else:
-                ready.append((same[0], one))
-        if ready:
-            part = embedding_table(
-                [content.item_id for content, _ in ready],
-                [content.content_hash for content, _ in ready],
-                encoder.encode([one for _, one in ready]),
-                modality=encoder.modality,
-                encoder_id=encoder.id,
-            )
-            store.append(part, encoder.modality, encoder.id)
-            yield part
-        progress(start * CHUNK + len(decoded), len(new))
+                    reject(content.item_id, error)
+            if encoded.contents:
+                part = embedding_table(
+                    [content.item_id for content in encoded.contents],
+                    [content.content_hash for content in encoded.contents],
+                    encoded.vectors,
+                    modality=encoder.modality,
+                    encoder_id=encoder.id,
+                )
+                store.append(part, encoder.modality, encoder.id)
+                yield part
+            done += len(chunk)
+            progress(done, len(new))
 
 
-def _decoded_chunks(
-    contents: list[Content], encoder: Encoder[Decoded]
-) -> Iterator[list[Decoded | UnreadableContentError]]:
-    """Decoded content, `CHUNK` at a time; the next chunk is read and decoded meanwhile, and no further one."""
-    chunks = [contents[start : start + CHUNK] for start in range(0, len(contents), CHUNK)]
-    decode = partial(_decode, encoder)
-    with ThreadPoolExecutor(DECODERS) as pool:
-        ahead: list[Future[Decoded | UnreadableContentError]] = []
-        for following in [*chunks, []]:
-            current, ahead = ahead, [pool.submit(decode, content) for content in following]
-            if current:
-                yield [future.result() for future in current]
+@dataclass(frozen=True)
+class _Encoded:
+    """What became of a chunk: contents with their vectors, and lists of the same content with what is wrong."""
+
+    contents: list[Content]
+    vectors: Floats
+    refused: list[tuple[list[Content], UnreadableContentError]]
 
 
-def _decode(encoder: Encoder[Decoded], content: Content) -> Decoded | UnreadableContentError:
-    try:
-        return encoder.decode(content.load())
-    except UnreadableContentError as error:
-        return error
+def _encode_chunk(encoder: Encoder[Decoded], chunk: list[list[Content]]) -> _Encoded:
+    contents, decoded, refused = [], [], []
+    for same in chunk:
+        try:
+            decoded.append(encoder.decode(same[0].load()))
+        except UnreadableContentError as error:
+            refused.append((same, error))
+        else:
+            contents.append(same[0])
+    vectors = encoder.encode(decoded) if decoded else np.empty((0, encoder.dim), np.float32)
+    return _Encoded(contents, vectors, refused)
+
+
+def _compute_alone() -> None:
+    """Let torch use the calling thread alone."""
+    import torch  # heavy: commands that encode nothing must start fast
+
+    torch.set_num_threads(1)
 
 
 def _run(

@@ -11,7 +11,7 @@ Decoded = TypeVar("Decoded")
 
 
 class Encoder(ABC, Generic[Decoded]):
-    """A pretrained model of one modality; its weights are loaded at the first `encode`.
+    """A pretrained model of one modality; its weights are loaded at the first `encode`. Several threads may use it.
 
     id: names model, weights, preprocessing and pooling; vectors of two encoders compare only if it is the same.
     dim: length of a vector.
@@ -23,7 +23,7 @@ class Encoder(ABC, Generic[Decoded]):
 
     @abstractmethod
     def decode(self, content: bytes) -> Decoded:
-        """The model's input for the bytes of one text or file; safe to call from several threads.
+        """The model's input for the bytes of one text or file.
 
         Raises `UnreadableContentError` for bytes that are not what they should be.
         """

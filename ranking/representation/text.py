@@ -1,5 +1,6 @@
 """Texts as vectors: MiniLM (Wang et al. 2020), as fine-tuned for sentence similarity by sentence-transformers."""
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -26,6 +27,9 @@ class TextEncoder(Encoder[str]):
     id: ClassVar = f"minilm-l6-v2-{MINILM.revision}-{MAX_TOKENS}tokens-mean-l2"
     dim: ClassVar = 384
 
+    def __init__(self) -> None:
+        self._tokenizing = threading.Lock()  # the tokenizer is changed by every call
+
     def decode(self, content: bytes) -> str:
         """UTF-8 text, not blank."""
         text = content.decode("utf-8", errors="replace").strip()
@@ -43,13 +47,14 @@ class TextEncoder(Encoder[str]):
         with torch.inference_mode():
             for start in range(0, len(batch), BATCH):
                 rows = by_length[start : start + BATCH]
-                tokens = tokenizer(
-                    [batch[row] for row in rows],
-                    padding=True,
-                    truncation=True,
-                    max_length=MAX_TOKENS,
-                    return_tensors="pt",
-                )
+                with self._tokenizing:
+                    tokens = tokenizer(
+                        [batch[row] for row in rows],
+                        padding=True,
+                        truncation=True,
+                        max_length=MAX_TOKENS,
+                        return_tensors="pt",
+                    )
                 mask = tokens["attention_mask"].unsqueeze(-1)  # [b, tokens, 1]
                 hidden = model(**tokens).last_hidden_state  # [b, tokens, 384]
                 mean = (hidden * mask).sum(1) / mask.sum(1)
