@@ -73,8 +73,9 @@ class Trees:
         values, wanted = features.values[rows], labels[rows].astype(np.float32)
         sizes = np.bincount(slate[rows], minlength=len(groups))[hits]
 
-        binned = lgb.Dataset(values, wanted, group=sizes, feature_name=list(features.names), params=_params(config))
-        binned.construct()  # once for all, half of the time of a booster; who learns only reads it
+        names, params = list(features.names), _params(config) | {"num_threads": config.threads}
+        binned = lgb.Dataset(values, wanted, group=sizes, feature_name=names, params=params)
+        binned.construct()  # once for all: it takes as long as a booster's learning, which only reads it
 
         def train(objective: Objective, seed: int) -> lgb.Booster:
             params = _params(config) | {"objective": objective, "seed": seed}

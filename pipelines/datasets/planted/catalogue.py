@@ -1,5 +1,8 @@
 """The tables of items and users, and the items' media."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -43,9 +46,11 @@ def make_items(config: WorldConfig, truth: Truth, folder: Path, *, progress: boo
     """Items in the order of the truth, their pictures and sounds written to `folder`/media."""
     console = Console(stderr=True)
     quiet = not (progress and console.is_terminal)
-    rows = list(zip(truth.items.ids, truth.mix, strict=True))
-    shown = track(rows, "painting pictures, playing sounds", console=console, disable=quiet)
-    made = [_make(item_id, mix, folder, stream(config, 5, row)) for row, (item_id, mix) in enumerate(shown)]
+    n = len(truth.items)
+    draws = (stream(config, 5, row) for row in range(n))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # writing the files is most of the time
+        items = pool.map(partial(_make, folder=folder), truth.items.ids, truth.mix, draws)
+        made = list(track(items, "painting pictures, playing sounds", total=n, console=console, disable=quiet))
     columns = dict(zip(_Item._fields, zip(*made, strict=True), strict=True))
     columns[schema.TITLE] = tuple(distinct(columns[schema.TITLE]))
     columns |= {schema.ITEM_ID: truth.items.ids, schema.CREATED_AT: tuple(truth.created_at.tolist())}
@@ -62,7 +67,7 @@ def make_users(truth: Truth, rng: np.random.Generator) -> pa.Table:
     return pa.Table.from_arrays([pa.array(column) for column in (truth.users.ids, *drawn)], schema=USERS)
 
 
-def _make(item_id: str, mix: Floats, folder: Path, rng: np.random.Generator) -> _Item:
+def _make(item_id: str, mix: Floats, rng: np.random.Generator, *, folder: Path) -> _Item:
     """One item from its own random numbers; media files are named by its id."""
     has_image, has_audio = rng.random() >= NO_IMAGE, rng.random() >= NO_AUDIO
     has_description = rng.random() >= NO_DESCRIPTION or not (has_image or has_audio)
