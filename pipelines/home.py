@@ -86,9 +86,9 @@ class Home:
         """The artifact as last built, None if it is not there."""
         try:
             saved = json.loads((self.folder(name) / STAMP).read_text())
-        except (OSError, ValueError):
+            return Built(name, saved["fingerprint"], saved["facts"], reused=True, seconds=0.0)
+        except (OSError, ValueError, KeyError, TypeError):  # absent, no JSON, or not that of a stamp
             return None
-        return Built(name, saved["fingerprint"], saved["facts"], reused=True, seconds=0.0)
 
     def build(
         self,

@@ -30,7 +30,7 @@ def new_event_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.S
     if found == context.cursor:
         return dg.SkipReason("no file of the dataset has changed")
     context.update_cursor(found)
-    return dg.RunRequest(run_key=found)
+    return dg.RunRequest()  # no run key: files may return to a state that they were in before
 
 
 JOBS = [everything, refresh_features]

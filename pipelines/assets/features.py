@@ -13,7 +13,7 @@ from feature_repo.labels import label_events
 from feature_repo.store import REPO
 from pipelines.assets.data import events, items
 from pipelines.assets.materialized import materialized
-from pipelines.home import Facts
+from pipelines.home import Facts, Json
 from pipelines.workspace import Workspace
 
 GROUP = "features"
@@ -63,7 +63,9 @@ def feature_registry(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
         workspace.store.apply()
         return {}
 
-    return materialized(workspace.build("feature_registry", make, config={"definitions": definitions()}))
+    where = str(workspace.settings.home.resolve())  # the registry names the files of the views
+    config: dict[str, Json] = {"definitions": definitions(), "home": where}
+    return materialized(workspace.build("feature_registry", make, config=config))
 
 
 @dg.asset(

@@ -98,19 +98,22 @@ def test_a_file_of_the_dataset_that_changes_asks_for_a_run_once(tmp_path: Path, 
     monkeypatch.setenv("TRICHORD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TRICHORD_DATASET", str(data))
 
-    def tick(cursor: str | None) -> tuple[list[str], str]:
+    def tick(cursor: str | None) -> tuple[bool, str]:
         with dg.build_sensor_context(cursor=cursor) as context:
-            found = new_event_files(context)
-            return ([found.run_key] if isinstance(found, dg.RunRequest) else []), context.cursor
+            return isinstance(new_event_files(context), dg.RunRequest), context.cursor
 
-    first, cursor = tick(None)
-    assert first == [cursor]
-    assert tick(cursor) == ([], cursor)
-    events.write_text("user_id,item_id,kind,occurred_at\nu,a,buy,10\n")
-    second, later = tick(cursor)
-    assert second == [later] != [cursor]
+    asked, first = tick(None)
+    assert asked
+    assert tick(first) == (False, first)
     os.utime(events, (1, 1))
-    assert tick(later)[0]
+    asked, touched = tick(first)
+    assert asked
+    events.write_text("user_id,item_id,kind,occurred_at\nu,a,buy,10\n")
+    asked, later = tick(touched)
+    assert asked
+    events.write_text("user_id,item_id,kind,occurred_at\n")
+    os.utime(events, (1, 1))
+    assert tick(later) == (True, touched)  # back to an earlier state: that is news too
     (data / "more").mkdir()
     (data / "more" / "events.csv").write_text("")
-    assert tick(later)[0]
+    assert tick(touched)[0]
