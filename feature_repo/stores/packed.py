@@ -70,12 +70,13 @@ class PackedOnlineStore(OnlineStore):
     def read_arrow(
         self,
         config: RepoConfig,
-        layout: Layout,
+        view: FeatureView,
         ids: Mapping[str, pa.Array],
         names: Iterable[str],
-        fresh_from: datetime | None,
+        *,
+        fresh_from: datetime | None = None,
     ) -> Rows:
-        """Columns of one view for entities, null where nothing is stored or it was so before `fresh_from`.
+        """Features of a view for entities, null where nothing is stored or it was so before `fresh_from`.
 
         ids: equally many by entity key.
 
@@ -83,6 +84,7 @@ class PackedOnlineStore(OnlineStore):
             StoreError: an id is null.
             StoreUnavailableError: the file cannot be read.
         """
+        layout = layout_of(config.project, view)
         keys = entity_keys(layout, ids)
         nothing = layout.nothing
         with _file(config).reading() as transaction:
@@ -136,7 +138,7 @@ class PackedOnlineStore(OnlineStore):
         layout = layout_of(config.project, table)
         names = [name for name in requested_features or layout.places if name in layout.places]
         fresh_from = (_now.get() or datetime.now(UTC)) - table.ttl if table.ttl else None
-        rows = self.read_arrow(config, layout, key_columns(layout, entity_keys), names, fresh_from)
+        rows = self.read_arrow(config, table, key_columns(layout, entity_keys), names, fresh_from=fresh_from)
         fresh_us = NEVER if fresh_from is None else (fresh_from - _EPOCH) // _US
         values = values_of(layout, rows, names)
         return [

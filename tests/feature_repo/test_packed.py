@@ -206,8 +206,7 @@ def test_what_arrow_holds_and_protobuf_does_not_is_kept(tmp_path: Path) -> None:
         }
     )
     store.write_arrow(settings, view, rows)
-    layout = layout_of(settings.project, view)
-    read = store.read_arrow(settings, layout, texts(["b", "nobody", "a"]), ["n", "x", "t"], None)
+    read = store.read_arrow(settings, view, texts(["b", "nobody", "a"]), ["n", "x", "t"])
     assert read.known.tolist() == [True, False, True]
     assert read.columns["n"].to_pylist() == [None, None, 2**53 + 1]
     assert read.columns["x"].is_null().to_pylist() == [True, True, False]
@@ -320,6 +319,6 @@ def test_a_large_write_is_read_back_whole(tmp_path: Path) -> None:
     rows = pa.table({"user_id": ids, "n": range(n), "tags": tags, "event_timestamp": moments})
     store.write_arrow(settings, view, rows, seen.append)
     assert sum(seen) == n
-    read = store.read_arrow(settings, layout_of(settings.project, view), texts(ids), ["n", "tags"], None)
+    read = store.read_arrow(settings, view, texts(ids), ["n", "tags"])
     assert read.columns["n"].to_pylist() == list(range(n))
     assert read.columns["tags"].to_pylist() == tags
