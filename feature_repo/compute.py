@@ -126,6 +126,11 @@ def _rows(duck: duckdb.DuckDBPyConnection, view: str, spine: pa.Table) -> pa.Tab
 
 
 @cache
+def definition(view: str) -> str:
+    """Changes when the SQL of a behavioural view does."""
+    return blake2b(_text(view).encode(), digest_size=8).hexdigest()
+
+
 def _text(view: str) -> str:
     return (SQL / f"{view}.sql").read_text()
 

@@ -3,7 +3,8 @@
     event_us created_us | fixed fields, vectors | lengths of the segments | null bits | padding || segment segment ...
 
 Fields are ordered by size and name, so a layout depends on what a view holds and not on how it is written down. Its
-digest begins every key: a view whose fields, types or keys change finds no rows of its former layout.
+digest begins every key: a view whose fields, types or keys change, or whose tag `definition` does, finds no rows of its
+former layout.
 """
 
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ LENGTHS: Final = "__lengths"
 NULLS: Final = "__nulls"
 NEVER: Final = np.iinfo(np.int64).min
 DIGEST_SIZE: Final = 8
+DEFINITION: Final = "definition"  # tag of a view whose values change their meaning while its fields stay
 
 _FORMAT: Final = "packed 1"  # of the bytes themselves; another one makes every row unreadable to this one
 
@@ -101,6 +103,7 @@ class Layout:
 
     project: str
     view: str
+    definition: str
     keys: tuple[tuple[str, pa.DataType], ...]
     columns: tuple[Column, ...]
 
@@ -109,7 +112,7 @@ class Layout:
         """What begins the key of every row in this layout."""
         keys = [f"{name} {kind}" for name, kind in self.keys]
         columns = [f"{one.name} {one.value_type} {one.width}" for one in self.columns]
-        text = "\n".join([_FORMAT, self.project, self.view, *keys, "", *columns])
+        text = "\n".join([_FORMAT, self.project, self.view, self.definition, *keys, "", *columns])
         return blake2b(text.encode(), digest_size=DIGEST_SIZE).digest()
 
     @cached_property
@@ -160,7 +163,7 @@ def layout_of(project: str, view: "FeatureView") -> Layout:
     """
     keys = sorted((field.name, field.dtype.to_value_type().name) for field in view.entity_columns)
     fields = sorted(_signature(view.features))
-    return _layout(project, view.name, tuple(keys), tuple(fields))
+    return _layout(project, view.name, view.tags.get(DEFINITION, ""), tuple(keys), tuple(fields))
 
 
 def _signature(fields: Iterable["Field"]) -> list[tuple[str, str, int]]:
@@ -169,7 +172,7 @@ def _signature(fields: Iterable["Field"]) -> list[tuple[str, str, int]]:
 
 @lru_cache(maxsize=1024)
 def _layout(
-    project: str, view: str, keys: tuple[tuple[str, str], ...], fields: tuple[tuple[str, str, int], ...]
+    project: str, view: str, definition: str, keys: tuple[tuple[str, str], ...], fields: tuple[tuple[str, str, int], ...]
 ) -> Layout:
     for name, value_type in (*keys, *(field[:2] for field in fields)):
         if value_type.removesuffix("_LIST") not in _ARROW:
@@ -184,4 +187,4 @@ def _layout(
         Column(name, value_type, width if value_type.endswith("_LIST") else 0) for name, value_type, width in fields
     ]
     columns.sort(key=lambda one: -one.element.itemsize if one.fixed and one.element else 0)
-    return Layout(project, view, tuple((name, _ARROW[value_type]) for name, value_type in keys), tuple(columns))
+    return Layout(project, view, definition, tuple((name, _ARROW[value_type]) for name, value_type in keys), tuple(columns))
