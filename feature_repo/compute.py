@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -119,6 +120,11 @@ def _over(events: pa.Table, items: pa.Table) -> Iterator[duckdb.DuckDBPyConnecti
         yield duck
 
 
+def definition(view: str) -> str:
+    """Changes when the SQL of a behavioural view does."""
+    return blake2b(_text(view).encode(), digest_size=8).hexdigest()
+
+
 def _rows(duck: duckdb.DuckDBPyConnection, view: str, spine: pa.Table) -> pa.Table:
     duck.register("spine", spine)
     rows = duck.sql(_text(view))
@@ -126,11 +132,6 @@ def _rows(duck: duckdb.DuckDBPyConnection, view: str, spine: pa.Table) -> pa.Tab
 
 
 @cache
-def definition(view: str) -> str:
-    """Changes when the SQL of a behavioural view does."""
-    return blake2b(_text(view).encode(), digest_size=8).hexdigest()
-
-
 def _text(view: str) -> str:
     return (SQL / f"{view}.sql").read_text()
 

@@ -93,9 +93,8 @@ def feature_views(settings: Settings) -> dict[str, FeatureView]:
 
     def view(name: str, entity: Entity, fields: list[Field], ttl: timedelta = timedelta(0)) -> FeatureView:
         key = Field(name=entity.join_key, dtype=String)
-        source, tags = rows_source(settings, name), {}
-        if name in BEHAVIOUR:
-            source, tags = push_source(settings, name), {DEFINITION: definition(name)}
+        source = push_source(settings, name) if name in BEHAVIOUR else rows_source(settings, name)
+        tags = {DEFINITION: definition(name)} if name in BEHAVIOUR else {}
         return FeatureView(name=name, entities=[entity], schema=[key, *fields], source=source, ttl=ttl, tags=tags)
 
     views = [

@@ -172,7 +172,11 @@ def _signature(fields: Iterable["Field"]) -> list[tuple[str, str, int]]:
 
 @lru_cache(maxsize=1024)
 def _layout(
-    project: str, view: str, definition: str, keys: tuple[tuple[str, str], ...], fields: tuple[tuple[str, str, int], ...]
+    project: str,
+    view: str,
+    definition: str,
+    keys: tuple[tuple[str, str], ...],
+    fields: tuple[tuple[str, str, int], ...],
 ) -> Layout:
     for name, value_type in (*keys, *(field[:2] for field in fields)):
         if value_type.removesuffix("_LIST") not in _ARROW:
@@ -187,4 +191,6 @@ def _layout(
         Column(name, value_type, width if value_type.endswith("_LIST") else 0) for name, value_type, width in fields
     ]
     columns.sort(key=lambda one: -one.element.itemsize if one.fixed and one.element else 0)
-    return Layout(project, view, definition, tuple((name, _ARROW[value_type]) for name, value_type in keys), tuple(columns))
+    return Layout(
+        project, view, definition, tuple((name, _ARROW[value_type]) for name, value_type in keys), tuple(columns)
+    )

@@ -258,6 +258,17 @@ def test_a_changed_view_reads_no_old_bytes_and_the_old_view_reads_on(tmp_path: P
     assert store.online_read(settings, new, [key], ["n"]) == [(START, {"n": Value(double_val=8)})]
 
 
+def test_a_view_of_another_definition_is_another_view(tmp_path: Path) -> None:
+    old, new = (view_of([Field(name="n", dtype=Int64)]) for _ in range(2))
+    new.tags = {"definition": "select 2", "owner": "nobody"}
+    store, settings = fresh(tmp_path, old)
+    key = key_of("text", 1)
+    store.online_write_batch(settings, old, [(key, {"n": Value(int64_val=7)}, START, None)], None)
+    assert store.online_read(settings, new, [key]) == [(None, None)]
+    old.tags = {"owner": "somebody"}
+    assert store.online_read(settings, old, [key], ["n"]) == [(START, {"n": Value(int64_val=7)})]
+
+
 def test_the_order_of_fields_changes_nothing(tmp_path: Path) -> None:
     fields = [Field(name="n", dtype=Int64), Field(name="s", dtype=String), VECTOR]
     one, other = (layout_of("p", view_of(order)) for order in (fields, fields[::-1]))
