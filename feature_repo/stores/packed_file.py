@@ -5,6 +5,7 @@ processes; one writer at a time goes to fresh pages and switches the root last, 
 """
 
 import contextlib
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -19,16 +20,33 @@ from feature_repo.errors import StoreUnavailableError
 
 _READERS: Final = 1024  # at one time, in all processes
 _DATA: Final = "data.mdb"
+_PAGE: Final = mmap.PAGESIZE  # LMDB's too, where it makes a file
 
 
 @dataclass
 class _Opened:
-    """An environment of this process, and the file that it maps."""
+    """An environment of this process, the file that it maps, and up to where that was found to be whole."""
 
     environment: lmdb.Environment
     process: int
     file: tuple[int, int]
-    size: int
+    whole: int = 0
+
+    def check(self, path: Path) -> None:
+        """See whether a file that ends before its last page lacks a page in use: reading that kills the process.
+
+        Raises:
+            CorruptedError: it does.
+        """
+        end = _end(self.environment)
+        if self.whole != end and verify(str(path)):  # type: ignore[no-untyped-call]
+            raise lmdb.CorruptedError(f"the file has {path.stat().st_size} of {end} bytes")
+        self.whole = end
+
+
+def _end(environment: lmdb.Environment) -> int:
+    """Where the last page ends; pages that are free may well lie behind the end of the file."""
+    return (environment.info()["last_pgno"] + 1) * _PAGE
 
 
 _opened: Final[dict[Path, _Opened]] = {}  # LMDB allows a file to be opened once in a process
@@ -50,8 +68,10 @@ class PackedFile:
         """
         with self._answering():
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / _DATA).exists():
-                _opened[self.folder] = self._open()
+            file = self.folder / _DATA
+            if not file.exists() or not file.stat().st_size:
+                with _opening:
+                    _opened[self.folder] = self._open()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator["lmdb.Transaction[bytes]"]:
@@ -87,19 +107,26 @@ class PackedFile:
 
     def _environment(self) -> lmdb.Environment:
         """This process's environment of the file that lies there now, be it another one than before."""
-        state = os.stat(self.folder / _DATA)  # noqa: PTH116 - a path's own takes twice as long, at every read
         opened = _opened.get(self.folder)
-        if opened and opened.process == os.getpid() and opened.file == (state.st_dev, state.st_ino):
-            if state.st_size < opened.size:
-                raise lmdb.CorruptedError(f"the file was cut to {state.st_size} bytes")
-            opened.size = state.st_size
-            return opened.environment
+        end = _end(opened.environment) if opened and opened.process == os.getpid() else 0
+        state = os.stat(self.folder / _DATA)  # noqa: PTH116 - a path's own takes twice as long, at every read
+        if not state.st_size:
+            raise lmdb.CorruptedError("the file is empty")  # LMDB would begin a new one
+        if not opened or not end or opened.file != (state.st_dev, state.st_ino):
+            opened = self._reopen(opened)
+        elif state.st_size < end:
+            opened.check(self.folder / _DATA)
+        return opened.environment
+
+    def _reopen(self, former: _Opened | None) -> _Opened:
         with _opening:
-            if opened and opened is _opened.pop(self.folder, None) and opened.process != os.getpid():
-                opened.environment.close()  # the parent's: useless in a fork, and in the way
-            opened = _opened.get(self.folder) or self._open()
-            _opened[self.folder] = opened
-            return opened.environment
+            if former and former is _opened.get(self.folder):
+                del _opened[self.folder]
+                if former.process != os.getpid():
+                    former.environment.close()  # the parent's: useless in a fork, and in the way
+            if self.folder not in _opened:
+                _opened[self.folder] = self._open()
+            return _opened[self.folder]
 
     def _open(self) -> _Opened:
         environment = lmdb.open(
@@ -107,15 +134,14 @@ class PackedFile:
             map_size=self._map_size,
             metasync=False,  # a crash of the machine may undo the last commit, never damage the file
             max_readers=_READERS,
-            max_spare_txns=os.cpu_count() or 1,
+            max_spare_txns=0,  # a fork that closes what it inherits would give the parent's spare ones away
         )
         file = self.folder / _DATA
         state = file.stat()
-        # To read a page behind the end of a file kills the process. Pages that are free may well lie there.
-        end = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if state.st_size < end and verify(str(file)):  # type: ignore[no-untyped-call]
-            raise lmdb.CorruptedError(f"the file has {state.st_size} of {end} bytes")
-        return _Opened(environment, os.getpid(), (state.st_dev, state.st_ino), state.st_size)
+        opened = _Opened(environment, os.getpid(), (state.st_dev, state.st_ino))
+        if state.st_size < _end(environment):
+            opened.check(file)
+        return opened
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
