@@ -97,11 +97,12 @@ def decode(layout: Layout, packed: Sequence[bytes], names: Iterable[str], fresh_
     nulls = np.unpackbits(fixed[NULLS], axis=1, count=len(layout.columns)).astype(bool)
     if fresh_from_us is not None:
         nulls |= (fixed[EVENT] < fresh_from_us)[:, None]
+    some: list[bool] = np.any(nulls, axis=0).tolist()
     segments = _Segments(layout, fixed, blob) if layout.segments else None
     columns: dict[str, pa.Array] = {}
     for name in names:
         place = layout.places[name]
-        column, null = layout.columns[place], nulls[:, place]
+        column, null = layout.columns[place], nulls[:, place] if some[place] else None
         if column.fixed:
             columns[name] = _array(column, fixed[name], null)
         elif segments:
@@ -122,19 +123,19 @@ class _Segments:
     """The varying parts of some rows, which lie row by row, seen as one Arrow array of stretches."""
 
     def __init__(self, layout: Layout, fixed: npt.NDArray[np.void], blob: bytes) -> None:
-        self._layout = layout
+        self._layout, self._rows = layout, len(fixed)
         lengths = np.full((len(fixed), layout.segments + 1), layout.dtype.itemsize, np.int64)
         lengths[:, 1:] = fixed[LENGTHS]
         if lengths.sum() != len(blob):
             raise _damaged(layout)
         self._stretches = binary(lengths.ravel(), np.frombuffer(blob, np.uint8))
 
-    def column(self, column: Column, null: npt.NDArray[np.bool_]) -> pa.Array:
+    def column(self, column: Column, null: npt.NDArray[np.bool_] | None) -> pa.Array:
         first = self._layout.first_segment[column.name]
         offsets, data = self._one(first)
         valid = _validity(null)
         if not column.is_list:
-            return pa.Array.from_buffers(column.type, len(null), [valid, offsets, data])
+            return pa.Array.from_buffers(column.type, self._rows, [valid, offsets, data])
         starts = np.frombuffer(offsets, np.int32)
         if column.element is None:
             lengths = np.frombuffer(data, "<u4").astype(np.int64)
@@ -145,7 +146,7 @@ class _Segments:
         else:
             values = _array(column, np.frombuffer(data, column.element), None)
             starts = starts // column.element.itemsize
-        return pa.Array.from_buffers(column.type, len(null), [valid, pa.py_buffer(starts)], children=[values])
+        return pa.Array.from_buffers(column.type, self._rows, [valid, pa.py_buffer(starts)], children=[values])
 
     def _one(self, segment: int) -> tuple[pa.Buffer, pa.Buffer]:
         """Offsets and bytes of one segment of every row."""
@@ -204,18 +205,18 @@ def _array(column: Column, numbers: Numbers, null: npt.NDArray[np.bool_] | None)
     if numbers.ndim == 2:
         flat = _array(column, numbers.ravel(), None)
         starts = np.arange(0, numbers.size + 1, column.width, dtype=np.int32)
-        buffers = [None if null is None else _validity(null), pa.py_buffer(starts)]
+        buffers = [_validity(null), pa.py_buffer(starts)]
         return pa.Array.from_buffers(column.type, len(numbers), buffers, children=[flat])
     kind = column.type.value_type if column.is_list else column.type
     if pa.types.is_boolean(kind):
         return pa.array(numbers.astype(bool), mask=null)
-    values = pa.array(np.ascontiguousarray(numbers), mask=null if null is not None and null.any() else None)
+    values = pa.array(np.ascontiguousarray(numbers), mask=null)
     return values.view(kind) if pa.types.is_timestamp(kind) else values
 
 
-def _validity(null: npt.NDArray[np.bool_]) -> pa.Buffer | None:
+def _validity(null: npt.NDArray[np.bool_] | None) -> pa.Buffer | None:
     """Arrow's bits of what is not null; None where nothing is."""
-    return pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+    return None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
 
 
 def _microseconds(moment: pa.ChunkedArray) -> pa.Array:
