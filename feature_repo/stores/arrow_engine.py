@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 from feast import FeatureView, FileSource
 from feast.data_format import ParquetFormat
+from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -84,6 +85,7 @@ def _is_plain(view: FeatureView) -> bool:
     source = view.batch_source
     return (
         type(view) is FeatureView
+        and view.entities != [DUMMY_ENTITY_NAME]
         and view.online
         and not view.offline
         and not view.enable_validation
@@ -113,7 +115,7 @@ def _latest(view: FeatureView) -> str:
 
 
 def _rows(view: FeatureView) -> str:
-    """The rows of those moments, with names as in the view."""
+    """The rows of those moments, with names as in the view; by key, so that a batch touches few pages of the store."""
     columns = [*view.join_keys, *(field.name for field in view.features)]
     named = ", ".join(f"{_column(view, name)} as {_name(name)}" for name in columns)
     event, created = _moments(view)
@@ -121,7 +123,8 @@ def _rows(view: FeatureView) -> str:
     return f"""
         select {named}, {event} as {EVENT_TIMESTAMP}, nullif({created}, '-infinity') as {CREATED_TIMESTAMP}
         from read_parquet($path) as rows
-        semi join latest on {same or "true"} and latest.moments = ({event}, {created})"""
+        semi join latest on {same} and latest.moments = ({event}, {created})
+        order by {", ".join(map(_name, view.join_keys))}"""
 
 
 def _moments(view: FeatureView) -> tuple[str, str]:
