@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -117,6 +118,11 @@ def _over(events: pa.Table, items: pa.Table) -> Iterator[duckdb.DuckDBPyConnecti
         duck.register("catalogue", items.select([schema.ITEM_ID, schema.CATEGORIES]))
         duck.execute("create temp table events as select * from labelled left join catalogue using (item_id)")
         yield duck
+
+
+def definition(view: str) -> str:
+    """Changes when the SQL of a behavioural view does."""
+    return blake2b(_text(view).encode(), digest_size=8).hexdigest()
 
 
 def _rows(duck: duckdb.DuckDBPyConnection, view: str, spine: pa.Table) -> pa.Table:

@@ -50,13 +50,16 @@ def look_up(store: Store, entities: Mapping[str, Sequence[str | int]], asked: As
 
     entities: equally many ids by entity key; the request's columns (`transforms.REQUEST`) may stand beside them, and
     are `at` and unknown surroundings where they do not. A row older than its view's ttl is masked as Feast's offline
-    join does, and marked `OUTSIDE_MAX_AGE`; an on-demand feature is Feast's own, which heeds no ttl.
+    join does, and marked `OUTSIDE_MAX_AGE`; an on-demand feature is Feast's own, which heeds a ttl where the
+    online store does.
 
     Raises:
         StoreError: no such service, feature or entity key, or ids of unequal number.
         StoreUnavailableError: the online store does not answer.
     """
     from feast.feature_server_utils import convert_response_to_dict  # feast takes seconds
+
+    from feature_repo.stores.packed import as_of
 
     stored = {view.name: view for view in store.feast.list_feature_views(allow_cache=True)}
     on_demand = {view.name: view for view in store.feast.list_on_demand_feature_views(allow_cache=True)}
@@ -70,7 +73,7 @@ def look_up(store: Store, entities: Mapping[str, Sequence[str | int]], asked: As
     needed = set().union(*(keys_of[name] for ref in refs for name in sources.get(_view(ref), [_view(ref)])))
     if needed - rows.keys() or not refs:
         raise StoreError(f"entities {sorted(entities)}: these features need {sorted(needed)}; give ids of each")
-    with answering():
+    with answering(), as_of(at):
         response = store.feast.get_online_features(refs, rows, full_feature_names=asked.full_names)
     answer = cast(Answer, convert_response_to_dict(response.proto))
     ttl_s = {field.name: view.ttl.total_seconds() for view in stored.values() if view.ttl for field in view.features}
@@ -117,5 +120,5 @@ def _rows(entities: Mapping[str, Sequence[str | int]], at: datetime, *, on_deman
 def _mask(result: Result, earliest: datetime) -> None:
     """Take away what was written before a moment."""
     for row, written in enumerate(result["event_timestamps"]):
-        if result["statuses"][row] != MISSING and datetime.fromisoformat(written) < earliest:
+        if EPOCH < datetime.fromisoformat(written) < earliest:  # what is missing was written at the epoch
             result["values"][row], result["statuses"][row] = None, EXPIRED

@@ -16,21 +16,60 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.online_response import OnlineResponse
 
+    from feature_repo.stores.packed import PackedOnlineStore
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
 # A feature's values, the seconds since 1970 of their rows' event_timestamp, and whether there is a row.
-Found: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
-_NOTHING: Final[Found] = ((), np.empty(0, np.int64), np.empty(0, np.bool_))
+Found: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], Mask]
+_NOTHING: Final[Found] = ((), np.empty(0, np.int64), np.empty(0, bool))
 
 
 def read_stored(
-    feast: "FeatureStore", key: str, ids: list[str], views: Mapping[str, StoredView], at: datetime
+    feast: "FeatureStore", key: str, ids: pa.Array, views: Mapping[str, StoredView], at: datetime
 ) -> tuple[dict[str, pa.Array], list[str]]:
-    """Stored features of ids, null where older than their view's ttl, and the ids of which nothing is stored.
+    """Stored features of distinct ids, null where older than their view's ttl, and ids of which nothing is stored."""
+    packed = packed_store(feast)
+    if packed is not None:
+        columns, known = _read_packed(feast, packed, key, ids, views, at)
+    else:
+        columns, known = _read_stock(feast, key, ids, views, at)
+    missing: list[str] = ids.filter(pa.array(~known)).to_pylist()
+    return {key: ids, **columns}, missing
 
-    Feast itself heeds the ttl offline only.
-    """
+
+def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":
+    """The online store of these features if it is ours, which takes and gives Arrow."""
+    from feature_repo.stores.packed import PackedOnlineStore  # imports feast
+
+    store = feast._get_provider().online_store
+    return store if isinstance(store, PackedOnlineStore) else None
+
+
+def _read_packed(
+    feast: "FeatureStore",
+    store: "PackedOnlineStore",
+    key: str,
+    ids: pa.Array,
+    views: Mapping[str, StoredView],
+    at: datetime,
+) -> tuple[dict[str, pa.Array], Mask]:
+    columns: dict[str, pa.Array] = {}
+    known = np.zeros(len(ids), bool)
+    for one in views.values():
+        fresh_from = at - one.ttl if one.ttl else None
+        rows = store.read_arrow(feast.config, one.view, {key: ids}, one.fields, fresh_from=fresh_from)
+        columns |= rows.columns
+        known |= rows.known
+    return columns, known
+
+
+def _read_stock(
+    feast: "FeatureStore", key: str, ids: pa.Array, views: Mapping[str, StoredView], at: datetime
+) -> tuple[dict[str, pa.Array], Mask]:
+    """By Feast's own call, of any store; it heeds the ttl offline only."""
     refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
-    found = _by_name(feast.get_online_features(refs, {key: ids})) if ids else {}
-    columns: dict[str, pa.Array] = {key: pa.array(ids, pa.string())}
+    found = _by_name(feast.get_online_features(refs, {key: ids.to_pylist()})) if len(ids) else {}
+    columns: dict[str, pa.Array] = {}
     known = np.zeros(len(ids), bool)
     for view in views.values():
         for field, kind in view.fields.items():
@@ -38,7 +77,7 @@ def read_stored(
             expired = written_s < at.timestamp() - view.ttl.total_seconds() if view.ttl else ~present
             columns[field] = pc.if_else(pa.array(expired), None, pa.array(values, kind))
             known |= present
-    return columns, [ids[place] for place in np.flatnonzero(~known)]
+    return columns, known
 
 
 def request_columns(
@@ -51,9 +90,14 @@ def request_columns(
 
 
 def with_on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
-    """Rows of stored features and request, with the features of the plan's on-demand views, by Feast's own call."""
+    """Rows of stored features and request, with the features of the plan's on-demand views.
+
+    A view of ours is computed by its transform, which is what Feast would call by way of pandas, in a tenth of the
+    time; any other by Feast.
+    """
     for view in plan.on_demand:
-        made = view.transform_arrow(rows)
+        transform = transforms.ON_DEMAND.get(view.name, view.transform_arrow)
+        made = transform(rows)
         for field in view.features:
             rows = rows.append_column(field.name, made[field.name])
     return rows

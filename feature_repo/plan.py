@@ -10,7 +10,7 @@ import pyarrow as pa
 from feature_repo.errors import StoreError
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, Field, OnDemandFeatureView
+    from feast import FeatureStore, FeatureView, Field, OnDemandFeatureView
 
 Fields: TypeAlias = dict[str, pa.DataType]
 
@@ -19,6 +19,7 @@ Fields: TypeAlias = dict[str, pa.DataType]
 class StoredView:
     """The part of a stored view that a service needs. ttl: zero where rows never expire."""
 
+    view: "FeatureView"
     ttl: timedelta
     fields: Fields = field(default_factory=dict)
 
@@ -60,7 +61,7 @@ def plan_service(feast: "FeatureStore", service: str) -> Plan:
         for one in inputs:
             view = feast.get_feature_view(one.name)
             of_entity = stored.setdefault(view.join_keys[0], {})
-            part = of_entity.setdefault(view.name, StoredView(view.ttl or timedelta(0)))
+            part = of_entity.setdefault(view.name, StoredView(view, view.ttl or timedelta(0)))
             part.fields.update(arrow_fields(one.features))
     used = tuple(on_demand[one.name] for one in projections if one.name in on_demand)
     return Plan(columns, stored, used)

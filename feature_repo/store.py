@@ -21,7 +21,7 @@ import yaml
 
 from feature_repo import compute, schema, transforms
 from feature_repo.errors import StoreError, StoreUnavailableError
-from feature_repo.online import read_stored, request_columns, with_on_demand
+from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
 from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
 from feature_repo.settings import Settings
 
@@ -91,19 +91,24 @@ class Store:
         return pq.read_table(path)
 
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
-        """Write rows of a view to the online store, over what stands there.
+        """Write rows of a view to the online store; the packed one keeps what it has of a later event_timestamp.
 
-        It writes what `feast.push` to the view's push source would, by the provider itself: `push` reads the whole
-        registry again each time, which costs three quarters of its time.
+        It writes what `feast.push` to the view's push source would, without reading the whole registry again each
+        time, and into the packed store as Arrow.
 
         Raises:
             StoreError: the view is unknown, or a column is missing or of another type.
             StoreUnavailableError: the online store does not answer.
         """
-        frame = _stamped(self._checked(name, rows), written_at).to_pandas(integer_object_nulls=True)
-        if len(frame):
-            with answering():
-                self._provider.ingest_df(self._views[name], frame)
+        stamped = _stamped(self._checked(name, rows), written_at)
+        if not len(stamped):
+            return
+        with answering():
+            packed = packed_store(self.feast)
+            if packed is not None:
+                packed.write_arrow(self.feast.config, self._views[name], stamped)
+            else:
+                self._provider.ingest_df(self._views[name], stamped.to_pandas(integer_object_nulls=True))
 
     def refresh(
         self,
@@ -125,8 +130,12 @@ class Store:
     def materialize(self, until: datetime, *, since: datetime = EPOCH, views: Iterable[str] | None = None) -> None:
         """Write the latest row of every entity between two moments of the data's own clock to the online store.
 
-        It overwrites rows that were pushed: refresh the entities of events after `until` afterwards. Views without
-        any rows are passed over.
+        Of a row here and one that was pushed the later event_timestamp stays; a stock online store overwrites what was
+        pushed: refresh the entities of events after `until` afterwards. Views without any rows are passed over.
+
+        Raises:
+            StoreError: the rows of a view cannot be read.
+            StoreUnavailableError: the online store cannot be written.
         """
         from feature_repo.sources import rows_path
 
@@ -135,7 +144,8 @@ class Store:
         # Feast prints its progress; what a command prints is the command's
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             if present:
-                self.feast.materialize(since, until, feature_views=present)
+                with answering():
+                    self.feast.materialize(since, until, feature_views=present)
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""
@@ -211,7 +221,7 @@ class Store:
         for key, views in plan.stored.items():
             distinct = pa.array(ids[key], pa.string()).dictionary_encode()
             with answering():
-                columns, missing[key] = read_stored(self.feast, key, distinct.dictionary.to_pylist(), views, at)
+                columns, missing[key] = read_stored(self.feast, key, distinct.dictionary, views, at)
             found |= {name: column.take(distinct.indices) for name, column in columns.items()}
         keys = pa.table({key: found[key] for key in plan.stored})
         stored = pa.table(found | request_columns(at, requested_at or at, device, place, len(keys)))

@@ -5,7 +5,7 @@ count. Live they are one; an evaluation with a global cutoff asks later than it 
 since 1970 UTC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -111,6 +111,13 @@ def user_item_match(rows: pa.Table) -> pa.Table:
         "user_idle_s": _age_s(as_of, rows["user_last_event_at"]),
     }
     return pa.table(match)
+
+
+# What the on-demand views compute, by their names
+ON_DEMAND: Final[Mapping[str, Callable[[pa.Table], pa.Table]]] = {
+    "request_context": request_context,
+    "user_item_match": user_item_match,
+}
 
 
 def on_frame(transform: Callable[[pa.Table], pa.Table], inputs: pa.Schema, frame: pd.DataFrame) -> pd.DataFrame:

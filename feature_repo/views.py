@@ -10,10 +10,11 @@ from typing import Final
 from feast import Entity, FeatureView, Field
 from feast.types import Array, Bool, Float32, Int64, String
 
-from feature_repo.compute import BEHAVIOUR
+from feature_repo.compute import BEHAVIOUR, definition
 from feature_repo.entities import ITEM, USER
 from feature_repo.settings import Settings
 from feature_repo.sources import push_source, rows_source
+from feature_repo.stores.packed_layout import DEFINITION
 
 VECTOR_LENGTH: Final = 128
 TASTE_EXPIRES: Final = timedelta(days=730)  # after two years away, a user's old tastes are no longer held against them
@@ -93,7 +94,8 @@ def feature_views(settings: Settings) -> dict[str, FeatureView]:
     def view(name: str, entity: Entity, fields: list[Field], ttl: timedelta = timedelta(0)) -> FeatureView:
         key = Field(name=entity.join_key, dtype=String)
         source = push_source(settings, name) if name in BEHAVIOUR else rows_source(settings, name)
-        return FeatureView(name=name, entities=[entity], schema=[key, *fields], source=source, ttl=ttl)
+        tags = {DEFINITION: definition(name)} if name in BEHAVIOUR else {}
+        return FeatureView(name=name, entities=[entity], schema=[key, *fields], source=source, ttl=ttl, tags=tags)
 
     views = [
         view("user_activity", USER, USER_ACTIVITY),

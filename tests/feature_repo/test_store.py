@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from string import Template
 
 import pandas as pd
@@ -12,6 +13,7 @@ from feature_repo.errors import StoreError
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
 from feature_repo.store import REPO, Store, missing
+from feature_repo.stores.packed import as_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -101,7 +103,8 @@ def test_feast_itself_answers_the_same_online(filled: Store) -> None:
     moment = pa.scalar(NOW, schema.TIMESTAMP).cast(pa.int64()).as_py()
     request = {"as_of": [moment] * 2, "requested_at": [moment] * 2, "device": ["tv"] * 2, "place": ["home"] * 2}
     service = filled.feast.get_feature_service("ranking_v1")
-    theirs = filled.feast.get_online_features(service, {"user_id": ["u"] * 2, "item_id": ["a", "c"], **request})
+    with as_of(NOW):  # whose age counts for the ttl of tastes
+        theirs = filled.feast.get_online_features(service, {"user_id": ["u"] * 2, "item_id": ["a", "c"], **request})
     ours = filled.online_frame("u", ["a", "c"], at=NOW, device="tv", place="home")
     answer = theirs.to_dict()
     for name in filled.feature_columns("ranking_v1").names:
@@ -199,3 +202,46 @@ def test_the_asof_store_answers_what_feasts_own_does(filled: Store) -> None:
         assert ours["row"].to_pylist() == list(range(len(rows)))
         theirs = theirs.sort_by("row").select(ours.column_names)
         assert ours.to_pylist() == theirs.to_pylist()
+
+
+def test_a_stock_online_store_answers_what_the_packed_one_does(
+    filled: Store, make_events: Events, items: pa.Table, tmp_path: Path
+) -> None:
+    from feast import FeatureStore, RepoConfig
+
+    config = Template((REPO / "feature_store.yaml").read_text()).substitute(TRICHORD_HOME=filled.settings.home)
+    sqlite = {"online_store": {"type": "sqlite", "path": str(tmp_path / "online.db")}}
+    changed = {**yaml.safe_load(config), **sqlite, "registry": str(tmp_path / "registry.db")}
+    stock = Store(filled.settings)
+    stock.__dict__["feast"] = FeatureStore(config=RepoConfig(repo_path=REPO, **changed))
+    stock.apply()
+    stock.materialize(NOW)
+    log = make_events([("s", "a", 24 * 10, {"device": "tv"})])
+    for store in (filled, stock):
+        store.refresh(log, items, at=NOW + HOUR, users=["s"])
+    for at in (NOW + 2 * HOUR, START + 800 * DAY):
+        for user in ("u", "s", "nobody"):
+            ours, theirs = (
+                store.online_frame(user, ["a", "x", "c", "a"], at=at, device="tv") for store in (filled, stock)
+            )
+            assert ours == theirs
+            assert missing(ours) == missing(theirs)
+    vectors = [store.online_rows({"user_id": ["u", "s"]}, at=NOW, service="retrieval_v1") for store in (filled, stock)]
+    assert vectors[0].drop_columns(["user_vector"]) == vectors[1].drop_columns(["user_vector"])  # pushed to one alone
+
+
+def test_feasts_server_answers_and_takes_pushes(filled: Store, make_events: Events, items: pa.Table) -> None:
+    from fastapi.testclient import TestClient
+    from feast.feature_server import get_app
+
+    rows = compute.rows_at(make_events([("f", "a", 0, {})]), items, at=NOW, users=["f"])["user_activity"]
+    row = rows.append_column("created_timestamp", pa.array([NOW], schema.TIMESTAMP)).to_pydict()
+    pushed = {name: [str(one) if "timestamp" in name else one for one in of] for name, of in row.items()}
+    with TestClient(get_app(filled.feast)) as client:
+        sent = {"push_source_name": push_name("user_activity"), "df": pushed, "to": "online"}
+        assert client.post("/push", json=sent).status_code == 200
+        asked = {"features": ["user_activity:user_interactions"], "entities": {"user_id": ["f", "u", "nobody"]}}
+        answer = client.post("/get-online-features", json=asked).json()
+    place = answer["metadata"]["feature_names"].index("user_interactions")
+    assert answer["results"][place]["values"] == [1, 3, None]
+    assert answer["results"][place]["statuses"] == ["PRESENT", "PRESENT", "NOT_FOUND"]

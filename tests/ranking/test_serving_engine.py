@@ -1,5 +1,6 @@
 """The engine on a small real home: what it recommends, what events change, and how it follows releases."""
 
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -216,7 +217,7 @@ def test_without_the_feature_store_the_fusion_answers(home, world, caplog):
     engine = Engine(home)
     engine.load()
     whole = engine.recommend(Request(user_id="u00", k=10))
-    (home.home / "online.db").unlink()
+    shutil.rmtree(home.home / "online")
     down = Engine(home)
     down.load()
     answer = down.recommend(Request(user_id="u00", k=10, explain=True))

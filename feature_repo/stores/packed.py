@@ -1,0 +1,260 @@
+"""Online store of packed rows: a row of a view is one value in an LMDB file, read and written as Arrow columns.
+
+It serves Feast's own interface of protobuf values too, so that `feast serve`, `feast materialize` and push work on it.
+Two ways in which it differs from Feast's other stores: a row that is older than what stands there is not written, and
+a view's ttl counts on reading as it does in the offline store.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import lmdb
+import numpy as np
+import pyarrow as pa
+from feast import Entity, FeatureView, OnDemandFeatureView, RepoConfig
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import FeastConfigBaseModel
+
+from feature_repo.stores.packed_file import PackedFile
+from feature_repo.stores.packed_keys import entity_keys
+from feature_repo.stores.packed_layout import DIGEST_SIZE, NEVER, Layout, layout_of
+from feature_repo.stores.packed_protos import key_columns, table_of, values_of
+from feature_repo.stores.packed_rows import Moments, Rows, decode, encode, moments
+
+Progress: TypeAlias = Callable[[int], object]
+Written: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+Read: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
+
+_BATCH: Final = 20_000  # rows in one transaction
+_MOMENTS: Final = 16  # bytes at the head of a row: when it was so, and when it was written
+_LAYOUTS: Final = bytes(DIGEST_SIZE)  # begins the keys under which the digests of every view stand
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_US: Final = timedelta(microseconds=1)
+_now: ContextVar[datetime | None] = ContextVar("now", default=None)
+
+
+class PackedOnlineStoreConfig(FeastConfigBaseModel):
+    """path: folder of the file, from the repository's if relative. map_size_mib: the most that it can grow to."""
+
+    type: Literal["feature_repo.stores.packed.PackedOnlineStore"] = "feature_repo.stores.packed.PackedOnlineStore"
+    path: str = "data/online"
+    map_size_mib: int = 65536
+
+
+@contextlib.contextmanager
+def as_of(moment: datetime) -> Iterator[None]:
+    """Count the age of rows that Feast reads meanwhile from a moment other than the wall clock's."""
+    token = _now.set(moment)
+    try:
+        yield
+    finally:
+        _now.reset(token)
+
+
+class PackedOnlineStore(OnlineStore):
+    """Packed rows in LMDB. Any number of processes may read while one writes; further writers wait for it."""
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        """Both, on a thread."""
+        return SupportedAsyncMethods(read=True, write=True)
+
+    def read_arrow(
+        self,
+        config: RepoConfig,
+        view: FeatureView,
+        ids: Mapping[str, pa.Array],
+        names: Iterable[str],
+        *,
+        fresh_from: datetime | None = None,
+    ) -> Rows:
+        """Features of a view for entities, null where nothing is stored or it was so before `fresh_from`.
+
+        ids: equally many by entity key.
+
+        Raises:
+            StoreError: an id is null.
+            StoreUnavailableError: the file cannot be read.
+        """
+        layout = layout_of(config.project, view)
+        keys = entity_keys(layout, ids)
+        nothing = layout.nothing
+        with _file(config).reading() as transaction:
+            get = transaction.get
+            packed = [get(key, nothing) for key in keys]
+        return decode(layout, packed, names, None if fresh_from is None else (fresh_from - _EPOCH) // _US)
+
+    def write_arrow(
+        self, config: RepoConfig, view: FeatureView, rows: pa.Table, progress: Progress | None = None
+    ) -> None:
+        """Write rows, some thousand at a time; a batch is whole or not there at all.
+
+        rows: the view's entity keys and features, event_timestamp and, if known, created_timestamp. Of several rows of
+        one entity the latest stays, be it one that is stored already: by event_timestamp, then by created_timestamp,
+        then the one written last.
+
+        Raises:
+            StoreError: an id or event_timestamp is null, or a value does not fit its field.
+            StoreUnavailableError: the file cannot be written.
+        """
+        layout = layout_of(config.project, view)
+        file = _file(config)
+        for start in range(0, len(rows), _BATCH):
+            batch = rows.slice(start, _BATCH)
+            when = moments(batch)
+            typed = batch.select(layout.schema.names).cast(layout.schema)
+            keys = entity_keys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
+            latest = _latest(keys, when)
+            packed = encode(layout, typed, when)
+            with file.writing() as transaction:
+                places = _not_older(transaction, layout, keys, latest, when)
+                transaction.cursor().putmulti([(keys[place], packed[place]) for place in places])
+            if progress:
+                progress(len(batch))
+
+    def delete_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> None:
+        """Forget entities, by equally many ids by entity key; those that are not stored are passed over."""
+        keys = entity_keys(layout_of(config.project, view), ids)
+        with _file(config).writing() as transaction:
+            for key in keys:
+                transaction.delete(key)
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Read]:
+        """Feast's read: of an entity that is not stored (None, None), of one that has expired its moment alone."""
+        layout = layout_of(config.project, table)
+        names = [name for name in requested_features or layout.places if name in layout.places]
+        fresh_from = (_now.get() or datetime.now(UTC)) - table.ttl if table.ttl else None
+        rows = self.read_arrow(config, table, key_columns(layout, entity_keys), names, fresh_from=fresh_from)
+        fresh_us = NEVER if fresh_from is None else (fresh_from - _EPOCH) // _US
+        values = values_of(layout, rows, names)
+        return [
+            (None, None) if event == NEVER else (_EPOCH + event * _US, row if event >= fresh_us else {})
+            for event, row in zip(rows.event_us.tolist(), values, strict=True)
+        ]
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Read]:
+        """`online_read` on a thread."""
+        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
+
+    def online_write_batch(
+        self, config: RepoConfig, table: FeatureView, data: list[Written], progress: Progress | None
+    ) -> None:
+        """Feast's write; see `write_arrow`."""
+        self.write_arrow(config, table, table_of(layout_of(config.project, table), data), progress)
+
+    async def online_write_batch_async(
+        self, config: RepoConfig, table: FeatureView, data: list[Written], progress: Progress | None
+    ) -> None:
+        """`online_write_batch` on a thread."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Make the file if there is none and forget deleted views.
+
+        Rows of a changed view's former layout stay for those who still read by it, until the present one has rows.
+        """
+        file = _file(config)
+        file.create()
+        with file.writing() as transaction:
+            for view in _stored(tables_to_keep):
+                _supersede(transaction, layout_of(config.project, view))
+            for view in _stored(tables_to_delete):
+                _forget(transaction, config.project, view.name)
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
+        """Remove the file."""
+        _file(config).delete()
+
+
+def _file(config: RepoConfig) -> PackedFile:
+    settings = config.online_store
+    return PackedFile(Path(config.repo_path or "") / settings.path, settings.map_size_mib << 20)
+
+
+def _latest(keys: list[bytes], when: Moments) -> dict[bytes, int]:
+    """Place of the latest row of each key."""
+    if len(set(keys)) == len(keys):
+        return {key: place for place, key in enumerate(keys)}
+    order = np.lexsort((when.created_us, when.event_us)).tolist()
+    return {keys[place]: place for place in order}
+
+
+def _not_older(
+    transaction: "lmdb.Transaction[bytes]", layout: Layout, keys: list[bytes], latest: dict[bytes, int], when: Moments
+) -> list[int]:
+    """Places of rows that are at least as late as what is stored, in the order of their keys."""
+    ordered = sorted(latest)
+    places = np.fromiter((latest[key] for key in ordered), np.int64, len(ordered))
+    nothing, get = layout.nothing, transaction.get
+    stored = b"".join([get(key, nothing)[:_MOMENTS] for key in ordered])
+    event_us, created_us = np.frombuffer(stored, "<i8").reshape(-1, 2).T
+    event, created = when.event_us[places], when.created_us[places]
+    later = (event > event_us) | ((event == event_us) & (created >= created_us))
+    kept: list[int] = places[later].tolist()
+    return kept
+
+
+def _stored(views: Sequence[FeatureView]) -> list[FeatureView]:
+    return [view for view in views if not isinstance(view, OnDemandFeatureView) or view.write_to_online_store]
+
+
+def _catalogue_key(project: str, view: str) -> bytes:
+    return _LAYOUTS + f"{project}\0{view}".encode()
+
+
+def _supersede(transaction: "lmdb.Transaction[bytes]", layout: Layout) -> None:
+    """Note a view's layout, and delete the rows of its former ones if it has rows already."""
+    key = _catalogue_key(layout.project, layout.view)
+    noted = transaction.get(key, b"")
+    former = {noted[place : place + DIGEST_SIZE] for place in range(0, len(noted), DIGEST_SIZE)} - {layout.digest}
+    if former and _has_rows(transaction, layout.digest):
+        for digest in former:
+            _delete_rows(transaction, digest)
+        former = set()
+    transaction.put(key, b"".join([*sorted(former), layout.digest]))
+
+
+def _forget(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> None:
+    noted = transaction.pop(_catalogue_key(project, view)) or b""
+    for place in range(0, len(noted), DIGEST_SIZE):
+        _delete_rows(transaction, noted[place : place + DIGEST_SIZE])
+
+
+def _has_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bool:
+    cursor = transaction.cursor()
+    return cursor.set_range(digest) and cursor.key().startswith(digest)
+
+
+def _delete_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
+    cursor = transaction.cursor()
+    found = cursor.set_range(digest)
+    while found and cursor.key().startswith(digest):
+        found = cursor.delete() and bool(cursor.key())
