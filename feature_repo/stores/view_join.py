@@ -1,0 +1,134 @@
+"""One view's part of a point-in-time join: one native ASOF join, whatever order its rows were written in.
+
+An ASOF join goes by one moment, a row of a view has two: `event`, of which it tells, and `created`, when it was
+written. Here it goes by the moment from which a row can be seen: `event`, or the later of both where what was not yet
+written must not be seen. Of the rows that can be seen at a moment the one of the latest event counts, and of those the
+one created last. So a row that an earlier-seen one of a later event covers never counts, nor does any but the last of
+those that appear at once; without these, the row that became visible last is the one that counts.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, cast
+
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from feast import FeatureView, FileSource
+from feast.data_format import ParquetFormat
+from feast.data_source import DataSource
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.offline_stores.duckdb import _read_data_source
+
+from feature_repo.errors import StoreError
+from feature_repo.sources import is_recomputed
+from feature_repo.stores.naming import quoted
+
+ASKED: Final = "asked"  # in DuckDB: `moment` and all entity keys of the entity rows, in their order
+_SOURCE: Final = "source"
+
+
+@dataclass(frozen=True)
+class ViewJoin:
+    """What is joined of one view, by the names that definitions use, and how.
+
+    keys: column of the entity rows -> key of the view. features: name in the answer -> name in the view.
+    hides_unwritten: whether a row is seen only from the moment on at which it was written.
+    """
+
+    name: str
+    source: DataSource
+    ttl: timedelta
+    repo_path: str
+    keys: dict[str, str]
+    features: dict[str, str]
+    hides_unwritten: bool
+
+    @classmethod
+    def of(
+        cls,
+        view: FeatureView,
+        feature_refs: list[str],
+        repo_path: str,
+        *,
+        full_feature_names: bool,
+        by_created: bool | None,
+    ) -> "ViewJoin":
+        """Part of a view in a request. by_created: whether unwritten rows are hidden; None leaves it to the source."""
+        if view.batch_source is None:
+            raise StoreError(f"feature view {view.name} has no batch source, so it has no history; give it one")
+        prefix = f"{view.projection.name_to_use()}:"  # type: ignore[no-untyped-call]
+        names = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
+        shown = f"{view.projection.name_alias or view.name}__" if full_feature_names else ""
+        mapped = view.projection.join_key_map
+        keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+        return cls(
+            name=view.name,
+            source=view.batch_source,
+            ttl=view.ttl or timedelta(0),
+            repo_path=repo_path,
+            keys={mapped.get(key, key): key for key in keys},
+            features={f"{shown}{name}": name for name in names},
+            hides_unwritten=not is_recomputed(view.batch_source) if by_created is None else by_created,
+        )
+
+    def answer(self, duck: DuckDBPyConnection) -> DuckDBPyRelation:
+        """Features of all rows of `ASKED`, in their order; null where there are none, or only older than the ttl."""
+        source = self._relation(duck)
+        ttl_us = self.ttl // timedelta(microseconds=1)
+        fresh = f"epoch_us(asked.moment) - epoch_us(found.event) <= {ttl_us}" if ttl_us else "true"
+        features = [
+            f"case when {fresh} then found.feature_{place} end as {quoted(name)}"
+            for place, name in enumerate(self.features)
+        ]
+        keys = [f"asked.{quoted(key)} = found.key_{place}" for place, key in enumerate(self.keys)]
+        query = f"""
+            select {", ".join(features)}
+            from (select *, rowid as place from {ASKED}) as asked
+            asof left join ({self._versions(source.columns)}) as found
+            on {" and ".join([*keys, "asked.moment >= found.visible"])}
+            order by asked.place"""
+        return cast(DuckDBPyRelation, source.query(_SOURCE, query))  # None for what is no select
+
+    def _versions(self, columns: list[str]) -> str:
+        """The rows that count at some moment: key_0.., event, visible (both timestamptz), feature_0.. ."""
+        source = self.source
+        in_source = {new: old for old, new in source.field_mapping.items() if old in columns}
+
+        def column(name: str) -> str:
+            return quoted(in_source.get(name, name))
+
+        keys = {f"key_{place}": column(name) for place, name in enumerate(self.keys.values())}
+        values = {f"feature_{place}": column(name) for place, name in enumerate(self.features.values())}
+        event = f"{column(source.timestamp_field)}::timestamptz"
+        if not source.created_timestamp_column:
+            return _select(keys | values | {"event": event, "visible": event})
+        created = f"{column(source.created_timestamp_column)}::timestamptz"
+        visible = f"greatest({event}, {created})" if self.hides_unwritten else event
+        rows = _select(keys | values | {"event": event, "visible": visible, "created": created})
+        return f"""
+            select * from ({rows})
+            where {"created is not null" if self.hides_unwritten else "true"}
+            window seen as (
+                {"partition by" if keys else ""} {", ".join(keys)} order by visible, event, created nulls first
+            )
+            qualify event >= max(event) over seen and visible is distinct from lead(visible) over seen"""
+
+    def _relation(self, duck: DuckDBPyConnection) -> DuckDBPyRelation:
+        path = local_parquet(self.source, self.repo_path)
+        if path is None:  # as Feast reads it: in memory
+            return duck.from_arrow(_read_data_source(self.source, self.repo_path).to_pyarrow())
+        if not Path(path).exists():
+            raise StoreError(f"{path}: feature view {self.name} has no rows yet; write them first")
+        return duck.read_parquet(f"{path}/**/*.parquet" if Path(path).is_dir() else path)
+
+
+def local_parquet(source: object, repo_path: str) -> str | None:
+    """Path of a source that is a Parquet file, or a folder of them, on this machine; None for any other source."""
+    if not isinstance(source, FileSource) or not isinstance(source.file_format or ParquetFormat(), ParquetFormat):
+        return None
+    path: str = FileSource.get_uri_for_file_path(repo_path, source.path)
+    return None if "://" in path else path
+
+
+def _select(columns: dict[str, str]) -> str:
+    return f"select {', '.join(f'{expression} as {name}' for name, expression in columns.items())} from {_SOURCE}"
