@@ -125,7 +125,7 @@ def _append(path: Path, rows: pa.Table) -> None:
 
 
 def _check_columns(entities: EntityRows, joins: list[ViewJoin], on_demand: list[OnDemandFeatureView]) -> None:
-    keys = {key for join in joins for key in join.keys}
+    keys = {key for join in joins for key in join.keys.values()}
     needed = keys.union(*(view.get_request_data_schema() for view in on_demand))
     if absent := sorted(needed - set(entities.columns)):
         raise StoreError(f"entity rows lack {', '.join(absent)}; they have: {', '.join(entities.columns)}")

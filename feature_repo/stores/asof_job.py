@@ -154,7 +154,7 @@ class AsofRetrievalJob(RetrievalJob):
         return duck.sql(f"from {' positional join '.join(tables)}")
 
     def _place_asked(self, duck: DuckDBPyConnection) -> None:
-        keys = dict.fromkeys(quoted(key) for join in self._joins for key in join.keys)
+        keys = dict.fromkeys(quoted(key) for join in self._joins for key in join.keys.values())
         moment = f"{quoted(self._entities.moment)} as moment"
         duck.execute(f"create table {ASKED} as select {', '.join([moment, *keys])} from {ENTITIES}")
 

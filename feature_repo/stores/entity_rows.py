@@ -46,8 +46,9 @@ class EntityRows:
             query = f"from read_parquet({_literal(frame)})" if _is_path(frame) else str(frame).rstrip().rstrip(";")
             columns = _described(query)
             moment = _moment(columns)
-            return cls(f"select * replace ({quoted(moment)}::timestamptz as {quoted(moment)}) from ({query})", moment,
-                       tuple(columns.names))  # fmt: skip
+            name = quoted(moment)
+            in_utc = f"select * replace ({name}::timestamptz as {name}) from ({query})"
+            return cls(in_utc, moment, tuple(columns.names))
         raise StoreError(
             f"entity rows are a {type(frame).__name__}; accepted: a pandas frame, an Arrow table, the path of a "
             "Parquet file, or a query in DuckDB's SQL"

@@ -31,7 +31,7 @@ _SOURCE: Final = "source"
 class ViewJoin:
     """What is joined of one view, by the names that definitions use, and how.
 
-    keys: column of the entity rows -> key of the view. features: name in the answer -> name in the view.
+    keys: key of the view -> column of the entity rows. features: name in the answer -> name in the view.
     hides_unwritten: whether a row is seen only from the moment on at which it was written.
     """
 
@@ -66,7 +66,7 @@ class ViewJoin:
             source=view.batch_source,
             ttl=view.ttl or timedelta(0),
             repo_path=repo_path,
-            keys={mapped.get(key, key): key for key in keys},
+            keys={key: mapped.get(key, key) for key in keys},
             features={f"{shown}{name}": name for name in names},
             hides_unwritten=not is_recomputed(view.batch_source) if by_created is None else by_created,
         )
@@ -80,7 +80,7 @@ class ViewJoin:
             f"case when {fresh} then found.feature_{place} end as {quoted(name)}"
             for place, name in enumerate(self.features)
         ]
-        keys = [f"asked.{quoted(key)} = found.key_{place}" for place, key in enumerate(self.keys)]
+        keys = [f"asked.{quoted(key)} = found.key_{place}" for place, key in enumerate(self.keys.values())]
         query = f"""
             select {", ".join(features)}
             from (select *, rowid as place from {ASKED}) as asked
@@ -97,7 +97,7 @@ class ViewJoin:
         def column(name: str) -> str:
             return quoted(in_source.get(name, name))
 
-        keys = {f"key_{place}": column(name) for place, name in enumerate(self.keys.values())}
+        keys = {f"key_{place}": column(name) for place, name in enumerate(self.keys)}
         values = {f"feature_{place}": column(name) for place, name in enumerate(self.features.values())}
         event = f"{column(source.timestamp_field)}::timestamptz"
         if not source.created_timestamp_column:
