@@ -7,11 +7,13 @@ one created last. So a row that an earlier-seen one of a later event covers neve
 those that appear at once; without these, the row that became visible last is the one that counts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, cast
 
+import pyarrow as pa
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from feast import FeatureView, FileSource
 from feast.data_format import ParquetFormat
@@ -25,6 +27,7 @@ from feature_repo.stores.naming import quoted
 
 ASKED: Final = "asked"  # in DuckDB: `moment` and all entity keys of the entity rows, in their order
 _SOURCE: Final = "source"
+_ROW: Final = "__asof_row"
 
 
 @dataclass(frozen=True)
@@ -72,39 +75,41 @@ class ViewJoin:
         )
 
     def answer(self, duck: DuckDBPyConnection) -> DuckDBPyRelation:
-        """Features of all rows of `ASKED`, in their order; null where there are none, or only older than the ttl."""
-        source = self._relation(duck)
-        ttl_us = self.ttl // timedelta(microseconds=1)
-        fresh = f"epoch_us(asked.moment) - epoch_us(found.event) <= {ttl_us}" if ttl_us else "true"
-        features = [
-            f"case when {fresh} then found.feature_{place} end as {quoted(name)}"
-            for place, name in enumerate(self.features)
-        ]
-        keys = [f"asked.{quoted(key)} = found.key_{place}" for place, key in enumerate(self.keys.values())]
-        query = f"""
-            select {", ".join(features)}
-            from (select *, rowid as place from {ASKED}) as asked
-            asof left join ({self._versions(source.columns)}) as found
-            on {" and ".join([*keys, "asked.moment >= found.visible"])}
-            order by asked.place"""
-        return cast(DuckDBPyRelation, source.query(_SOURCE, query))  # None for what is no select
+        """Features of all rows of `ASKED`, in their order; null where there are none, or only older than the ttl.
 
-    def _versions(self, columns: list[str]) -> str:
-        """The rows that count at some moment: key_0.., event, visible (both timestamptz), feature_0.. ."""
-        source = self.source
-        in_source = {new: old for old, new in source.field_mapping.items() if old in columns}
+        The join itself carries row numbers alone; features are fetched for the rows that it found.
+        """
+        source = self._relation(duck)
+        in_source = {new: old for old, new in self.source.field_mapping.items() if old in source.columns}
 
         def column(name: str) -> str:
             return quoted(in_source.get(name, name))
 
+        ttl_us = self.ttl // timedelta(microseconds=1)
+        fresh = f"epoch_us(asked.moment) - epoch_us(version.event) <= {ttl_us}" if ttl_us else "true"
+        keys = [f"asked.{quoted(key)} = version.key_{place}" for place, key in enumerate(self.keys.values())]
+        features = [f"{_SOURCE}.{column(name)} as {quoted(shown)}" for shown, name in self.features.items()]
+        query = f"""
+            select {", ".join(features)}
+            from (
+                select asked.place, case when {fresh} then version.{_ROW} end as {_ROW}
+                from (select *, rowid as place from {ASKED}) as asked
+                asof left join ({self._versions(column)}) as version
+                on {" and ".join([*keys, "asked.moment >= version.visible"])}
+            ) as found
+            left join {_SOURCE} on found.{_ROW} = {_SOURCE}.{_ROW}
+            order by found.place"""
+        return cast(DuckDBPyRelation, source.query(_SOURCE, query))  # None for what is no select
+
+    def _versions(self, column: Callable[[str], str]) -> str:
+        """The rows that count at some moment: key_0.., event, visible (both timestamptz), number."""
         keys = {f"key_{place}": column(name) for place, name in enumerate(self.keys)}
-        values = {f"feature_{place}": column(name) for place, name in enumerate(self.features.values())}
-        event = f"{column(source.timestamp_field)}::timestamptz"
-        if not source.created_timestamp_column:
-            return _select(keys | values | {"event": event, "visible": event})
-        created = f"{column(source.created_timestamp_column)}::timestamptz"
+        event = f"{column(self.source.timestamp_field)}::timestamptz"
+        if not self.source.created_timestamp_column:
+            return _select(keys | {"event": event, "visible": event, _ROW: _ROW})
+        created = f"{column(self.source.created_timestamp_column)}::timestamptz"
         visible = f"greatest({event}, {created})" if self.hides_unwritten else event
-        rows = _select(keys | values | {"event": event, "visible": visible, "created": created})
+        rows = _select(keys | {"event": event, "visible": visible, "created": created, _ROW: _ROW})
         return f"""
             select * from ({rows})
             where {"created is not null" if self.hides_unwritten else "true"}
@@ -114,12 +119,16 @@ class ViewJoin:
             qualify event >= max(event) over seen and visible is distinct from lead(visible) over seen"""
 
     def _relation(self, duck: DuckDBPyConnection) -> DuckDBPyRelation:
+        """All rows of the source, numbered."""
         path = local_parquet(self.source, self.repo_path)
         if path is None:  # as Feast reads it: in memory
-            return duck.from_arrow(_read_data_source(self.source, self.repo_path).to_pyarrow())
+            rows = _read_data_source(self.source, self.repo_path).to_pyarrow()
+            number = pa.array(range(len(rows)), pa.int64())
+            return duck.from_arrow(rows.append_column(_ROW, number))
         if not Path(path).exists():
             raise StoreError(f"{path}: feature view {self.name} has no rows yet; write them first")
-        return duck.read_parquet(f"{path}/**/*.parquet" if Path(path).is_dir() else path)
+        files = f"{path}/**/*.parquet" if Path(path).is_dir() else path
+        return duck.read_parquet(files).project(f"*, (file_index::bigint << 40) + file_row_number as {_ROW}")
 
 
 def local_parquet(source: object, repo_path: str) -> str | None:
