@@ -110,13 +110,15 @@ class ViewJoin:
         created = f"{column(self.source.created_timestamp_column)}::timestamptz"
         visible = f"greatest({event}, {created})" if self.hides_unwritten else event
         rows = _select(keys | {"event": event, "visible": visible, "created": created, _ROW: _ROW})
+        # without hiding `visible` is `event`, so that no row is covered by an earlier one
+        uncovered = "event >= max(event) over seen and" if self.hides_unwritten else ""
         return f"""
             select * from ({rows})
             where {"created is not null" if self.hides_unwritten else "true"}
             window seen as (
                 {"partition by" if keys else ""} {", ".join(keys)} order by visible, event, created nulls first
             )
-            qualify event >= max(event) over seen and visible is distinct from lead(visible) over seen"""
+            qualify {uncovered} visible is distinct from lead(visible) over seen"""
 
     def _relation(self, duck: DuckDBPyConnection) -> DuckDBPyRelation:
         """All rows of the source, numbered."""
