@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import compute, schema
+from feature_repo.configuration import REPO
 from feature_repo.labels import label_events
-from feature_repo.store import REPO
 from pipelines.assets.data import events, items
 from pipelines.assets.materialized import materialized
 from pipelines.home import Facts, Json
