@@ -54,7 +54,7 @@ def feast_config(settings: Settings) -> "RepoConfig":
 def location(settings: Settings) -> str:
     """Where online rows lie, for messages and fingerprints: no user and no password in it."""
     server = address(settings)
-    return f"{settings.online_store} at {server}" if server else f"{settings.online_store} in {settings.home}"
+    return f"{settings.online_store} at {server}" if server else f"{settings.online_store} in {settings.home.resolve()}"
 
 
 def client_errors(settings: Settings) -> tuple[type[Exception], ...]:
