@@ -160,7 +160,10 @@ def features(
 
     if freshness:
         report = view_freshness(_settings(home))
-        print(json.dumps(report)) if as_json else Console().print(freshness_table(report))
+        if as_json:
+            print(json.dumps(report))
+        else:
+            Console(width=None if sys.stdout.isatty() else 140).print(freshness_table(report))
         return
     wanted = parse_pairs(entities or [""], what="entity", accepted="user_id=ID or item_id=ID")
     found = Engine(_settings(home)).lookup(wanted, service=service)
