@@ -89,7 +89,8 @@ def load_settings(home: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        shown = "" if name == _SECRET else f" {first['input']!r}"
+        # a misspelt name may stand before a secret, too
+        shown = f" {first['input']!r}" if name in Settings.model_fields and name != _SECRET else ""
         raise SettingsError(
             f"setting {name}{shown}: {first['msg']}; see trichord.toml and TRICHORD_{name.upper()}"
         ) from None

@@ -103,7 +103,7 @@ def test_nothing_of_the_older_artifact_stays(home):
     assert [path.name for path in home.settings.lake.iterdir()] == ["one"]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", "{\"fingerprint\": \"x\"}"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"fingerprint": "x"}'])
 def test_an_artifact_with_a_damaged_stamp_is_made_again(home, damage: str):
     home.build("one", Maker("old"))
     (home.folder("one") / STAMP).write_text(damage)
