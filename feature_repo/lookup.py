@@ -7,7 +7,7 @@ from typing import Final, TypedDict, cast
 
 from feature_repo import schema, transforms
 from feature_repo.errors import StoreError
-from feature_repo.store import EPOCH, Store, answering
+from feature_repo.store import EPOCH, Store
 
 MISSING: Final = "NOT_FOUND"
 EXPIRED: Final = "OUTSIDE_MAX_AGE"
@@ -73,11 +73,12 @@ def look_up(store: Store, entities: Mapping[str, Sequence[str | int]], asked: As
     needed = set().union(*(keys_of[name] for ref in refs for name in sources.get(_view(ref), [_view(ref)])))
     if needed - rows.keys() or not refs:
         raise StoreError(f"entities {sorted(entities)}: these features need {sorted(needed)}; give ids of each")
-    with answering(), as_of(at):
+    with store.answering(), as_of(at):
         response = store.feast.get_online_features(refs, rows, full_feature_names=asked.full_names)
     answer = cast(Answer, convert_response_to_dict(response.proto))
     ttl_s = {field.name: view.ttl.total_seconds() for view in stored.values() if view.ttl for field in view.features}
     for name, result in zip(answer["metadata"]["feature_names"], answer["results"], strict=True):
+        _name_missing(result)
         if name.rpartition("__")[2] in ttl_s:
             _mask(result, at - timedelta(seconds=ttl_s[name.rpartition("__")[2]]))
     return answer
@@ -115,6 +116,13 @@ def _rows(entities: Mapping[str, Sequence[str | int]], at: datetime, *, on_deman
         for name, value in request.items():
             ids[name] = list(entities.get(name, [value] * min(sizes.values())))
     return ids
+
+
+def _name_missing(result: Result) -> None:
+    """Mark what Feast's Redis store does not know: it answers with nulls of 1970."""
+    for row, (value, written) in enumerate(zip(result["values"], result["event_timestamps"], strict=True)):
+        if value is None and datetime.fromisoformat(written) == EPOCH:
+            result["statuses"][row] = MISSING
 
 
 def _mask(result: Result, earliest: datetime) -> None:

@@ -107,11 +107,10 @@ def _by_name(response: "OnlineResponse") -> dict[str, Found]:
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
     values = response.to_dict()
-    return {
-        name: (
-            values[name],
-            np.array([moment.seconds for moment in one.event_timestamps], np.int64),
-            np.array(one.statuses) != FieldStatus.NOT_FOUND,
-        )
-        for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True)
-    }
+    found: dict[str, Found] = {}
+    for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True):
+        written_s = np.array([moment.seconds for moment in one.event_timestamps], np.int64)
+        # Feast's Redis store answers for an unknown entity with nulls of 1970
+        something = (written_s > 0) | np.array([value is not None for value in values[name]], bool)
+        found[name] = (values[name], written_s, something & (np.array(one.statuses) != FieldStatus.NOT_FOUND))
+    return found

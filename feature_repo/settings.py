@@ -1,18 +1,33 @@
-"""Deployment facts: where things are kept and which encoders are used.
+"""Deployment facts: where things are kept.
 
 Read once, from `trichord.toml` in the working directory and from `TRICHORD_*` variables (which win), and passed down.
 Hyper-parameters are not here: each stands beside its component.
 """
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from feature_repo.errors import SettingsError
+
+_SECRET: Final = "online_url"
+
+
+class OnlineStore(StrEnum):
+    """Which of Feast's online stores a deployment reads and writes."""
+
+    PACKED = "packed"
+    SQLITE = "sqlite"
+    REDIS = "redis"
+    POSTGRES = "postgres"
 
 
 class Settings(BaseSettings):
@@ -21,6 +36,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRICHORD_", toml_file="trichord.toml", extra="forbid", frozen=True)
 
     home: Path = Field(default=Path(".trichord"), description="everything that is written lies here")
+    online_store: OnlineStore = Field(default=OnlineStore.PACKED, description="where online rows are kept")
+    online_url: SecretStr | None = Field(
+        default=None, description="where the server of that store answers, with user and password; never printed"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -61,5 +80,18 @@ class Settings(BaseSettings):
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """Settings of this process, with `home` as given if given."""
-    return Settings() if home is None else Settings(home=home)
+    """Settings of this process, with `home` as given if given.
+
+    Raises:
+        SettingsError: `trichord.toml` or a `TRICHORD_*` variable holds a setting or value that is not known.
+    """
+    try:
+        return Settings() if home is None else Settings(home=home)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        # a misspelt name may stand before a secret, too
+        shown = f" {first['input']!r}" if name in Settings.model_fields and name != _SECRET else ""
+        raise SettingsError(
+            f"setting {name}{shown}: {first['msg']}; see trichord.toml and TRICHORD_{name.upper()}"
+        ) from None

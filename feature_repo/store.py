@@ -6,21 +6,18 @@ Feast is imported inside functions, since that takes five seconds which a comman
 import contextlib
 import io
 import json
-import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
-from feature_repo import compute, schema, transforms
-from feature_repo.errors import StoreError, StoreUnavailableError
+from feature_repo import compute, configuration, schema, transforms
+from feature_repo.errors import StoreError
 from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
 from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
 from feature_repo.settings import Settings
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.infra.provider import Provider
 
-REPO: Final = Path(__file__).parent
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ROW: Final = "__row"  # Feast does not promise to keep the order of rows
@@ -42,25 +38,29 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._plans: dict[str, Plan] = {}
+        self._reached = False
 
     @cached_property
     def feast(self) -> "FeatureStore":
         """Feast's own store on the same registry."""
-        from feast import FeatureStore, RepoConfig
+        from feast import FeatureStore
 
-        home = self.settings.home.resolve()
-        home.mkdir(parents=True, exist_ok=True)
-        config = Template((REPO / "feature_store.yaml").read_text()).substitute(TRICHORD_HOME=home)
-        return FeatureStore(config=RepoConfig(repo_path=REPO, **yaml.safe_load(config)))
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        return FeatureStore(config=configuration.feast_config(self.settings))
 
     def apply(self) -> None:
-        """Register every definition; registering again changes nothing."""
+        """Register every definition; registering again changes nothing.
+
+        Raises:
+            StoreUnavailableError: the online store does not answer.
+        """
         from feature_repo.registered import registered
 
         with warnings.catch_warnings():
             # On-demand views are "experimental" in Feast; what they cost here is measured and tested
             warnings.filterwarnings("ignore", "On demand feature view is an experimental", RuntimeWarning)
-            self.feast.apply(list(registered(self.settings).values()))
+            with self.answering(configuration.client_errors):
+                self.feast.apply(list(registered(self.settings).values()))
         self._plans.clear()
 
     def write_view(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> Path:
@@ -103,7 +103,7 @@ class Store:
         stamped = _stamped(self._checked(name, rows), written_at)
         if not len(stamped):
             return
-        with answering():
+        with self.answering():
             packed = packed_store(self.feast)
             if packed is not None:
                 packed.write_arrow(self.feast.config, self._views[name], stamped)
@@ -142,10 +142,10 @@ class Store:
         names = [view.name for view in self.feast.list_feature_views()] if views is None else views
         present = [name for name in names if rows_path(self.settings, name).exists()]
         # Feast prints its progress; what a command prints is the command's
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with quiet[0], quiet[1], self.answering(configuration.client_errors):
             if present:
-                with answering():
-                    self.feast.materialize(since, until, feature_views=present)
+                self.feast.materialize(since, until, feature_views=present)
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""
@@ -220,13 +220,31 @@ class Store:
         missing: dict[str, list[str]] = {}
         for key, views in plan.stored.items():
             distinct = pa.array(ids[key], pa.string()).dictionary_encode()
-            with answering():
+            with self.answering():
                 columns, missing[key] = read_stored(self.feast, key, distinct.dictionary, views, at)
             found |= {name: column.take(distinct.indices) for name, column in columns.items()}
         keys = pa.table({key: found[key] for key in plan.stored})
         stored = pa.table(found | request_columns(at, requested_at or at, device, place, len(keys)))
         answer = _with_columns(keys, with_on_demand(stored, plan), plan.columns)
         return answer.replace_schema_metadata({_MISSING: json.dumps(missing)})
+
+    @contextlib.contextmanager
+    def answering(self, failures: configuration.Failures = configuration.failures) -> Iterator[None]:
+        """Raise `StoreUnavailableError` where the online store fails while it is asked, and connect anew next time.
+
+        failures: what counts as such; default whatever a read or write of single rows may raise.
+        """
+        config = self.feast.config
+        try:
+            if not self._reached:
+                configuration.reach(config)
+                self._reached = True
+            yield
+        except failures(self.settings) as error:
+            self._reached = False
+            for name in ("feast", "_provider"):  # they hold the broken connections
+                self.__dict__.pop(name, None)
+            raise configuration.unavailable(self.settings, error) from error
 
     @cached_property
     def _provider(self) -> "Provider":
@@ -264,20 +282,6 @@ def missing(answer: pa.Table) -> dict[str, list[str]]:
     """Ids by entity key of which the online store knew nothing, of what `online_frame` or `online_rows` answered."""
     named: dict[str, list[str]] = json.loads(answer.schema.metadata[_MISSING])
     return named
-
-
-@contextlib.contextmanager
-def answering() -> Iterator[None]:
-    """Raise `StoreUnavailableError` where the online store fails while it is asked."""
-    from feast.errors import FeastError
-
-    try:
-        yield
-    except (FeastError, sqlite3.Error, OSError) as error:
-        raise StoreUnavailableError(
-            f"the online store does not answer ({type(error).__name__}: {error}); see that it runs and that its "
-            "tables are there: `trichord run` makes them"
-        ) from error
 
 
 def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:

@@ -1,13 +1,27 @@
 """What the shell asks and shows: requests from arguments, answers as tables."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypedDict
 
 from pydantic import ValidationError
 from rich.table import Table
 
+from feature_repo.errors import StoreError
+from feature_repo.freshness import Reported, freshness
 from feature_repo.lookup import Value
+from feature_repo.settings import Settings
+from feature_repo.store import Store
 from ranking.errors import BadRequestError
+from ranking.serving.engine import Engine
 from ranking.serving.payloads import Request, Response
+
+
+class FreshnessReport(TypedDict):
+    """What `trichord features --freshness --json` prints. clock: the data's now."""
+
+    clock: str
+    views: list[Reported]
 
 
 def parse_pairs(texts: Sequence[str], *, what: str, accepted: str) -> dict[str, str]:
@@ -56,3 +70,28 @@ def feature_table(entities: Mapping[str, str], features: Mapping[str, Value]) ->
         shown = str(value)
         table.add_row(name, shown if len(shown) <= 80 else f"{shown[:77]}...")
     return table
+
+
+def view_freshness(settings: Settings) -> FreshnessReport:
+    """How far every view is behind the data's clock; StoreError before the first run."""
+    clock = Engine(settings).now()
+    views = freshness(Store(settings), clock=clock)
+    if not views:
+        raise StoreError(f"home {settings.home}: no feature view is registered; run `trichord run` first")
+    return {"clock": clock.isoformat(), "views": [view.to_json() for view in views]}
+
+
+def freshness_table(report: FreshnessReport) -> Table:
+    """One row a view."""
+    table = Table(title=f"freshness at {_shown(report['clock'])} UTC", title_justify="left")
+    for column in ("view", "last event_timestamp", "materialized until", "lag", "online", "state"):
+        table.add_column(column, justify="right" if column == "lag" else "left")
+    for view in report["views"]:
+        lag = "-" if view["lag_s"] is None else str(timedelta(seconds=round(view["lag_s"])))
+        times = [_shown(view["last_event_timestamp"]), _shown(view["materialized_until"])]
+        table.add_row(view["view"], *times, lag, "yes" if view["online"] else "no", view["state"])
+    return table
+
+
+def _shown(moment: str | None) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S}" if moment else "-"

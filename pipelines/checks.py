@@ -1,4 +1,4 @@
-"""Suites as blocking asset checks: where one fails, nothing that builds on its table is made."""
+"""Suites as blocking asset checks: where one fails, nothing that builds on its table is made. And freshness."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.compute import BEHAVIOUR
+from feature_repo.freshness import freshness
 from feature_repo.schema import Modality
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
 from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.embedding_store import VECTOR
+from ranking.serving.engine import Engine
 from validation import embeddings, events, features, items, recommendations, users
 from validation.embeddings import Limits
 from validation.suite import Suite
@@ -98,7 +100,17 @@ def _recommendations(workspace: Workspace) -> tuple[pa.Table, Suite]:
     return rankings, recommendations.suite(k=200)
 
 
+@dg.asset_check(asset="online_features", description="No view is further behind the data's clock than it may be.")
+def fresh(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """Whether every view is online up to the data's own now."""
+    views = freshness(workspace.store, clock=Engine(workspace.settings, wall=workspace.wall).now())
+    stale = [view.view for view in views if not view.ok]
+    found = {view.view: dg.MetadataValue.json(view.to_json()) for view in views}
+    return dg.AssetCheckResult(passed=not stale, metadata={"stale": stale, **found})
+
+
 CHECKS = [
+    fresh,
     suite_check("items", _items),
     suite_check("users", _users),
     suite_check("events", _events),

@@ -146,16 +146,26 @@ def recommend(
 
 @app.command()
 def features(
-    entities: Annotated[list[str], typer.Argument(help="ENTITY=ID, for example user_id=42.", metavar="ENTITY=ID...")],
+    entities: Annotated[
+        list[str] | None, typer.Argument(help="ENTITY=ID, for example user_id=42.", metavar="ENTITY=ID...")
+    ] = None,
     service: Annotated[str | None, typer.Option(help="A feature service; default: all that is stored.")] = None,
+    freshness: Annotated[bool, typer.Option("--freshness", help="How far each view is behind, instead.")] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look up online features through Feast."""
-    from pipelines.answers import feature_table, parse_pairs
+    """Look up online features through Feast, or show how fresh they are."""
+    from pipelines.answers import feature_table, freshness_table, parse_pairs, view_freshness
     from ranking.serving.engine import Engine
 
-    wanted = parse_pairs(entities, what="entity", accepted="user_id=ID or item_id=ID")
+    if freshness:
+        report = view_freshness(_settings(home))
+        if as_json:
+            print(json.dumps(report))
+        else:
+            Console(width=None if sys.stdout.isatty() else 140).print(freshness_table(report))
+        return
+    wanted = parse_pairs(entities or [""], what="entity", accepted="user_id=ID or item_id=ID")
     found = Engine(_settings(home)).lookup(wanted, service=service)
     if as_json:
         print(json.dumps({"entities": wanted, "features": found}))

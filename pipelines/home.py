@@ -90,6 +90,10 @@ class Home:
         except (OSError, ValueError, KeyError, TypeError):  # absent, no JSON, or not that of a stamp
             return None
 
+    def forget(self, name: str) -> None:
+        """Let the next `build` make an artifact again, whatever it was made from."""
+        (self.folder(name) / STAMP).unlink(missing_ok=True)
+
     def build(
         self,
         name: str,

@@ -53,10 +53,21 @@ class Silence:
 
 
 class Workspace:
-    """Everything that assets share. Tables come from the home; the dataset is read only when something needs it."""
+    """Everything that assets share. Tables come from the home; the dataset is read only when something needs it.
 
-    def __init__(self, settings: Settings, *, listener: Listener | None = None, dataset: str | None = None) -> None:
+    wall: the wall clock, UTC.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        listener: Listener | None = None,
+        dataset: str | None = None,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.settings = settings
+        self.wall = wall
         self.home = Home(settings)
         self.listener: Listener = listener or Silence()
         self.refused: list[str] | None = None  # what the last failing suite said
@@ -157,7 +168,7 @@ class Workspace:
         Events leave their windows as time goes by, so rows of live data are brought forward hour by hour.
         """
         last: datetime = pc.max(self.events[schema.OCCURRED_AT]).as_py()
-        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        hour = self.wall().replace(minute=0, second=0, microsecond=0)
         return max(last + TICK, hour) if hour - last < LIVE else last + TICK
 
     @cached_property

@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,7 +88,10 @@ def test_dagster_has_the_module_and_the_jobs() -> None:
     assert importlib.util.find_spec("pipelines.definitions")
     for words in of("dg"):
         assert words[:2] == ["launch", "--job"]
-        assert defs.resolve_job_def(words[2])
+        job = defs.resolve_job_def(words[2])
+        if words[3:]:
+            assert words[3] in ("--partition", "--partition-range")
+            assert {*words[4].split("...")} <= {*job.partitions_def.get_partition_keys()}
 
 
 def test_pages_name_the_schedules_and_the_sensor() -> None:
@@ -100,6 +105,9 @@ def test_feast_has_the_commands() -> None:
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     for words in of("feast"):
         assert words[:2] == ["-c", "feature_repo"]
+        if words[2] == "-f":
+            assert (ROOT / words[3]).exists()
+            del words[2:4]
         assert words[2] in done.stdout.split()
 
 
@@ -149,6 +157,33 @@ def test_sql_examples_parse() -> None:
         for query in queries:
             (statement,) = con.extract_statements(query)
             assert statement.type == duckdb.StatementType.SELECT
+
+
+def test_the_example_of_a_new_feature_works(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "feature-store.md"
+    shutil.copytree(ROOT / "feature_repo", tmp_path / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
+    for text in blocks(page, "diff"):
+        head, *hunks = re.split(r"^@@\n", text, flags=re.MULTILINE)
+        path = tmp_path / re.findall(r"^\+\+\+ b/(.*)$", head, re.MULTILINE)[0]
+        code = path.read_text()
+        for hunk in hunks:
+            lines = hunk.splitlines(keepends=True)
+            old, new = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" -", " +"))
+            assert code.count(old) == 1, old
+            code = code.replace(old, new)
+        path.write_text(code)
+    (script,) = blocks(page, "python")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,  # before anything else on the path
+        env={**os.environ, "TRICHORD_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = re.findall(r"^print\(found\)  # (.*)$", script, re.MULTILINE)
+    assert done.stdout.splitlines() == shown
 
 
 def test_every_reason_of_rejection_is_explained() -> None:

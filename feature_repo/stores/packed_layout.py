@@ -182,7 +182,7 @@ def _layout(
         if value_type.removesuffix("_LIST") not in _ARROW:
             raise StoreError(
                 f"{name} of view {view} is of Feast's type {value_type}, which the packed online store does not hold; "
-                f"use one of {', '.join(_ARROW)}, a list of those, or `type: sqlite` in feature_store.yaml"
+                f"use one of {', '.join(_ARROW)}, a list of those, or online_store = 'sqlite' in trichord.toml"
             )
     for name, value_type in keys:
         if _ARROW.get(value_type) not in _KEYS:

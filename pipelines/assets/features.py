@@ -3,14 +3,16 @@
 import hashlib
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import compute, schema
+from feature_repo.configuration import REPO, location
+from feature_repo.freshness import freshness
 from feature_repo.labels import label_events
-from feature_repo.store import REPO
 from pipelines.assets.data import events, items
 from pipelines.assets.materialized import materialized
 from pipelines.home import Facts, Json
@@ -75,13 +77,20 @@ def feature_registry(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
 def online_features(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """The latest row of every entity in the online store, as of the data's own clock."""
     views = [*BEHAVIOUR, "item_content", "item_vectors", "user_vectors"]
+    store = workspace.store
 
     def make(folder: Path) -> Facts:
         until = workspace.clock
-        workspace.store.materialize(until)
+        store.materialize(until)
         return {"until": until.isoformat(), "later_events": refresh_later(workspace, until)}
 
-    return materialized(workspace.build("online_features", make, inputs=["feature_registry", *views]))
+    store.apply()  # a server that is new to this home, or was emptied, has no tables
+    if not all(view.online for view in freshness(store, clock=workspace.clock)):
+        workspace.home.forget("online_features")  # the online store has lost what it was given
+    config: Facts = {"online_store": location(workspace.settings)}
+    built = workspace.build("online_features", make, inputs=["feature_registry", *views], config=config)
+    found = {view.view: view.to_json() for view in freshness(store, clock=workspace.clock)}
+    return materialized(built, now={"freshness": cast(Json, found)})
 
 
 def refresh_later(workspace: Workspace, until: datetime) -> int:
@@ -107,6 +116,6 @@ def definitions() -> str:
     """Changes when the text of any feature definition does."""
     digest = hashlib.sha256()
     code = [REPO / f"{name}.py" for name in DEFINING]
-    for path in [*code, *sorted(REPO.glob("sql/*.sql")), REPO / "feature_store.yaml"]:
+    for path in [*code, *sorted(REPO.glob("sql/*.sql")), *sorted(REPO.glob("feature_store*.yaml"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -1,15 +1,21 @@
 """What Dagster is told of an artifact."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from pipelines.home import Built, Json
 
 
-def materialized(*built: Built) -> dg.MaterializeResult[None]:
-    """Counts, and whether the artifact was kept, as metadata; the last one's fingerprint as data version."""
+def materialized(*built: Built, now: Mapping[str, Json] | None = None) -> dg.MaterializeResult[None]:
+    """Counts, and whether the artifact was kept, as metadata; the last one's fingerprint as data version.
+
+    now: what is so at this run, whether the artifact was kept or not.
+    """
     metadata: dict[str, dg.MetadataValue] = {}
     for one in built:
         metadata |= {key: _value(fact) for key, fact in one.facts.items()}
+    metadata |= {key: _value(fact) for key, fact in (now or {}).items()}
     metadata["reused"] = dg.MetadataValue.bool(all(one.reused for one in built))
     metadata["seconds"] = dg.MetadataValue.float(round(sum(one.seconds for one in built), 2))
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(built[-1].fingerprint[:16]))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from feast.repo_operations import get_repo_files
 
+from feature_repo.configuration import REPO
 from feature_repo.settings import Settings
-from feature_repo.store import REPO, Store
+from feature_repo.store import Store
 
 
 def test_feast_reads_no_file_of_the_repo_but_definitions() -> None:

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from feature_repo import compute, schema
+from feature_repo.configuration import REPO
 from feature_repo.errors import StoreError
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
-from feature_repo.store import REPO, Store, missing
+from feature_repo.store import Store, missing
 from feature_repo.stores.packed import as_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -188,3 +188,12 @@ def test_a_stamp_is_readable_by_people(home):
         "fingerprint": built.fingerprint,
         "facts": {"rows": 3},
     }
+
+
+def test_what_is_forgotten_is_made_again(home: Home) -> None:
+    make = Maker()
+    home.build("a", make)
+    home.forget("a")
+    home.forget("never-built")
+    assert not home.build("a", make).reused
+    assert make.times == 2
