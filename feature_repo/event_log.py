@@ -124,6 +124,12 @@ class EventLog:
         with self._mutex:
             return frozenset(self._known_ids()[1])
 
+    def known(self, event_ids: Collection[str]) -> set[str]:
+        """Those of the ids that the log holds."""
+        with self._mutex:
+            _, known = self._known_ids()
+            return {event_id for event_id in event_ids if event_id in known}
+
     def __len__(self) -> int:
         with self._mutex:
             return len(self._known_ids()[1])
