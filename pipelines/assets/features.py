@@ -1,6 +1,5 @@
 """Behavioural and content features: computed from the events by SQL, kept by Feast, put online."""
 
-import hashlib
 from datetime import datetime
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import compute, schema
+from feature_repo.fingerprint import definitions
 from feature_repo.labels import label_events
-from feature_repo.store import REPO
 from pipelines.assets.data import events, items
 from pipelines.assets.materialized import materialized
 from pipelines.home import Facts, Json
@@ -18,7 +17,6 @@ from pipelines.workspace import Workspace
 
 GROUP = "features"
 BEHAVIOUR = tuple(compute.BEHAVIOUR)
-DEFINING = ("compute", "entities", "on_demand", "services", "sources", "transforms", "views")
 
 
 def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
@@ -101,12 +99,3 @@ def refresh_later(workspace: Workspace, until: datetime) -> int:
         item_ids=touched[schema.ITEM_ID],
     )
     return len(later)
-
-
-def definitions() -> str:
-    """Changes when the text of any feature definition does."""
-    digest = hashlib.sha256()
-    code = [REPO / f"{name}.py" for name in DEFINING]
-    for path in [*code, *sorted(REPO.glob("sql/*.sql")), REPO / "feature_store.yaml"]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

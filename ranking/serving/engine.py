@@ -18,10 +18,11 @@ from feature_repo.event_log import EventLog
 from feature_repo.labels import label_events
 from feature_repo.lookup import MISSING, Answer, Asked, Value, look_up
 from feature_repo.schema import EventKind
+from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
-from ranking.serving.answer import FEATURES, Loaded, answer
+from ranking.serving.answer import FEATURES, Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
@@ -51,10 +52,18 @@ class Engine:
     Args:
         settings: the deployment.
         wall: the wall clock, UTC.
+        served: where vectors that rankers were given are logged; the deployment's own log by default.
     """
 
-    def __init__(self, settings: Settings, *, wall: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        served: ServedLog | None = None,
+    ) -> None:
         self.settings = settings
+        self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
         self._wall = wall
         self._log = EventLog(settings.events)
@@ -92,7 +101,16 @@ class Engine:
 
     def recommend(self, request: Request) -> Response:
         """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue."""
-        response = answer(self.follow(), request, now=self.now())
+        answered = self.answered(request)
+        response = answered.response
+        if answered.vectors is not None:
+            self.served.offer(
+                answered.vectors,
+                request_id=response.request_id,
+                read_at=answered.read_at,
+                release=response.release,
+                service=answered.service,
+            )
         _log.info(
             "recommendations %s release=%s items=%d ms=%s fallbacks=%s",
             response.request_id,
@@ -102,6 +120,10 @@ class Engine:
             response.fallbacks,
         )
         return response
+
+    def answered(self, request: Request) -> Answered:
+        """An answer with the vectors behind it, neither logged nor counted."""
+        return answer(self.follow(), request, now=self.now())
 
     def accept(self, posted: Sequence[object]) -> Receipt:
         """Take in events: on disk first, then in the histories and the online features of the users and items.
