@@ -233,9 +233,7 @@ class _Replay:
                 found |= {(place, name) for name in mine if _same(one[name], before[name])[1][0]}
         return found
 
-    def _open_window(
-        self, served: pa.Table, wrong: set[tuple[int, str]], known: pa.Table
-    ) -> set[tuple[int, str]]:
+    def _open_window(self, served: pa.Table, wrong: set[tuple[int, str]], known: pa.Table) -> set[tuple[int, str]]:
         """Which values are those of a moment since the entity's last event, when a window still held more."""
         asked: list[tuple[int, datetime, str]] = []
         for key, views in self._offline.plan.stored.items():

@@ -8,7 +8,6 @@ there is counted as dropped and logged: it never reaches a request.
 """
 
 import atexit
-import contextlib
 import fcntl
 import json
 import logging
@@ -110,9 +109,13 @@ class ServedLog:
             except (OSError, pa.ArrowException) as error:
                 _log.warning("%s: vectors of %d requests are dropped: %s", day, len(waiting), error)
                 counts = Counter({OFFERED: counts[OFFERED], DROPPED: counts[DROPPED] + counts[KEPT]})
-            with contextlib.suppress(OSError):  # a full disk must not stop the server
+            try:
                 self._today = (day.name, _add_counts(day, counts)[VECTORS])
                 self._delete_before(now - timedelta(days=self._sampling.days))
+            except OSError as error:
+                _log.warning("%s: counts wait for the next file: %s", day, error)
+                with self._mutex:
+                    self._counts.update(counts)
 
     def counts(self) -> dict[str, int]:
         """What was offered and kept in the days that are there: requests, but `VECTORS`; those of a process that runs
@@ -137,8 +140,9 @@ class ServedLog:
             ids = duck.execute(
                 "select request_id from served where definitions = $now group by all order by all", now
             ).fetchall()
-            others = duck.execute("select count(distinct request_id) from served where definitions != $now", now)
-            (outdated,) = others.fetchone() or (0,)
+            ((outdated,),) = duck.execute(
+                "select count(distinct request_id) from served where definitions != $now", now
+            ).fetchall()
             drawn = random.Random(seed).sample([one for (one,) in ids], min(requests, len(ids)))  # noqa: S311
             rows = duck.sql("select * from served where list_contains($drawn, request_id)", params={"drawn": drawn})
             return rows.to_arrow_table(), outdated
@@ -171,12 +175,10 @@ class ServedLog:
     def _delete_before(self, moment: datetime) -> None:
         for day in self.folder.glob("day=*"):
             if day.name < f"day={moment.date()}":
-                shutil.rmtree(day)
+                shutil.rmtree(day, ignore_errors=True)
 
 
-def with_told(
-    rows: pa.Table, request_id: str, read_at: datetime, release: str, service: str, text: str
-) -> pa.Table:
+def with_told(rows: pa.Table, request_id: str, read_at: datetime, release: str, service: str, text: str) -> pa.Table:
     """Vectors with what is told of their request."""
     told = {
         schema.REQUEST_ID: pa.scalar(request_id, pa.string()),

@@ -1,4 +1,4 @@
-"""Suites as blocking asset checks: where one fails, nothing that builds on its table is made."""
+"""Suites as blocking asset checks: where one fails, nothing that builds on its table is made; and parity, which tells."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from feature_repo import schema
 from feature_repo.compute import BEHAVIOUR
 from feature_repo.schema import Modality
+from pipelines.parity import check_logged
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
 from ranking.representation.alignment import AlignmentConfig
@@ -98,6 +99,19 @@ def _recommendations(workspace: Workspace) -> tuple[pa.Table, Suite]:
     return rankings, recommendations.suite(k=200)
 
 
+@dg.asset_check(
+    asset="online_features", name="parity", description="Logged vectors, computed again offline, are equal."
+)
+def served_equals_offline(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """Not blocking: what was served cannot be undone, and fresh features are the likeliest cure."""
+    checked = check_logged(workspace, requests=20)
+    if not checked.report.vectors:
+        note = f"nothing was logged yet that these definitions can compute again; log: {checked.log}"
+        return dg.AssetCheckResult(passed=True, metadata={"note": note})
+    found = {name: dg.MetadataValue.json(value) for name, value in checked.to_json().items() if name != "passed"}
+    return dg.AssetCheckResult(passed=checked.report.passed, severity=dg.AssetCheckSeverity.ERROR, metadata=found)
+
+
 CHECKS = [
     suite_check("items", _items),
     suite_check("users", _users),
@@ -106,4 +120,5 @@ CHECKS = [
     *(suite_check(name, partial(_view, name)) for name in [*BEHAVIOUR, "item_content"]),
     *(suite_check(name, partial(_vectors, name)) for name in ("item_vectors", "user_vectors")),
     suite_check("offline_evaluation", _recommendations),
+    served_equals_offline,
 ]
