@@ -10,8 +10,8 @@ its name, and made valid all at once by putting an empty wal.log of the next gen
 no lock, sees wal.log of generation g together with the files of generations below g: every event exactly once, whatever
 writers do meanwhile, and nothing of a move that was cut off, which is simply done again.
 
-Beside what happened when, each row tells when the log took it in (`received_at`, by this machine's clock): by that, what
-was known at a moment can be told apart from what arrived late. It is no column of `schema.EVENTS`; ask for it by
+Beside what happened when, each row tells when the log took it in (`received_at`, by this machine's clock): by that,
+what was known at a moment can be told apart from what arrived late. It is no column of `schema.EVENTS`; ask for it by
 `received=True`. Null where a log of an earlier version wrote the row.
 
 Why not a file per append and day: a first load of 22 years would need 4,000 fsyncs before it is acknowledged, a busy

@@ -22,7 +22,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,7 @@ import pyarrow.compute as pc
 
 from feature_repo import compute, schema, transforms
 from feature_repo.event_log import RECEIVED_AT
+from feature_repo.parity_report import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, SHOWN, Difference, Report
 from feature_repo.plan import Plan
 from feature_repo.served import READ_AT, RELEASE
 from feature_repo.settings import Settings
@@ -42,7 +42,6 @@ from feature_repo.store import Store
 IN_FLIGHT: Final = timedelta(seconds=2)
 OPEN_WINDOW: Final = timedelta(hours=2)
 FLOAT32: Final = 2.0**-22  # of the value: two units in the last place, since sums may be rounded in another order
-SHOWN: Final = 20
 
 ASKED: Final = (
     schema.USER_ID,
@@ -52,63 +51,6 @@ ASKED: Final = (
     schema.DEVICE,
     schema.PLACE,
 )
-
-EXACT, ROUNDED, FLYING, OPEN, DIFFERENT = "equal", "within_float32", "in_flight", "open_window", "different"
-
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One value that the offline path does not confirm."""
-
-    feature: str
-    user_id: str
-    item_id: str
-    at: str
-    served: object
-    offline: object
-    request_id: str
-    release: str
-
-
-@dataclass
-class Report:
-    """What a replay found.
-
-    features: for each, how many vectors were `EXACT` and so on. late: events that occurred before and were received
-    after the reading of `late_vectors` vectors; late_features: how many vectors training now sees otherwise, by feature.
-    """
-
-    requests: int = 0
-    vectors: int = 0
-    features: dict[str, Counter[str]] = field(default_factory=dict)
-    late_events: int = 0
-    late_vectors: int = 0
-    late_features: Counter[str] = field(default_factory=Counter)
-    differences: list[Difference] = field(default_factory=list)
-
-    def __add__(self, other: "Report") -> "Report":
-        """Both, as of one replay."""
-        names = [*self.features, *(name for name in other.features if name not in self.features)]
-        return Report(
-            requests=self.requests + other.requests,
-            vectors=self.vectors + other.vectors,
-            features={n: self.features.get(n, Counter()) + other.features.get(n, Counter()) for n in names},
-            late_events=self.late_events + other.late_events,
-            late_vectors=self.late_vectors + other.late_vectors,
-            late_features=self.late_features + other.late_features,
-            differences=[*self.differences, *other.differences],
-        )
-
-    def count(self, outcome: str) -> int:
-        """Values of an outcome, over all features."""
-        return sum(counted[outcome] for counted in self.features.values())
-
-    @property
-    def passed(self) -> bool:
-        """Whether no value differs without one of the known reasons."""
-        return self.count(DIFFERENT) == 0
 
 
 def replay(served: pa.Table, *, service: str, store: Store, events: pa.Table, items: pa.Table) -> Report:
@@ -197,8 +139,9 @@ class _Replay:
         """Events of the vector's user or item that occurred before its moment and were received since another."""
         keys = (schema.USER_ID, schema.ITEM_ID)
         mine = [self._rows_of[key].get(self._served[key][row].as_py(), _NONE) for key in keys]
-        both = np.unique(np.concatenate(mine))
-        return both[(self._occurred_at[both] < self._at[row]) & (self._received_at[both] >= since)]
+        both: npt.NDArray[np.int64] = np.unique(np.concatenate(mine))
+        wanted: npt.NDArray[np.bool_] = (self._occurred_at[both] < self._at[row]) & (self._received_at[both] >= since)
+        return both[wanted]
 
     def _tell_late(self, now: pa.Table, then: pa.Table) -> None:
         for name in self._columns:
@@ -325,7 +268,7 @@ def _same_list(one: list[object] | None, other: list[object] | None) -> tuple[bo
     if one == other or one is None or other is None or len(one) != len(other):
         return one == other, one == other
     close = all(
-        isinstance(a, float) and isinstance(b, float) and abs(a - b) <= FLOAT32 * abs(b) or a == b
+        (isinstance(a, float) and isinstance(b, float) and abs(a - b) <= FLOAT32 * abs(b)) or a == b
         for a, b in zip(one, other, strict=True)
     )
     return False, close

@@ -65,7 +65,7 @@ class ServedLog:
     def __init__(self, folder: Path, sampling: Sampling) -> None:
         self.folder = folder
         self._sampling = sampling
-        self._draw = random.Random()  # noqa: S311 - a sample, no secret
+        self._draw = random.Random()
         self._definitions = definitions()
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
@@ -118,8 +118,10 @@ class ServedLog:
                     self._counts.update(counts)
 
     def counts(self) -> dict[str, int]:
-        """What was offered and kept in the days that are there: requests, but `VECTORS`; those of a process that runs
-        on come with its next file."""
+        """What was offered and kept in the days that are there: requests, but `VECTORS`.
+
+        What a running process has not written yet is not among it.
+        """
         total: Counter[str] = Counter()
         for path in self.folder.glob(f"day=*/{_COUNTS}"):
             total.update(json.loads(path.read_text()))
@@ -143,7 +145,7 @@ class ServedLog:
             ((outdated,),) = duck.execute(
                 "select count(distinct request_id) from served where definitions != $now", now
             ).fetchall()
-            drawn = random.Random(seed).sample([one for (one,) in ids], min(requests, len(ids)))  # noqa: S311
+            drawn = random.Random(seed).sample([one for (one,) in ids], min(requests, len(ids)))
             rows = duck.sql("select * from served where list_contains($drawn, request_id)", params={"drawn": drawn})
             return rows.to_arrow_table(), outdated
 

@@ -13,7 +13,7 @@ from feature_repo import parity, schema
 from feature_repo.event_log import RECEIVED_AT
 from feature_repo.fingerprint import definitions
 from feature_repo.labels import label_events
-from feature_repo.parity import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, Report
+from feature_repo.parity_report import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, Report
 from feature_repo.served import SERVICE, ServedLog, with_told
 from pipelines.home import Json
 from pipelines.workspace import Workspace
@@ -27,8 +27,11 @@ LOGGED: Final = "log"
 
 @dataclass(frozen=True)
 class Checked:
-    """A replay of one home. source: `LOGGED` or `SERVED_NOW`. other_definitions: logged requests that were answered by
-    definitions which have changed since, and cannot be computed again. log: what was offered to the log and kept."""
+    """A replay of one home.
+
+    source: `LOGGED` or `SERVED_NOW`. other_definitions: logged requests that were answered by definitions which have
+    changed since, and cannot be computed again. log: what was offered to the log and kept.
+    """
 
     source: str
     report: Report
@@ -65,7 +68,7 @@ def check_logged(workspace: Workspace, *, requests: int, seed: int = 0) -> Check
 
 
 def check(workspace: Workspace, *, requests: int, seed: int = 0) -> Checked:
-    """Replay requests of the home's log or, where it holds none, as many that are served now to users drawn by a seed."""
+    """Replay requests of the home's log; where it holds none, as many that are served now, to users drawn by a seed."""
     logged = check_logged(workspace, requests=requests, seed=seed)
     if logged.report.vectors:
         return logged
@@ -77,7 +80,7 @@ def _serve(workspace: Workspace, requests: int, seed: int) -> pa.Table:
     """Vectors of requests at the data's clock, each of a user and surroundings that some event names."""
     engine = Engine(workspace.settings)
     engine.load()
-    draw = random.Random(seed)  # noqa: S311 - a sample, no secret
+    draw = random.Random(seed)
     users = sorted(pc.unique(workspace.events[schema.USER_ID]).to_pylist())
     tables = []
     for user in draw.sample(users, min(requests, len(users))):
@@ -91,7 +94,7 @@ def _serve(workspace: Workspace, requests: int, seed: int) -> pa.Table:
 
 
 def _replayed(workspace: Workspace, vectors: pa.Table) -> Report:
-    """The reports of all services in one."""
+    """Reports of all services in one."""
     total = Report()
     if not len(vectors):
         return total

@@ -8,7 +8,8 @@ import pytest
 
 from feature_repo import compute, parity, schema
 from feature_repo.event_log import RECEIVED_AT
-from feature_repo.parity import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, Report, replay
+from feature_repo.parity import replay
+from feature_repo.parity_report import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, Report
 from feature_repo.served import with_told
 from feature_repo.settings import Settings
 from feature_repo.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from feature_repo.served import ServedLog, Sampling
+from feature_repo.served import Sampling, ServedLog
 
 READ_AT = datetime(2024, 1, 1, tzinfo=UTC)
 ALL = Sampling(share=1, flush_s=3600)

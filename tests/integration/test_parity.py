@@ -60,4 +60,4 @@ def test_the_asset_check_notes_an_empty_log_and_counts_a_full_one(copy):
     assert nothing.passed and "nothing was logged" in nothing.metadata["note"].text
     serve_some(copy)
     something = served_equals_offline(workspace=Workspace(Settings(home=copy)))
-    assert something.passed and something.metadata["requests"].data == 6
+    assert something.passed and something.metadata["requests"].value == 6
