@@ -10,6 +10,10 @@ its name, and made valid all at once by putting an empty wal.log of the next gen
 no lock, sees wal.log of generation g together with the files of generations below g: every event exactly once, whatever
 writers do meanwhile, and nothing of a move that was cut off, which is simply done again.
 
+Beside what happened when, each row tells when the log took it in (`received_at`, by this machine's clock): by that,
+what was known at a moment can be told apart from what arrived late. It is no column of `schema.EVENTS`; ask for it by
+`received=True`. Null where a log of an earlier version wrote the row.
+
 Why not a file per append and day: a first load of 22 years would need 4,000 fsyncs before it is acknowledged, a busy
 hour would leave thousands of files of one row, and an append over several days would have no single moment at which it
 counts. Ids are kept in memory by a process that appends (about 100 bytes an event).
@@ -23,7 +27,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +39,9 @@ from duckdb import ColumnExpression, ConstantExpression
 from feature_repo import day_partitions, schema, write_ahead
 from feature_repo.errors import EventLogError
 from feature_repo.write_ahead import Position
+
+RECEIVED_AT: Final = "received_at"
+STORED: Final = schema.EVENTS.append(pa.field(RECEIVED_AT, schema.TIMESTAMP))
 
 COMPACT_AT: Final = 8 << 20  # bytes of wal.log: about 60,000 events in batches, or 3,000 appended one by one
 
@@ -76,6 +83,7 @@ class EventLog:
                 if event_id not in known:
                     rows.setdefault(event_id, row)
             new = events if len(rows) == len(events) else events.take(pa.array(rows.values(), pa.int64()))
+            new = new.append_column(RECEIVED_AT, pa.repeat(pa.scalar(datetime.now(UTC), schema.TIMESTAMP), len(new)))
             end = write_ahead.append(self._wal, position.offset, new if len(new) else None)
             self._advance(Position(position.generation, end), [new])
             if end >= self._compact_at:
@@ -89,18 +97,27 @@ class EventLog:
         until: datetime | None = None,
         users: Collection[str] | None = None,
         items: Collection[str] | None = None,
+        received: bool = False,
     ) -> pa.Table:
-        """Events with since <= occurred_at < until, of those users and items, ascending in (occurred_at, event_id)."""
+        """Events with since <= occurred_at < until, of those users and items, ascending in (occurred_at, event_id).
+
+        received: with a further column `RECEIVED_AT`, null where it is not known.
+        """
         with _duckdb() as con:
-            chosen = self.relation(con, since=since, until=until)
+            chosen = self.relation(con, since=since, until=until, received=received)
             for column, wanted in ((schema.USER_ID, users), (schema.ITEM_ID, items)):
                 if wanted is not None:
                     chosen = chosen.filter(_is_in(column, wanted))
             table = chosen.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}").to_arrow_table()
-        return table.cast(schema.EVENTS)
+        return table.cast(STORED if received else schema.EVENTS)
 
     def relation(
-        self, con: duckdb.DuckDBPyConnection, *, since: datetime | None = None, until: datetime | None = None
+        self,
+        con: duckdb.DuckDBPyConnection,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        received: bool = False,
     ) -> duckdb.DuckDBPyRelation:
         """The log as it is now, in DuckDB: the columns of `schema.EVENTS`, each event once, in no order.
 
@@ -108,10 +125,12 @@ class EventLog:
         """
         since, until = _utc(since), _utc(until)
         position, fresh = self._snapshot()
-        chosen = con.from_arrow(fresh)
-        files = self._partitions(position, since=since, until=until)
+        names = STORED.names if received else schema.EVENTS.names
+        chosen = con.from_arrow(fresh.select(names))
+        files = [str(file) for file in self._partitions(position, since=since, until=until)]
         if files:
-            chosen = chosen.union(con.read_parquet([str(file) for file in files], hive_partitioning=False))
+            read = con.read_parquet(files, hive_partitioning=False, union_by_name=received)
+            chosen = chosen.union(read.select(*(_column_of(read, name) for name in names)))
         at = ColumnExpression(schema.OCCURRED_AT)
         if since is not None:
             chosen = chosen.filter(at >= ConstantExpression(since))
@@ -123,6 +142,12 @@ class EventLog:
         """Every event id."""
         with self._mutex:
             return frozenset(self._known_ids()[1])
+
+    def known(self, event_ids: Collection[str]) -> set[str]:
+        """Those of the ids that the log holds."""
+        with self._mutex:
+            _, known = self._known_ids()
+            return {event_id for event_id in event_ids if event_id in known}
 
     def __len__(self) -> int:
         with self._mutex:
@@ -184,7 +209,8 @@ class EventLog:
         """A position and what wal.log holds up to it."""
         with self._mutex:
             position = self._catch_up()
-            self._fresh = [pa.concat_tables([schema.EVENTS.empty_table(), *self._fresh]).combine_chunks()]
+            fresh = pa.concat_tables([STORED.empty_table(), *self._fresh], promote_options="default")
+            self._fresh = [fresh.combine_chunks()]
             return position, self._fresh[0]
 
     def _advance(self, position: Position, tables: list[pa.Table]) -> None:
@@ -247,6 +273,11 @@ def _is_in(column: str, wanted: Collection[str]) -> duckdb.Expression:
     if not wanted:
         return ConstantExpression(False)
     return ColumnExpression(column).isin(*(ConstantExpression(one) for one in wanted))
+
+
+def _column_of(read: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expression:
+    """A column, or nulls where files of an earlier version have no such one."""
+    return ColumnExpression(name) if name in read.columns else ConstantExpression(None).cast("timestamptz").alias(name)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -1,4 +1,7 @@
-"""Suites as blocking asset checks: where one fails, nothing that builds on its table is made. And freshness."""
+"""Suites as blocking asset checks; freshness and parity, that only tell.
+
+Where a suite fails, nothing that builds on its table is made.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +15,7 @@ from feature_repo import schema
 from feature_repo.compute import BEHAVIOUR
 from feature_repo.freshness import freshness
 from feature_repo.schema import Modality
+from pipelines.parity import check_logged
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
 from ranking.representation.alignment import AlignmentConfig
@@ -109,6 +113,19 @@ def fresh(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not stale, metadata={"stale": stale, **found})
 
 
+@dg.asset_check(
+    asset="online_features", name="parity", description="Logged vectors, computed again offline, are equal."
+)
+def served_equals_offline(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """Not blocking: what was served cannot be undone, and fresh features are the likeliest cure."""
+    checked = check_logged(workspace, requests=20)
+    if not checked.report.vectors:
+        note = f"nothing was logged yet that these definitions can compute again; log: {checked.log}"
+        return dg.AssetCheckResult(passed=True, metadata={"note": note})
+    found = {name: value for name, value in checked.to_json().items() if name != "passed"}
+    return dg.AssetCheckResult(passed=checked.report.passed, metadata=found)
+
+
 CHECKS = [
     fresh,
     suite_check("items", _items),
@@ -118,4 +135,5 @@ CHECKS = [
     *(suite_check(name, partial(_view, name)) for name in [*BEHAVIOUR, "item_content"]),
     *(suite_check(name, partial(_vectors, name)) for name in ("item_vectors", "user_vectors")),
     suite_check("offline_evaluation", _recommendations),
+    served_equals_offline,
 ]

@@ -174,6 +174,31 @@ def features(
 
 
 @app.command()
+def parity(
+    sample: Annotated[int, typer.Option(min=1, help="How many requests.")] = 20,
+    seed: Annotated[int, typer.Option(help="Which requests are drawn.")] = 0,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute logged serving vectors again, offline, and compare every value; exit code 1 where any differs.
+
+    Where nothing was logged, a sample of requests is served now.
+    """
+    from pipelines.parity import check, parity_notes, parity_table
+    from pipelines.workspace import Workspace
+
+    checked = check(Workspace(_settings(home)), requests=sample, seed=seed)
+    if as_json:
+        print(json.dumps(checked.to_json(), default=str))
+    else:
+        Console().print(parity_table(checked))
+        for note in parity_notes(checked):
+            print(note)
+    if not checked.report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,

@@ -2,13 +2,14 @@
 -- inputs: spine(user_id, event_timestamp), events. grain: one row a spine row whose user has acted before.
 -- windows: 1, 7, 28 and 365 days, and since ever. time rule: occurred_at < event_timestamp.
 -- Each window is a difference of two running totals, so the cost does not grow with the window.
+-- Counted are cases, not rows with a filter: over a window, DuckDB counts those in quadratic time.
 with running as (  -- totals of the user up to and with each moment (range: events of one moment share them)
     select
         user_id,
         occurred_at,
-        count(*) filter (weight > 0) over upto as interactions,
-        count(*) filter (weight > 0 and positive) over upto as positives,
-        count(*) filter (weight = 0) over upto as impressions,
+        count(case when weight > 0 then 1 end) over upto as interactions,
+        count(case when weight > 0 and positive then 1 end) over upto as positives,
+        count(case when weight = 0 then 1 end) over upto as impressions,
         count(value) filter (weight > 0) over upto as valued,
         sum(value::double) filter (weight > 0) over upto as value_total,
         min(epoch_us(occurred_at)) filter (weight > 0) over upto as first_at,

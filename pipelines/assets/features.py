@@ -1,6 +1,5 @@
 """Behavioural and content features: computed from the events by SQL, kept by Feast, put online."""
 
-import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -10,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import compute, schema
-from feature_repo.configuration import REPO, location
+from feature_repo.configuration import location
+from feature_repo.fingerprint import definitions
 from feature_repo.freshness import freshness
 from feature_repo.labels import label_events
 from pipelines.assets.data import events, items
@@ -20,7 +20,6 @@ from pipelines.workspace import Workspace
 
 GROUP = "features"
 BEHAVIOUR = tuple(compute.BEHAVIOUR)
-DEFINING = ("compute", "entities", "on_demand", "services", "sources", "transforms", "views")
 
 
 def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
@@ -110,12 +109,3 @@ def refresh_later(workspace: Workspace, until: datetime) -> int:
         item_ids=touched[schema.ITEM_ID],
     )
     return len(later)
-
-
-def definitions() -> str:
-    """Changes when the text of any feature definition does."""
-    digest = hashlib.sha256()
-    code = [REPO / f"{name}.py" for name in DEFINING]
-    for path in [*code, *sorted(REPO.glob("sql/*.sql")), *sorted(REPO.glob("feature_store*.yaml"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

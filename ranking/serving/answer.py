@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
@@ -48,7 +48,21 @@ class Loaded:
     store: Store
 
 
-def answer(loaded: Loaded, request: Request, *, now: datetime) -> Response:
+@dataclass(frozen=True)
+class Answered:
+    """An answer, and what its ranker was given.
+
+    vectors: `KEYS` and the features of `service`, one row a candidate; None where the feature store did not answer.
+    read_at: by the machine's clock, just before the online store was read.
+    """
+
+    response: Response
+    vectors: pa.Table | None
+    service: str
+    read_at: datetime
+
+
+def answer(loaded: Loaded, request: Request, *, now: datetime) -> Answered:
     """Recommend.
 
     now: up to when everything is known; the request's own `at` only says which hour and weekday it is.
@@ -63,6 +77,7 @@ def answer(loaded: Loaded, request: Request, *, now: datetime) -> Response:
     query = _query(loaded, request, now)
     with watch.stage("candidates"):
         candidates = loaded.hybrid.retrieve(query)
+    read_at = datetime.now(UTC)
     with watch.stage("features"):
         stored = _features(loaded, request, candidates, query, now)
     if stored is None:
@@ -73,7 +88,7 @@ def answer(loaded: Loaded, request: Request, *, now: datetime) -> Response:
             ranked = loaded.hybrid.order(candidates, query, stored, k=request.k)
     with watch.stage("strategy"):
         items = _items(loaded, request, query, candidates, ranked)
-    return Response(
+    response = Response(
         request_id=uuid4().hex,
         release=loaded.release.id,
         user_id=request.user_id,
@@ -81,6 +96,7 @@ def answer(loaded: Loaded, request: Request, *, now: datetime) -> Response:
         items=items,
         timings_ms=watch.timings(),
     )
+    return Answered(response, stored, loaded.release.manifest.service, read_at)
 
 
 def _query(loaded: Loaded, request: Request, now: datetime) -> Queries:

@@ -35,6 +35,7 @@ def create_app(engine: Engine) -> FastAPI:
         with suppress(NotReadyError):
             engine.follow()
         yield
+        engine.served.flush()
 
     app = FastAPI(
         title="Trichord",

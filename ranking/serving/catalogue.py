@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_repo import schema
 from ranking.errors import ArtifactError
 from ranking.serving.releases import Release
 from ranking.strategy.hybrid import Hybrid
-from ranking.types import IdIndex
+from ranking.types import UNKNOWN, IdIndex
 
 ITEMS: Final = "items.parquet"
 HYBRID: Final = "hybrid"
@@ -34,6 +35,11 @@ class Catalogue:
         if table[schema.ITEM_ID].to_pylist() != list(index.ids):
             raise ValueError(f"{len(table)} items, which are not the ranker's {len(index)}")
         return cls(index, table, tuple(table[schema.TITLE].to_pylist()), tuple(table[schema.IMAGE].to_pylist()))
+
+    def items_of(self, events: pa.Table) -> pa.Table:
+        """Rows of the items that some events name, each once; those that the release does not know are left out."""
+        codes = self.index.codes(pc.unique(events[schema.ITEM_ID]).to_pylist())
+        return self.table.take(codes[codes != UNKNOWN])
 
     def title(self, code: int) -> str:
         """An item's title, its id where it has none."""

@@ -12,16 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
-from feature_repo.compute import TICK
+from feature_repo.compute import TICK, rows_at
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.labels import label_events
 from feature_repo.lookup import MISSING, Answer, Asked, Value, look_up
 from feature_repo.schema import EventKind
+from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
-from ranking.serving.answer import FEATURES, Loaded, answer
+from ranking.serving.answer import FEATURES, Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
@@ -51,10 +52,18 @@ class Engine:
     Args:
         settings: the deployment.
         wall: the wall clock, UTC.
+        served: where vectors that rankers were given are logged; the deployment's own log by default.
     """
 
-    def __init__(self, settings: Settings, *, wall: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        served: ServedLog | None = None,
+    ) -> None:
         self.settings = settings
+        self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
         self._wall = wall
         self._log = EventLog(settings.events)
@@ -62,6 +71,7 @@ class Engine:
         self._loading = threading.Lock()
         self._loaded: Loaded | None = None
         self._refused = _Refusal()
+        self._last: datetime | None = None  # of the events in memory
 
     def load(self) -> None:
         """Load the current release and all events now; ArtifactError for none or a damaged one: the old one stays."""
@@ -83,7 +93,7 @@ class Engine:
 
     def now(self) -> datetime:
         """The wall clock while the data are live; of an archive, the moment after its last event."""
-        last = self._log.last_occurred_at() if self._loaded is None else self._loaded.recorded.last
+        last = self._log.last_occurred_at() if self._loaded is None else self._last
         wall = self._wall()
         if last is None:
             return wall
@@ -91,7 +101,16 @@ class Engine:
 
     def recommend(self, request: Request) -> Response:
         """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue."""
-        response = answer(self.follow(), request, now=self.now())
+        answered = self.answered(request)
+        response = answered.response
+        if answered.vectors is not None:
+            self.served.offer(
+                answered.vectors,
+                request_id=response.request_id,
+                read_at=answered.read_at,
+                release=response.release,
+                service=answered.service,
+            )
         _log.info(
             "recommendations %s release=%s items=%d ms=%s fallbacks=%s",
             response.request_id,
@@ -102,6 +121,10 @@ class Engine:
         )
         return response
 
+    def answered(self, request: Request) -> Answered:
+        """An answer with the vectors behind it, neither logged nor counted."""
+        return answer(self.follow(), request, now=self.now())
+
     def accept(self, posted: Sequence[object]) -> Receipt:
         """Take in events: on disk first, then in the histories and the online features of the users and items.
 
@@ -111,10 +134,9 @@ class Engine:
             loaded = self.loaded
             gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
             good, refused = gate.read(posted)
-            new = _first_of_each(good, loaded.recorded.known(good[schema.EVENT_ID].to_pylist()))
+            new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
-            loaded.recorded.add(new)
-            loaded.histories.add(_interactions(new, loaded.kinds, loaded.catalogue.index))
+            self._remember(loaded, new)
             fallbacks = [] if self._refresh(loaded, new) else [FEATURES]
         receipt = Receipt(
             accepted=appended.accepted,
@@ -180,25 +202,35 @@ class Engine:
     def _load(self, release: Release) -> None:
         hybrid, catalogue = load_parts(release)
         kinds = {kind.name: kind for kind in release.manifest.kinds}
-        nothing = schema.EVENTS.empty_table()
-        nobody = Histories(_interactions(nothing, kinds, catalogue.index))
+        nothing = schema.LABELLED_EVENTS.empty_table()
+        nobody = Histories(_interactions(nothing, catalogue.index))
         fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings))
         _try(fresh, self.now())
         with self._writing:  # no event may come between what is read here and what is served
             events = self._log.read()
-            histories = Histories(_interactions(events, kinds, catalogue.index))
-            self._loaded = replace(fresh, histories=histories, recorded=Recorded(events))
+            labelled = _labelled(events, kinds)
+            histories = Histories(_interactions(labelled, catalogue.index))
+            self._last = pc.max(events[schema.OCCURRED_AT]).as_py()
+            self._loaded = replace(fresh, histories=histories, recorded=Recorded(labelled))
             self._refused = _Refusal()
         _log.info("release %s is served", release.id)
+
+    def _remember(self, loaded: Loaded, events: pa.Table) -> None:
+        """Take further events into memory."""
+        labelled = _labelled(events, loaded.kinds)
+        loaded.recorded.add(labelled)
+        loaded.histories.add(_interactions(labelled, loaded.catalogue.index))
+        latest = [one for one in (self._last, pc.max(events[schema.OCCURRED_AT]).as_py()) if one is not None]
+        self._last = max(latest, default=None)
 
     def _refresh(self, loaded: Loaded, events: pa.Table) -> bool:
         """Bring the online features of the events' users and items up to date; False when the store does not answer."""
         if not len(events):
             return True
         users, items = (pc.unique(events[name]).to_pylist() for name in (schema.USER_ID, schema.ITEM_ID))
-        known = _labelled(loaded.recorded.of(users, items), loaded.kinds)
+        known = loaded.recorded.of(users, items)
         try:
-            loaded.store.refresh(known, loaded.catalogue.table, at=self.now(), users=users, item_ids=items)
+            loaded.store.refresh(known, loaded.catalogue.items_of(known), at=self.now(), users=users, item_ids=items)
         except StoreError as error:
             _log.warning("online features stay behind %d events: %s", len(events), error)
             return False
@@ -206,8 +238,9 @@ class Engine:
 
 
 def _try(loaded: Loaded, now: datetime) -> None:
-    """Let a release answer one request before it serves any; this warms it up, too."""
+    """Let a release answer one request before it serves any, and compute what an event changes: this warms both up."""
     first = Request(session=(loaded.catalogue.index.ids[0],))
+    rows_at(loaded.recorded.of([], []), loaded.catalogue.table.slice(0, 0), at=now, users=[""], item_ids=[""])
     try:
         answer(loaded, first, now=now)
     except KeyError as error:
@@ -224,9 +257,9 @@ def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:
     )
 
 
-def _interactions(events: pa.Table, kinds: Mapping[str, EventKind], items: IdIndex) -> Interactions:
-    users = IdIndex.of(events[schema.USER_ID].to_pylist())
-    return Interactions.from_events(_labelled(events, kinds), users=users, items=items)
+def _interactions(labelled: pa.Table, items: IdIndex) -> Interactions:
+    users = IdIndex.of(labelled[schema.USER_ID].to_pylist())
+    return Interactions.from_events(labelled, users=users, items=items)
 
 
 def _first_of_each(events: pa.Table, known: set[str]) -> pa.Table:

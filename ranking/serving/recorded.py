@@ -1,44 +1,57 @@
 """All events in memory, so that what an event touches can be computed anew without reading the log's files."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
-import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_repo import schema
 
-_OF: Final = """
-    select * from events
-    where list_contains($users, user_id) or list_contains($items, item_id)
-    order by occurred_at, event_id
-"""
+_CHUNKS: Final = 256  # of events added one by one, before they are put together: taking rows from many is slow
 
 
 class Recorded:
-    """Events of `schema.EVENTS`, each once, in a DuckDB table; for one thread at a time."""
+    """Labelled events, found by user and by item at a cost that grows only with their number; one thread at a time."""
 
     def __init__(self, events: pa.Table) -> None:
-        self._duck = duckdb.connect()
-        self._duck.execute("set timezone = 'UTC'")
-        self._duck.from_arrow(events).create("events")
-        self.last: datetime | None = pc.max(events[schema.OCCURRED_AT]).as_py()
-
-    def known(self, event_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that are recorded."""
-        found = self._duck.execute("select event_id from events where list_contains(?, event_id)", [list(event_ids)])
-        return {event_id for (event_id,) in found.fetchall()}
+        self._first = events.combine_chunks()
+        self._rows_of = {key: _by_entity(self._first[key]) for key in (schema.USER_ID, schema.ITEM_ID)}
+        self._added = events.schema.empty_table()
+        self._added_of: dict[str, defaultdict[str, list[int]]] = {key: defaultdict(list) for key in self._rows_of}
 
     def add(self, events: pa.Table) -> None:
         """Record further events, whose ids are new."""
-        self._duck.from_arrow(events).insert_into("events")
-        latest = pc.max(events[schema.OCCURRED_AT]).as_py()
-        if latest is not None and (self.last is None or latest > self.last):
-            self.last = latest
+        for key, rows in self._added_of.items():
+            for row, entity in enumerate(events[key].to_pylist(), len(self._added)):
+                rows[entity].append(row)
+        self._added = pa.concat_tables([self._added, events])
+        if self._added[schema.EVENT_ID].num_chunks > _CHUNKS:
+            self._added = self._added.combine_chunks()
 
     def of(self, users: Sequence[str], items: Sequence[str]) -> pa.Table:
-        """All events of these users, and all of these items, in time order."""
-        found = self._duck.sql(_OF, params={"users": list(users), "items": list(items)})
-        return found.to_arrow_table().cast(schema.EVENTS)
+        """All events of these users, and all of these items, each once."""
+        asked = [(schema.USER_ID, user) for user in users] + [(schema.ITEM_ID, item) for item in items]
+        first = [self._rows_of[key].get(entity, _NONE) for key, entity in asked]
+        added = [np.array(self._added_of[key].get(entity, ()), np.int64) for key, entity in asked]
+        return pa.concat_tables([_take(self._first, first), _take(self._added, added)])
+
+
+_Rows = npt.NDArray[np.int64]
+_NONE: Final[_Rows] = np.empty(0, np.int64)
+
+
+def _by_entity(entities: pa.ChunkedArray) -> dict[str, _Rows]:
+    """The rows of every entity."""
+    encoded = entities.dictionary_encode().unify_dictionaries().combine_chunks()
+    encoded = encoded if isinstance(encoded, pa.Array) else pa.concat_arrays(encoded.chunks)
+    codes = encoded.indices.to_numpy()
+    bounds = np.cumsum(np.bincount(codes, minlength=len(encoded.dictionary)))[:-1]
+    parts = np.split(np.argsort(codes, kind="stable"), bounds)
+    return dict(zip(encoded.dictionary.to_pylist(), parts, strict=False))
+
+
+def _take(events: pa.Table, rows: list[_Rows]) -> pa.Table:
+    return events.take(np.unique(np.concatenate([_NONE, *rows])))

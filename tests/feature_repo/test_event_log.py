@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo import day_partitions, schema
+from feature_repo import day_partitions, schema, write_ahead
 from feature_repo.errors import EventLogError
 from feature_repo.event_log import Appended, EventLog
 
@@ -270,3 +270,37 @@ def test_two_writers_at_once_keep_each_event_once(tmp_path: Path) -> None:
     found = ids(EventLog(tmp_path).read())
     assert sorted(found) == sorted(want)
     assert sum(int(line.split()[1]) for output in outputs for line in output.splitlines()) == len(want)
+
+
+def test_every_row_tells_when_it_was_taken_in(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log")
+    before = datetime.now(UTC)
+    log.append(events(("a", NOON), ("b", NOON)))
+    between = datetime.now(UTC)
+    log.compact()
+    log.append(events(("c", NOON)))
+    found = {row["event_id"]: row["received_at"] for row in EventLog(log.folder).read(received=True).to_pylist()}
+    assert before <= found["a"] == found["b"] <= between <= found["c"] <= datetime.now(UTC)
+    assert log.read().schema == schema.EVENTS
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_rows_of_a_log_that_kept_no_such_time_have_none(tmp_path: Path, older: int) -> None:
+    log = EventLog(tmp_path / "log")
+    for place, batch in enumerate([events(("a", NOON), ("b", NOON)), events(("c", NOON))]):
+        if place == older:
+            with log._writing():
+                write_ahead.append(log._wal, log._catch_up().offset, batch)
+        else:
+            log.append(batch)
+        log.compact()
+    found = EventLog(log.folder).read(received=True)
+    assert [row["received_at"] is None for row in found.to_pylist()] == [older == 0, older == 0, older == 1]
+    assert len(EventLog(log.folder).read()) == 3
+
+
+def test_known_ids_are_found(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log")
+    assert log.known(["a"]) == set()
+    log.append(events(("a", NOON), ("b", NOON)))
+    assert log.known(["a", "c"]) == EventLog(log.folder).known(["a", "c"]) == {"a"}

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from feature_repo.event_log import EventLog
+from feature_repo.served import Sampling, ServedLog
 from feature_repo.settings import Settings
 from ranking.errors import ArtifactError, NotReadyError, UnknownEntityError
 from ranking.rankers.trees import REFERENCE
@@ -315,3 +316,62 @@ def test_events_of_kinds_that_the_release_does_not_know_are_left_out(home):
     engine.load()
     assert engine.accept([click("u00", "i32")]).accepted == 1
     assert engine.lookup({"user_id": "u00"})["user_interactions"] == 9
+
+
+def logging_all(home: Settings) -> Engine:
+    engine = Engine(home, served=ServedLog(home.home / "served", Sampling(share=1, flush_s=3600)))
+    engine.load()
+    return engine
+
+
+def test_what_the_ranker_was_given_is_logged(home):
+    engine = logging_all(home)
+    answer = engine.recommend(Request(user_id="u00", k=5, context=Context(device="tv")))
+    engine.served.flush()
+    vectors, _ = engine.served.sample(5)
+    assert set(ids(answer)) <= set(vectors["item_id"].to_pylist())
+    assert set(engine.loaded.store.feature_columns("ranking_v1").names) <= set(vectors.column_names)
+    told = {name: set(vectors[name].to_pylist()) for name in ("request_id", "release", "service", "user_id", "device")}
+    assert told == {
+        "request_id": {answer.request_id},
+        "release": {"first"},
+        "service": {"ranking_v1"},
+        "user_id": {"u00"},
+        "device": {"tv"},
+    }
+
+
+def test_served_vectors_equal_the_offline_path_also_after_events(home, world):
+    from feature_repo.event_log import RECEIVED_AT
+    from feature_repo.labels import label_events
+    from feature_repo.parity import replay
+
+    engine = logging_all(home)
+    engine.recommend(Request(user_id="u00", k=5, context=Context(device="tv")))
+    for item in ("i30", "i31", "i32"):
+        engine.accept([click("u00", item, device="tv", value=0.1), click("u01", item)])
+        engine.recommend(Request(user_id="u00", k=5))
+        engine.recommend(Request(user_id="u01", k=5, context=Context(place="home")))
+    engine.accept([click("u05", "i30", occurred_at="2024-01-05T00:00:00Z")])  # late for all of them
+    engine.recommend(Request(user_id="u05", k=5))
+    engine.recommend(Request(session=("i01",), k=5))
+    engine.served.flush()
+    vectors, others = engine.served.sample(20)
+    log = EventLog(home.events).read(received=True)
+    labelled = label_events(log, list(engine.loaded.kinds.values())).append_column(RECEIVED_AT, log[RECEIVED_AT])
+    report = replay(
+        vectors, service="ranking_v1", store=engine.loaded.store, events=labelled, items=engine.loaded.catalogue.table
+    )
+    assert report.passed, report.differences
+    assert (report.requests, others) == (9, 0)
+    assert report.count("equal") + report.count("within_float32") == report.vectors * len(report.features)
+    assert report.late_events == 1
+    assert report.late_features["item_interactions"] > 0
+
+
+def test_a_log_that_fails_fails_no_request(home):
+    (home.home / "served").write_text("in the way")
+    engine = logging_all(home)
+    assert engine.recommend(Request(user_id="u00", k=5)).fallbacks == []
+    engine.served.flush()
+    assert len(engine.recommend(Request(user_id="u00", k=5)).items) == 5
