@@ -86,9 +86,8 @@ class _Offline:
 @contextmanager
 def _offline(service: str, home: Store, events: pa.Table, items: pa.Table) -> Iterator[_Offline]:
     with tempfile.TemporaryDirectory(prefix="trichord-parity-") as folder:
-        store = Store(
-            Settings(home=Path(folder), online_store=OnlineStore.PACKED, online_url=None)
-        )  # never the real one
+        here = Settings(home=Path(folder), online_store=OnlineStore.PACKED, online_url=None)  # never the real server
+        store = Store(here)
         store.apply()
         store.write_view("item_content", compute.content_rows(items))
         offline = _Offline(store, service, items)

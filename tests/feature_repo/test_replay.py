@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -33,10 +34,10 @@ def known_since(events: pa.Table, received: datetime | list[datetime | None]) ->
     return events.append_column(RECEIVED_AT, pa.array(moments, schema.TIMESTAMP))
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Where vectors are served from."""
-    store = Store(Settings(home=tmp_path_factory.mktemp("serving")))
+@pytest.fixture
+def home(tmp_path: Path) -> Store:
+    """Where vectors are served from; a new one each, since a row of an earlier moment never replaces a later one."""
+    store = Store(Settings(home=tmp_path))
     store.apply()
     return store
 
