@@ -29,7 +29,9 @@ from ranking.strategy.generators import GeneratorConfigs, fit_content_generators
 from ranking.strategy.hybrid import HybridConfig
 from ranking.types import Interactions, ItemContent
 
-MIN_QUERIES: Final = 100  # a window with fewer slates than this teaches a ranker little
+# Windows of the protocol's own kind teach best, even if they are small: under one cutoff, two of 28 and 26 queries
+# gave NDCG@10 .161 on ml-latest-small, windows of each user's latest share (503, 505) .125; on MovieLens 100K .238, .189
+MIN_QUERIES: Final = 20
 
 
 @dataclass(frozen=True)
