@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from feature_repo.served import Sampling, ServedLog
+from feature_repo.served import ServedLog
+from feature_repo.settings import Sampling
 
 READ_AT = datetime(2024, 1, 1, tzinfo=UTC)
 ALL = Sampling(share=1, flush_s=3600)
