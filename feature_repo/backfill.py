@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
-from feature_repo.offline_rows import present_rows
+from feature_repo.offline_rows import present_rows, reading
 from feature_repo.store import EPOCH, Store
 
 if TYPE_CHECKING:
@@ -29,9 +29,11 @@ def backfill(store: Store, since: datetime, until: datetime, *, clock: datetime)
     """
     written: dict[str, int] = {}
     for view in store.feast.list_feature_views():
-        if present_rows(store.settings, view) is None:
+        path = present_rows(store.settings, view)
+        if path is None:
             continue
-        rows = _latest(store, view, clock)
+        with reading([path]):
+            rows = _latest(store, view, clock)
         moments = rows[schema.EVENT_TIMESTAMP].cast(schema.TIMESTAMP)
         inside = pc.and_(
             pc.greater_equal(moments, pa.scalar(since, schema.TIMESTAMP)),

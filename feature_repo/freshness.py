@@ -103,13 +103,15 @@ def _is_online(store: Store, view: "FeatureView", row: pa.Table) -> bool:
     """Whether the online store has this row of an entity or a later one."""
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
+    from feature_repo.stores.packed import as_of
+
     keys = {key: row[key].to_pylist() for key in view.join_keys}
     refs = [f"{view.name}:{field.name}" for field in view.features]
-    with store.answering():
+    written = row[schema.EVENT_TIMESTAMP][0].as_py()
+    with store.answering(), as_of(written):  # a ttl says nothing of whether it is there
         answer = store.feast.get_online_features(refs, keys).proto
-    written = row[schema.EVENT_TIMESTAMP][0].as_py().timestamp()
     return any(
-        one.statuses[0] == FieldStatus.PRESENT and one.event_timestamps[0].seconds >= int(written)
+        one.statuses[0] == FieldStatus.PRESENT and one.event_timestamps[0].seconds >= int(written.timestamp())
         for name, one in zip(answer.metadata.feature_names.val, answer.results, strict=True)
         if name not in keys
     )

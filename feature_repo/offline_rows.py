@@ -1,13 +1,17 @@
 """The Parquet files of the views' rows of all times: replaced whole, and looked at before they are read."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import schema
 from feature_repo.errors import StoreError
+from feature_repo.plan import arrow_fields
 from feature_repo.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +32,8 @@ def write_rows(path: Path, rows: pa.Table) -> Path:
         pq.write_table(rows, partial)
         return partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise StoreError(
             f"{path}: rows cannot be written ({error}); those of before stay; make room, or choose a home that this "
             "user may write to, and write them again"
@@ -44,14 +49,15 @@ def read_rows(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path}: rows cannot be read ({error}); {_REMEDY}") from error
+        raise _unreadable(path, error) from error
 
 
 def present_rows(settings: Settings, view: "FeatureView") -> Path | None:
     """The file of a registered view's rows; None where none were ever written.
 
     Raises:
-        StoreError: there were rows and the file is gone, it is cut off or cannot be read, or it lacks a column.
+        StoreError: there were rows and the file is gone, it is cut off or cannot be read, or it lacks a column of
+            the view's type.
     """
     from feature_repo.sources import rows_path  # feast takes seconds
 
@@ -61,13 +67,27 @@ def present_rows(settings: Settings, view: "FeatureView") -> Path | None:
             return None
         raise StoreError(f"{path}: missing, though feature view {view.name} had rows; {_REMEDY}")
     try:
-        columns = pq.read_schema(path).names
+        kept = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path}: rows of feature view {view.name} cannot be read ({error}); {_REMEDY}") from error
-    needed = [*view.join_keys, schema.EVENT_TIMESTAMP, *(field.name for field in view.features)]
-    if absent := [name for name in needed if name not in columns]:
+        raise _unreadable(path, error) from error
+    needed = arrow_fields(view.entity_columns) | {schema.EVENT_TIMESTAMP: schema.TIMESTAMP}
+    needed |= arrow_fields(view.features)
+    if former := [name for name, kind in needed.items() if name not in kept.names or kept.field(name).type != kind]:
+        now = ", ".join(f"{name} ({needed[name]})" for name in former)
         raise StoreError(
-            f"{path}: rows of feature view {view.name} lack {', '.join(absent)}: they are of a former definition; "
-            f"{_REMEDY}"
+            f"{path}: rows of feature view {view.name} are of a former definition, without {now}; {_REMEDY}"
         )
     return path
+
+
+@contextmanager
+def reading(paths: Iterable[Path]) -> Iterator[None]:
+    """Raise `StoreError` where DuckDB finds damage inside of one of the files, which `present_rows` does not see."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _unreadable(", ".join(map(str, paths)), error) from error
+
+
+def _unreadable(path: Path | str, error: Exception) -> StoreError:
+    return StoreError(f"{path}: rows cannot be read ({' '.join(str(error).split())}); {_REMEDY}")

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from feature_repo import compute, configuration, schema, transforms
 from feature_repo.errors import StoreError
-from feature_repo.offline_rows import present_rows, read_rows, write_rows
+from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
 from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
 from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
 from feature_repo.settings import Settings
@@ -137,12 +137,12 @@ class Store:
         names = [*registered] if views is None else [*views]
         if unknown := [name for name in names if name not in registered]:
             raise StoreError(f"feature view {unknown[0]!r} is not registered; known: {', '.join(sorted(registered))}")
-        present = [name for name in names if present_rows(self.settings, registered[name])]
+        present = {name: path for name in names if (path := present_rows(self.settings, registered[name]))}
         # Feast prints its progress; what a command prints is the command's
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-        with quiet[0], quiet[1], self.answering(configuration.client_errors):
+        with quiet[0], quiet[1], self.answering(configuration.client_errors), reading(present.values()):
             if present:
-                self.feast.materialize(since, until, feature_views=present)
+                self.feast.materialize(since, until, feature_views=[*present])
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """Forget entities of a view online, by their ids; those that are not stored are passed over.
