@@ -103,7 +103,9 @@ def read_on(home: Path, told: Connection) -> None:
         now = found(store)
         assert all(new >= old for view in VIEWS for new, old in zip(now[view], before[view], strict=True))
         fresh = Store(Settings(home=home))  # reads the registry as it is now, by Feast's own call
-        answer = look_up(fresh, {schema.USER_ID: USERS[:1]}, Asked(features=("user_activity:user_positives",)), at=LATER)
+        answer = look_up(
+            fresh, {schema.USER_ID: USERS[:1]}, Asked(features=("user_activity:user_positives",)), at=LATER
+        )
         assert answer["results"][1]["statuses"] == ["PRESENT"]
         before, reads = now, reads + 1
     told.send(reads)
