@@ -17,7 +17,7 @@ from feature_repo.settings import Settings
 if TYPE_CHECKING:
     from feast import FeatureView
 
-_REMEDY: Final = "`trichord run` writes it again; what is online stays"
+_REMEDY: Final = "`trichord run` writes it again; what is online stays"  # `Store.has_rows` says so to it
 
 
 def write_rows(path: Path, rows: pa.Table) -> Path:
@@ -62,10 +62,20 @@ def present_rows(settings: Settings, view: "FeatureView") -> Path | None:
     from feature_repo.sources import rows_path  # feast takes seconds
 
     path = rows_path(settings, view.name)
-    if not path.exists():
-        if not view.materialization_intervals:
-            return None
+    if path.exists():
+        check_rows(path, view)
+        return path
+    if view.materialization_intervals:
         raise StoreError(f"{path}: missing, though feature view {view.name} had rows; {_REMEDY}")
+    return None
+
+
+def check_rows(path: Path, view: "FeatureView") -> None:
+    """Look at the end of a file, where Parquet says what is in it.
+
+    Raises:
+        StoreError: as `present_rows`.
+    """
     try:
         kept = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
@@ -77,7 +87,6 @@ def present_rows(settings: Settings, view: "FeatureView") -> Path | None:
         raise StoreError(
             f"{path}: rows of feature view {view.name} are of a former definition, without {now}; {_REMEDY}"
         )
-    return path
 
 
 @contextmanager
@@ -90,4 +99,4 @@ def reading(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def _unreadable(path: Path | str, error: Exception) -> StoreError:
-    return StoreError(f"{path}: rows cannot be read ({' '.join(str(error).split())}); {_REMEDY}")
+    return StoreError(f"{path}: rows cannot be read ({' '.join(str(error).split())}); delete it: {_REMEDY}")

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from feature_repo import compute, configuration, schema, transforms
 from feature_repo.errors import StoreError
-from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
+from feature_repo.offline_rows import check_rows, present_rows, read_rows, reading, write_rows
 from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
 from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
 from feature_repo.settings import Settings
@@ -85,6 +85,16 @@ class Store:
         if not path.exists():
             raise StoreError(f"{path}: feature view {name} has no rows yet; run `trichord run` first")
         return read_rows(path)
+
+    def has_rows(self, name: str) -> bool:
+        """Whether the file of a view's rows is there, not cut off, and of the view as it is defined now."""
+        from feature_repo.sources import rows_path
+
+        try:
+            check_rows(rows_path(self.settings, name), self._views[name])
+        except StoreError:
+            return False
+        return True
 
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
         """Write rows of a view to the online store; the packed one keeps what it has of a later event_timestamp.

@@ -137,6 +137,19 @@ class Workspace:
         self.listener.built(built)
         return built
 
+    def build_view(
+        self,
+        name: str,
+        make: Callable[[Path], Facts],
+        *,
+        inputs: Sequence[str],
+        config: Mapping[str, Json] | None = None,
+    ) -> Built:
+        """`build` of a view whose rows `make` gives the store: also where their file is gone, cut off or outdated."""
+        if not self.store.has_rows(name):
+            self.home.forget(name)
+        return self.build(name, make, inputs=inputs, config=config)
+
     @cached_property
     def items(self) -> pa.Table:
         """`schema.ITEMS` and attributes."""

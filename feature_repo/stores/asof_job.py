@@ -192,8 +192,8 @@ class AsofRetrievalJob(RetrievalJob):
             except duckdb.Error as error:
                 views = ", ".join(join.name for join in self._joins)
                 raise StoreError(
-                    f"the point-in-time join of {views} failed: {error}; if a file is damaged, `trichord run` writes "
-                    "it again"
+                    f"the point-in-time join of {views} failed: {error}; if a file is damaged, delete it: "
+                    "`trichord run` writes it again"
                 ) from error
 
 

@@ -33,7 +33,7 @@ class WholeRegistryStore(FileRegistryStore):
             StoreError: the file is damaged.
         """
         try:
-            registry: Registry = super().get_registry_proto()
+            registry: Registry = super().get_registry_proto()  # type: ignore[no-untyped-call]
         except DecodeError as error:
             raise StoreError(
                 f"{self._filepath}: not a Feast registry ({error}); delete it, and `trichord run` makes it again"

@@ -33,7 +33,7 @@ def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
             return {"rows": len(rows)}
 
         config: Facts = {"definitions": definitions(), "until": workspace.clock.isoformat()}
-        return materialized(workspace.build(name, make, inputs=["events", "items"], config=config))
+        return materialized(workspace.build_view(name, make, inputs=["events", "items"], config=config))
 
     return view
 
@@ -53,7 +53,8 @@ def item_content(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         workspace.store.write_view("item_content", rows)
         return {"rows": len(rows)}
 
-    return materialized(workspace.build("item_content", make, inputs=["items"], config={"definitions": definitions()}))
+    config: Facts = {"definitions": definitions()}
+    return materialized(workspace.build_view("item_content", make, inputs=["items"], config=config))
 
 
 @dg.asset(group_name=GROUP)
