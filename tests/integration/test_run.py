@@ -48,18 +48,6 @@ def test_a_second_run_keeps_everything_and_says_the_same(home):
     assert json.loads((home / "reports" / "evaluation.json").read_text()) == report
 
 
-def test_rows_of_a_view_that_are_gone_or_cut_off_are_written_again(copy):
-    files = [copy / "lake" / "features" / f"{view}.parquet" for view in ("item_popularity", "user_vectors")]
-    before = [pq.read_table(file).drop_columns("created_timestamp") for file in files]
-    files[0].unlink()
-    files[1].write_bytes(files[1].read_bytes()[:1000])
-    again = run_recorded(copy)
-    assert not again["item_popularity"].reused
-    assert not again["user_vectors"].reused
-    assert again["item_content"].reused and again["release"].reused
-    assert [pq.read_table(file).drop_columns("created_timestamp") for file in files] == before
-
-
 def test_new_events_are_taken_in_without_encoding_anything(copy, world, tmp_path):
     dataset = shutil.copytree(world, tmp_path / "world")
     choice = copy / "dataset.json"
