@@ -17,7 +17,7 @@ from feature_repo.settings import Settings
 if TYPE_CHECKING:
     from feast import FeatureView
 
-_REMEDY: Final = "`trichord run` writes it again; what is online stays"  # `Store.has_rows` says so to it
+_REMEDY: Final = "`trichord run` writes it again; what is online stays"  # where `has_rows` is false
 
 
 def write_rows(path: Path, rows: pa.Table) -> Path:
@@ -63,19 +63,27 @@ def present_rows(settings: Settings, view: "FeatureView") -> Path | None:
 
     path = rows_path(settings, view.name)
     if path.exists():
-        check_rows(path, view)
+        _check(path, view)
         return path
     if view.materialization_intervals:
         raise StoreError(f"{path}: missing, though feature view {view.name} had rows; {_REMEDY}")
     return None
 
 
-def check_rows(path: Path, view: "FeatureView") -> None:
-    """Look at the end of a file, where Parquet says what is in it.
+def has_rows(settings: Settings, name: str) -> bool:
+    """Whether the file of a view's rows is there, not cut off, and of the view as it is defined now."""
+    from feature_repo.sources import rows_path
+    from feature_repo.views import feature_views
 
-    Raises:
-        StoreError: as `present_rows`.
-    """
+    try:
+        _check(rows_path(settings, name), feature_views(settings)[name])
+    except StoreError:
+        return False
+    return True
+
+
+def _check(path: Path, view: "FeatureView") -> None:
+    """Look at the end of a file, where Parquet says what is in it; raises as `present_rows` does."""
     try:
         kept = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:

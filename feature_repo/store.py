@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from feature_repo import compute, configuration, schema, transforms
+from feature_repo import compute, configuration, schema
 from feature_repo.errors import StoreError
-from feature_repo.offline_rows import check_rows, present_rows, read_rows, reading, write_rows
+from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
 from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
-from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
+from feature_repo.plan import Fields, Plan, arrow_fields, entity_rows, plan_service
 from feature_repo.settings import Settings
 
 if TYPE_CHECKING:
@@ -85,16 +85,6 @@ class Store:
         if not path.exists():
             raise StoreError(f"{path}: feature view {name} has no rows yet; run `trichord run` first")
         return read_rows(path)
-
-    def has_rows(self, name: str) -> bool:
-        """Whether the file of a view's rows is there, not cut off, and of the view as it is defined now."""
-        from feature_repo.sources import rows_path
-
-        try:
-            check_rows(rows_path(self.settings, name), self._views[name])
-        except StoreError:
-            return False
-        return True
 
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
         """Write rows of a view to the online store; the packed one keeps what it has of a later event_timestamp.
@@ -163,9 +153,7 @@ class Store:
             StoreError: the view is unknown, or the online store is a stock one: Feast has no call for it.
             StoreUnavailableError: the online store cannot be written.
         """
-        view = self._views.get(name)
-        if view is None:
-            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
+        view = self._view(name)
         packed = packed_store(self.feast)
         if packed is None:
             raise StoreError(
@@ -198,7 +186,7 @@ class Store:
         Returns the same rows in the same order, then `feature_columns(service)`. Unknown entities have nulls.
         """
         plan = self.plan(service)
-        entities = _entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
+        entities = entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
         job = self.feast.get_historical_features(entities.to_pandas(), self.feast.get_feature_service(service))
         found = job.to_arrow().sort_by(_ROW)
         if len(found) != len(rows):
@@ -285,6 +273,11 @@ class Store:
 
         return feature_views(self.settings)
 
+    def _view(self, name: str) -> "FeatureView":
+        if name not in self._views:
+            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
+        return self._views[name]
+
     @cached_property
     def _view_columns(self) -> dict[str, Fields]:
         """Columns of every view's rows but the time of writing, by view."""
@@ -296,9 +289,7 @@ class Store:
 
     def _checked(self, name: str, rows: pa.Table) -> pa.Table:
         """Rows with exactly the view's columns, in the view's types."""
-        columns = self._view_columns.get(name)
-        if columns is None:
-            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._view_columns))}")
+        columns = self._view_columns[self._view(name).name]
         if absent := [column for column in columns if column not in rows.column_names]:
             raise StoreError(f"rows of {name} lack {', '.join(absent)}; needed: {', '.join(columns)}")
         try:
@@ -317,21 +308,6 @@ def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:
     """Rows with the moment of writing, by which Feast chooses among rows of one entity and event_timestamp."""
     moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)
     return rows.append_column(schema.CREATED_TIMESTAMP, pa.repeat(moment, len(rows)))
-
-
-def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
-    """What Feast's join takes of the rows: keys, moment, and the request's columns if any view is on demand."""
-    wanted = [*plan.stored, schema.EVENT_TIMESTAMP]
-    request = [transforms.REQUESTED_AT, schema.DEVICE, schema.PLACE] if plan.on_demand else []
-    if absent := [name for name in [*wanted, *request] if name not in rows.column_names]:
-        raise StoreError(f"rows lack {', '.join(absent)}; needed: {', '.join([*wanted, *request])}")
-    taken = rows.select(wanted)
-    if request:
-        taken = taken.append_column(transforms.AS_OF, rows[schema.EVENT_TIMESTAMP].cast(pa.int64()))
-        taken = taken.append_column(transforms.REQUESTED_AT, rows[transforms.REQUESTED_AT].cast(pa.int64()))
-        for name in (schema.DEVICE, schema.PLACE):
-            taken = taken.append_column(name, rows[name])
-    return taken
 
 
 def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:

@@ -85,8 +85,9 @@ def online_features(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
         return {"until": until.isoformat(), "later_events": refresh_later(workspace, until)}
 
     store.apply()  # a server that is new to this home, or was emptied, has no tables
-    if not all(view.online for view in freshness(store, clock=workspace.clock)):
-        workspace.home.forget("online_features")  # the online store has lost what it was given
+    seen = freshness(store, clock=workspace.clock)
+    if not all(view.online and (view.materialized_until or not view.last_event_timestamp) for view in seen):
+        workspace.home.forget("online_features")  # the online store, or the registry, has lost what it was given
     config: Facts = {"online_store": location(workspace.settings)}
     built = workspace.build("online_features", make, inputs=["feature_registry", *views], config=config)
     found = {view.view: view.to_json() for view in freshness(store, clock=workspace.clock)}
