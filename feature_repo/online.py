@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from feature_repo.stores.packed import PackedOnlineStore
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-# A feature's values, the seconds since 1970 of their rows' event_timestamp, and whether there is a row.
+# A feature's values, the microseconds since 1970 of their rows' event_timestamp, and whether there is a row.
 Found: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], Mask]
 _NOTHING: Final[Found] = ((), np.empty(0, np.int64), np.empty(0, bool))
 
@@ -73,11 +73,16 @@ def _read_stock(
     known = np.zeros(len(ids), bool)
     for view in views.values():
         for field, kind in view.fields.items():
-            values, written_s, present = found.get(field, _NOTHING)
-            expired = written_s < at.timestamp() - view.ttl.total_seconds() if view.ttl else ~present
+            values, written_us, present = found.get(field, _NOTHING)
+            expired = written_us < _microseconds(at - view.ttl) if view.ttl else ~present
             columns[field] = pc.if_else(pa.array(expired), None, pa.array(values, kind))
             known |= present
     return columns, known
+
+
+def _microseconds(moment: datetime) -> int:
+    us: int = pa.scalar(moment, schema.TIMESTAMP).value
+    return us
 
 
 def request_columns(
@@ -109,8 +114,8 @@ def _by_name(response: "OnlineResponse") -> dict[str, Found]:
     values = response.to_dict()
     found: dict[str, Found] = {}
     for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True):
-        written_s = np.array([moment.seconds for moment in one.event_timestamps], np.int64)
+        written_us = np.array([moment.ToMicroseconds() for moment in one.event_timestamps], np.int64)
         # Feast's Redis store answers for an unknown entity with nulls of 1970
-        something = (written_s > 0) | np.array([value is not None for value in values[name]], bool)
-        found[name] = (values[name], written_s, something & (np.array(one.statuses) != FieldStatus.NOT_FOUND))
+        something = (written_us > 0) | np.array([value is not None for value in values[name]], bool)
+        found[name] = (values[name], written_us, something & (np.array(one.statuses) != FieldStatus.NOT_FOUND))
     return found
