@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, Field, OnDemandFeatureView
 
 Fields: TypeAlias = dict[str, pa.DataType]
+
+_BYTES: Final = {"BYTES": pa.binary(), "BYTES_LIST": pa.list_(pa.binary())}  # which Feast holds but does not convert
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,12 @@ class StoredView:
 class Plan:
     """A feature service, resolved.
 
-    columns: the service's features in order. stored: entity key -> view -> its fields, the on-demand views' inputs
-    among them. on_demand: in the order in which the service names them.
+    refs: the service's features in order as `view:feature`. columns: the same by name, with their types. stored: entity
+    key -> view -> its fields, the on-demand views' inputs among them. on_demand: in the order in which the service
+    names them.
     """
 
+    refs: tuple[str, ...]
     columns: Fields
     stored: dict[str, dict[str, StoredView]]
     on_demand: tuple["OnDemandFeatureView", ...]
@@ -65,14 +69,17 @@ def plan_service(feast: "FeatureStore", service: str) -> Plan:
             part = of_entity.setdefault(view.name, StoredView(view, view.ttl or timedelta(0)))
             part.fields.update(arrow_fields(one.features))
     used = tuple(on_demand[one.name] for one in projections if one.name in on_demand)
-    return Plan(columns, stored, used)
+    refs = tuple(f"{one.name}:{field.name}" for one in projections for field in one.features)
+    return Plan(refs, columns, stored, used)
 
 
 def arrow_fields(fields: Iterable["Field"]) -> Fields:
     """Names and Arrow types of Feast's fields."""
     from feast.types import from_feast_to_pyarrow_type
 
-    return {one.name: from_feast_to_pyarrow_type(one.dtype) for one in fields}
+    return {
+        one.name: _BYTES.get(one.dtype.to_value_type().name) or from_feast_to_pyarrow_type(one.dtype) for one in fields
+    }
 
 
 def entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
