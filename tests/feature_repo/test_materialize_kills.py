@@ -23,7 +23,6 @@ import pytest
 from feature_repo import schema
 from feature_repo.configuration import REPO
 from feature_repo.freshness import freshness
-from feature_repo.lookup import Asked, look_up
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.stores import arrow_engine, packed
@@ -103,10 +102,8 @@ def read_on(home: Path, told: Connection) -> None:
         now = found(store)
         assert all(new >= old for view in VIEWS for new, old in zip(now[view], before[view], strict=True))
         fresh = Store(Settings(home=home))  # reads the registry as it is now, by Feast's own call
-        answer = look_up(
-            fresh, {schema.USER_ID: USERS[:1]}, Asked(features=("user_activity:user_positives",)), at=LATER
-        )
-        assert answer["results"][1]["statuses"] == ["PRESENT"]
+        answer = fresh.feast.get_online_features(["user_activity:user_positives"], {schema.USER_ID: USERS[:1]})
+        assert answer.to_dict()["user_positives"] != [None]
         before, reads = now, reads + 1
     told.send(reads)
 

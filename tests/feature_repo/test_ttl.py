@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feature_repo import schema
-from feature_repo.lookup import Asked, look_up
+from feature_repo.asked import Asked
+from feature_repo.lookup import STATUSES, look_up
 from feature_repo.settings import OnlineStore, Settings
 from feature_repo.store import Store
 from feature_repo.views import TASTE_EXPIRES
@@ -62,8 +63,7 @@ def test_a_row_expires_at_the_same_microsecond_online_and_offline(stores: Store,
     online = stores.online_rows({"user_id": [user]}, at=at, service="retrieval_v1").select(NAMES)
     assert offline[NAMES[0]].to_pylist() == [["x"] if edge <= 0 else None]
     assert online == offline
-    answer = look_up(stores, {"user_id": [user]}, Asked(service="retrieval_v1"), at=at)
-    named = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
-    for name in NAMES:
-        assert named[name]["values"] == offline[name].to_pylist()
-        assert named[name]["statuses"] == ["PRESENT" if edge <= 0 else "OUTSIDE_MAX_AGE"]
+    answered = look_up(stores, {"user_id": [user]}, Asked(service="retrieval_v1"), at=at)
+    [part] = [one for one in answered if one.view == "user_item_affinity"]
+    assert {name: column.to_pylist() for name, column in part.columns.items()} == offline.to_pydict()
+    assert [STATUSES[status] for status in part.statuses] == ["PRESENT" if edge <= 0 else "OUTSIDE_MAX_AGE"]
