@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -30,6 +30,18 @@ class OnlineStore(StrEnum):
     POSTGRES = "postgres"
 
 
+class Encoders(BaseModel):
+    """How items' content becomes vectors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    least_cosine: float = Field(
+        default=0.99,
+        gt=0,
+        description="an encoder runs in int8 from this mean cosine with float32 on; 2: never",
+    )
+
+
 class Settings(BaseSettings):
     """One deployment. Every path of what Trichord writes lies under `home`."""
 
@@ -40,6 +52,7 @@ class Settings(BaseSettings):
     online_url: SecretStr | None = Field(
         default=None, description="where the server of that store answers, with user and password; never printed"
     )
+    encoders: Encoders = Field(default=Encoders(), description="how items' content becomes vectors")
 
     @classmethod
     def settings_customise_sources(
@@ -57,6 +70,11 @@ class Settings(BaseSettings):
     def lake(self) -> Path:
         """Parquet tables, written whole by their asset."""
         return self.home / "lake"
+
+    @property
+    def quantized(self) -> Path:
+        """Encoders' models in int8, made on this machine at first use."""
+        return self.home / "encoders"
 
     @property
     def warehouse(self) -> Path:

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +35,9 @@ Patches = npt.NDArray[np.float32]
 class AudioEncoder(Encoder[Patches]):
     """The mean over three-second patches of the first 30 seconds, 200 numbers."""
 
-    modality: ClassVar = Modality.AUDIO
-    id: ClassVar = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-padded-mean"
-    dim: ClassVar = 200
+    modality = Modality.AUDIO
+    id = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-padded-mean"
+    dim = 200
 
     def decode(self, content: bytes) -> Patches:
         """Log-mel patches float32 [p, 187, 96], 1 <= p <= 10; a sound shorter than a patch ends in silence."""
