@@ -49,12 +49,14 @@ class OnnxForm:
     """How a network is written as an ONNX model of 8-bit integers.
 
     batch: items a call. free: input -> its axes that may have any length. calibrated: the ranges of activations are
-    measured beforehand on examples (static quantization), else at every call (dynamic).
+    measured beforehand on examples (static quantization), else at every call (dynamic). exact: how the names of layers
+    begin that stay in float32.
     """
 
     batch: int
     calibrated: bool
     free: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    exact: tuple[str, ...] = ()
 
 
 class NetworkEncoder(Encoder[Decoded]):

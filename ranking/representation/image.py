@@ -36,7 +36,12 @@ class ImageEncoder(NetworkEncoder[Picture]):
     id = f"efficientnet-lite0-{EFFICIENTNET_LITE0.revision}-squash{SIDE}-pool-sqrt"
     dim = 1280
     batch: ClassVar = 8  # stays in the cache: 120 pictures/s, 67 at 32 (two threads)
-    onnx: ClassVar = OnnxForm(batch=1, calibrated=True)  # a fixed shape lets all padding and scaling be folded
+    onnx: ClassVar = OnnxForm(
+        batch=1,  # a fixed shape lets all padding be folded
+        calibrated=True,
+        # mean cosine of posters .9978, of drawn pictures .9969; with every layer in int8 .9936 and .9694, 8 % faster
+        exact=("/features/stem", "/features/blocks.0/", "/features/blocks.1/"),
+    )
 
     def decode(self, content: bytes) -> Picture:
         """RGB uint8 [224, 224, 3], upright as its EXIF orientation says, transparency shown on white."""

@@ -118,7 +118,8 @@ def _make(reference: NetworkEncoder[Decoded], items: Sequence[Decoded], place: P
     try:
         plain = fresh / "float32.onnx"
         export(reference.load(), _arrays(reference, items)[0], plain, free=reference.onnx.free)
-        quantize(plain, fresh / MODEL, _arrays(reference, calibration[:CALIBRATION]))
+        examples = _arrays(reference, calibration[:CALIBRATION])
+        quantize(plain, fresh / MODEL, examples, exact=reference.onnx.exact)
         plain.unlink()
         drift = _compare(reference, held_out, fresh / MODEL)
         (fresh / DRIFT).write_text(json.dumps(asdict(drift), indent=2) + "\n")
