@@ -30,15 +30,26 @@ class OnlineStore(StrEnum):
     POSTGRES = "postgres"
 
 
+class TextPooling(StrEnum):
+    """Which hidden states of a text model become a text's vector."""
+
+    MEAN = "mean"
+    CLS = "cls"
+    LAST = "last"
+
+
 class Encoders(BaseModel):
-    """How items' content becomes vectors."""
+    """How items' content becomes vectors: by the packaged models, or by a local folder or a hub name (owner/model)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    text: str | None = Field(default=None, description="a BERT- or GPT-class, CLIP or CLAP model")
+    text_pooling: TextPooling = Field(default=TextPooling.MEAN, description="of that text model")
+    text_prefix: str = Field(default="", description="put before every text, as instruction-tuned models want it")
+    image: str | None = Field(default=None, description="a ViT, DINOv2, CLIP or SigLIP model")
+    audio: str | None = Field(default=None, description="a Wav2Vec2, AST, Whisper or CLAP model")
     least_cosine: float = Field(
-        default=0.99,
-        gt=0,
-        description="an encoder runs in int8 from this mean cosine with float32 on; 2: never",
+        default=0.99, description="a packaged model runs in int8 from this mean cosine with float32 on; 2: never"
     )
 
 

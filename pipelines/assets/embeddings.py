@@ -1,4 +1,4 @@
-"""One vector an item and modality, by the packaged encoders; unchanged content is never encoded twice."""
+"""One vector an item and modality, by the chosen encoders; unchanged content is never encoded twice."""
 
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from ranking.representation.embed import embed, examples
 from ranking.representation.embedding_store import EmbeddingStore
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
 from ranking.representation.image import ImageEncoder
+from ranking.representation.pretrained_audio import PretrainedAudioEncoder
+from ranking.representation.pretrained_image import PretrainedImageEncoder
+from ranking.representation.pretrained_text import PretrainedTextEncoder
 from ranking.representation.quantized import faster
 from ranking.representation.text import TextEncoder
 
@@ -24,19 +27,27 @@ WORTH_QUANTIZING = 1_000  # items; fewer are encoded in float32 before a quantiz
 @dg.asset(group_name=GROUP, deps=[items])
 def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Title, categories and description of each item."""
-    return _embeddings(workspace, _quantized(workspace, TextEncoder()))
+    chosen = workspace.settings.encoders
+    if chosen.text is None:
+        return _embeddings(workspace, _quantized(workspace, TextEncoder()))
+    encoder = PretrainedTextEncoder(chosen.text, pooling=chosen.text_pooling, prefix=chosen.text_prefix)
+    return _embeddings(workspace, encoder)
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's picture."""
-    return _embeddings(workspace, _quantized(workspace, ImageEncoder()))
+    name = workspace.settings.encoders.image
+    if name is None:
+        return _embeddings(workspace, _quantized(workspace, ImageEncoder()))
+    return _embeddings(workspace, PretrainedImageEncoder(name))
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's sound."""
-    return _embeddings(workspace, AudioEncoder())
+    name = workspace.settings.encoders.audio
+    return _embeddings(workspace, AudioEncoder() if name is None else PretrainedAudioEncoder(name))
 
 
 def _quantized(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:

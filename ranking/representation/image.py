@@ -45,20 +45,9 @@ class ImageEncoder(NetworkEncoder[Picture]):
 
     def decode(self, content: bytes) -> Picture:
         """RGB uint8 [224, 224, 3], upright as its EXIF orientation says, transparency shown on white."""
-        from PIL import Image, ImageOps  # heavy: commands that decode nothing must start fast
+        from PIL import Image  # heavy: commands that decode nothing must start fast
 
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check_size(image)
-                image.draft("RGB", (2 * SIDE, 2 * SIDE))  # large JPEGs are decoded at a fraction of their size
-                upright = ImageOps.exif_transpose(image)
-                return np.asarray(_on_white(upright).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        except Image.DecompressionBombError as error:
-            raise _oversized(str(error)) from error
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error) as error:
-            # all that Pillow raises for damaged files
-            detail = f"not a complete picture ({error}); accepted: {', '.join(FORMATS)}"
-            raise UnreadableContentError("unreadable_image", detail) from error
+        return np.asarray(read_picture(content, SIDE).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
     def batches(self, batch: Sequence[Picture], size: int) -> Iterator[tuple[Rows, Arrays]]:
         """Pictures uint8 [b, 224, 224, 3]."""
@@ -75,6 +64,27 @@ class ImageEncoder(NetworkEncoder[Picture]):
         (name,) = EFFICIENTNET_LITE0.files
         path = EFFICIENTNET_LITE0.folder() / name
         return PictureNetwork(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def read_picture(content: bytes, side: int) -> "Image.Image":
+    """The picture (of an animation the first) in RGB, upright as its EXIF orientation says, transparency on white.
+
+    side: what it will be scaled down to; a large JPEG is decoded at a fraction of its size, at least twice as much.
+    Raises `UnreadableContentError`.
+    """
+    from PIL import Image, ImageOps  # heavy, as above
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(image)
+            image.draft("RGB", (2 * side, 2 * side))
+            return _on_white(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise _oversized(str(error)) from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error) as error:
+        # all that Pillow raises for damaged files
+        detail = f"not a complete picture ({error}); accepted: {', '.join(FORMATS)}"
+        raise UnreadableContentError("unreadable_image", detail) from error
 
 
 def _check_size(image: "Image.Image") -> None:

@@ -37,10 +37,7 @@ class TextEncoder(NetworkEncoder[str]):
 
     def decode(self, content: bytes) -> str:
         """UTF-8 text, not blank."""
-        text = content.decode("utf-8", errors="replace").strip()
-        if not text:
-            raise UnreadableContentError("blank_text", "the text is blank; give the item a title or a description")
-        return text
+        return read_text(content)
 
     def batches(self, batch: Sequence[str], size: int) -> Iterator[tuple[Rows, Arrays]]:
         """Tokens int64 [b, t] and which of them are there; texts of like length together, so that little is padded."""
@@ -74,3 +71,11 @@ class TextEncoder(NetworkEncoder[str]):
         from transformers import AutoTokenizer  # heavy, as above
 
         return AutoTokenizer.from_pretrained(MINILM.folder() / "model", local_files_only=True)
+
+
+def read_text(content: bytes) -> str:
+    """UTF-8 text, what is not UTF-8 replaced; raises `UnreadableContentError` for a blank one."""
+    text = content.decode("utf-8", errors="replace").strip()
+    if not text:
+        raise UnreadableContentError("blank_text", "the text is blank; give the item a title or a description")
+    return text
