@@ -45,6 +45,29 @@ class Sampling(BaseModel):
     flush_s: float = Field(default=30.0, gt=0, description="what a crash can lose")
 
 
+class TextPooling(StrEnum):
+    """Which hidden states of a text model become a text's vector."""
+
+    MEAN = "mean"
+    CLS = "cls"
+    LAST = "last"
+
+
+class Encoders(BaseModel):
+    """How items' content becomes vectors: by the packaged models, or by a local folder or a hub name (owner/model)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str | None = Field(default=None, description="a BERT- or GPT-class, CLIP or CLAP model")
+    text_pooling: TextPooling = Field(default=TextPooling.MEAN, description="of that text model")
+    text_prefix: str = Field(default="", description="put before every text, as instruction-tuned models want it")
+    image: str | None = Field(default=None, description="a ViT, DINOv2, CLIP or SigLIP model")
+    audio: str | None = Field(default=None, description="a Wav2Vec2, AST, Whisper or CLAP model")
+    least_cosine: float = Field(
+        default=0.99, description="a packaged model runs in int8 from this mean cosine with float32 on; 2: never"
+    )
+
+
 class Settings(BaseSettings):
     """One deployment. Every path of what Trichord writes lies under `home`."""
 
@@ -63,6 +86,7 @@ class Settings(BaseSettings):
         default=None, description="where the server of that store answers, with user and password; never printed"
     )
     served: Sampling = Field(default=Sampling(), description="how many of the served vectors are kept")
+    encoders: Encoders = Field(default=Encoders(), description="how items' content becomes vectors")
 
     @classmethod
     def settings_customise_sources(
@@ -80,6 +104,11 @@ class Settings(BaseSettings):
     def lake(self) -> Path:
         """Parquet tables, written whole by their asset."""
         return self.home / "lake"
+
+    @property
+    def quantized(self) -> Path:
+        """Encoders' models in int8, made on this machine at first use."""
+        return self.home / "encoders"
 
     @property
     def warehouse(self) -> Path:
