@@ -52,6 +52,7 @@ def view(entity: str, *, vector: bool) -> FeatureView:
 
 
 VIEWS = {"user": view("user", vector=False), "item": view("item", vector=True)}
+ENTITIES = [Entity(name=one, join_keys=[f"{one}_id"], value_type=ValueType.STRING) for one in VIEWS]
 
 
 def feature_store(home: Path, name: str, online_store: dict[str, str]) -> FeatureStore:
@@ -64,8 +65,7 @@ def feature_store(home: Path, name: str, online_store: dict[str, str]) -> Featur
         repo_path=home,
     )
     store = FeatureStore(config=config)
-    entities = [Entity(name=one, join_keys=[f"{one}_id"], value_type=ValueType.STRING) for one in VIEWS]
-    store.apply([*entities, *VIEWS.values()])
+    store.apply([*ENTITIES, *VIEWS.values()])
     return store
 
 

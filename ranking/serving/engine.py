@@ -96,7 +96,7 @@ class Engine:
 
     def now(self) -> datetime:
         """The wall clock while the data are live; of an archive, the moment after its last event."""
-        last = self._log.last_occurred_at() if self._loaded is None else self._last
+        last = self._logged_until if self._loaded is None else self._last
         wall = self._wall()
         if last is None:
             return wall
@@ -187,6 +187,11 @@ class Engine:
         if wanted not in (None, here, self._refused.id) and self._loading.acquire(blocking=False):
             threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
         return self.loaded
+
+    @cached_property
+    def _logged_until(self) -> datetime | None:
+        """When the log's last event occurred, read once: a load reads it anew."""
+        return self._log.last_occurred_at()
 
     @cached_property
     def _idle_store(self) -> Store:

@@ -4,12 +4,15 @@ import re
 import time
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
+from feature_repo.arrow_stream import MEDIA_TYPE as STREAM
 from feature_repo.store import EPOCH
 from ranking.serving.app import MAX_BODY, create_app
 from ranking.serving.engine import Engine
+from ranking.serving.payloads import OnlineFeatures
 
 CONTRACT_ITEM = {"item_id", "rank", "score", "propensity", "sources", "reasons", "rules"}
 
@@ -177,6 +180,42 @@ def test_online_features_by_reference_carry_their_views_name_when_asked(client):
     assert plain["metadata"]["feature_names"] == ["user_id", "user_interactions"]
     assert full["metadata"]["feature_names"] == ["user_id", "user_activity__user_interactions"]
     assert plain["results"][1]["values"] == full["results"][1]["values"] == [8]
+
+
+ASKED = {"feature_service": "retrieval_v1", "entities": {"user_id": ["u00", "nobody"]}}
+
+
+@pytest.mark.parametrize("accept", [STREAM, f"{STREAM}, */*", f"application/json;q=0.5, {STREAM.upper()}"])
+def test_online_features_are_arrow_when_asked(client, accept):
+    answer = client.post("/get-online-features", json=ASKED, headers={"Accept": accept})
+    assert (answer.headers["content-type"], answer.headers["vary"]) == (STREAM, "Accept")
+    table = pa.ipc.open_stream(answer.content).read_all()
+    body = client.post("/get-online-features", json=ASKED).json()
+    for name, result in zip(body["metadata"]["feature_names"], body["results"], strict=True):
+        assert table[name].to_pylist() == result["values"]
+    assert table["user_activity:status"].to_pylist() == ["PRESENT", "NOT_FOUND"]
+    assert table["user_activity:event_timestamp"][1].as_py() is None
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "", "text/html", "nonsense;;q=x,,", f"{STREAM};q=0", f"{STREAM};q=0.4, application/json;q=0.5"]
+)
+def test_online_features_are_json_for_any_other_accept(client, accept):
+    answer = client.post("/get-online-features", json=ASKED, headers={"Accept": accept})
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["results"][0]["values"] == ["u00", "nobody"]
+
+
+def test_online_features_that_cannot_be_given_as_arrow_are_a_problem(client):
+    problem(client.post("/get-online-features", json={"entities": {}}, headers={"Accept": STREAM}), 422)
+
+
+def test_both_forms_of_online_features_are_described(client):
+    described = client.get("/openapi.json").json()["paths"]["/get-online-features"]["post"]
+    assert described["responses"]["200"]["content"].keys() == {"application/json", STREAM}
+    assert STREAM in described["description"]
+    body = client.post("/get-online-features", json=ASKED).json()
+    OnlineFeatures.model_validate(body)
 
 
 @pytest.mark.parametrize(
