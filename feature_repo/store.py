@@ -120,7 +120,7 @@ class Store:
         events: `schema.LABELLED_EVENTS`, all that there are of these users and items; what occurred at `at` or later
         does not count. items: `schema.ITEMS` of the items that the events name.
         """
-        for view, rows in compute.rows_at(events, items, at=at, users=users, item_ids=item_ids).items():
+        for view, rows in compute.ready_rows_at(events, items, at=at, users=users, item_ids=item_ids):
             self.push(view, rows)
 
     def materialize(self, until: datetime, *, since: datetime = EPOCH, views: Iterable[str] | None = None) -> None:

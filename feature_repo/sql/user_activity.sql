@@ -4,18 +4,9 @@
 -- Each window is a difference of two running totals, so the cost does not grow with the window.
 -- Counted are cases, not rows with a filter: over a window, DuckDB counts those in quadratic time.
 with counted as (
-    select
-        user_id,
-        occurred_at,
-        weight > 0 as chosen,
-        weight > 0 and positive as liked,
-        weight = 0 as shown,
-        false as discovery,
-        case when weight > 0 then value::double end as value,
-        case when weight > 0 then epoch_us(occurred_at) end as chosen_at
-    from events
-    union all  -- first interaction of the user with each category: another row at a moment that has one already
-    select user_id, min(occurred_at), false, false, false, true, null, null
+    select *, false as discovery from events
+    union all by name  -- the first interaction of the user with each category: a further row at that moment
+    select user_id, min(occurred_at) as occurred_at, true as discovery
     from (select user_id, occurred_at, unnest(categories) as category from events where weight > 0)
     group by user_id, category
 ),
@@ -23,14 +14,14 @@ running as (  -- totals of the user up to and with each moment (range: rows of o
     select
         user_id,
         occurred_at,
-        count(case when chosen then 1 end) over upto as interactions,
-        count(case when liked then 1 end) over upto as positives,
-        count(case when shown then 1 end) over upto as impressions,
+        count(case when weight > 0 then 1 end) over upto as interactions,
+        count(case when weight > 0 and positive then 1 end) over upto as positives,
+        count(case when weight = 0 then 1 end) over upto as impressions,
         count(case when discovery then 1 end) over upto as categories,
-        count(value) over upto as valued,
-        sum(value) over upto as value_total,
-        min(chosen_at) over upto as first_at,
-        max(chosen_at) over upto as last_at
+        count(value) filter (weight > 0) over upto as valued,
+        sum(value::double) filter (weight > 0) over upto as value_total,
+        min(epoch_us(occurred_at)) filter (weight > 0) over upto as first_at,
+        max(epoch_us(occurred_at)) filter (weight > 0) over upto as last_at
     from counted
     window upto as (partition by user_id order by occurred_at range unbounded preceding)
 )

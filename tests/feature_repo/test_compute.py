@@ -1,3 +1,4 @@
+import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -238,3 +239,27 @@ def test_few_and_many_entities_take_different_ways_to_the_same_rows(
         ids = entities["users" if view.key == "user_id" else "item_ids"]
         spine = pa.table({view.key: ids, "event_timestamp": pa.array([at] * len(ids), schema.TIMESTAMP)})
         assert compute.view_rows(name, events, items, spine=spine) == few[name]
+
+
+def test_a_long_history_has_the_same_rows_beside_all_the_others(make_events: Events, items: pa.Table) -> None:
+    draw = random.Random(0)
+    log = [
+        (
+            draw.choice("uvw"),
+            draw.choice("abcd"),
+            draw.uniform(0, 24 * 400),
+            {
+                "weight": draw.choice([0.0, 1.0, 3.0]),
+                "positive": draw.random() < 0.7,
+                "value": draw.choice([None, 0.5, 4.0]),
+                "device": draw.choice([None, "phone", "tv"]),
+            },
+        )
+        for _ in range(9000)
+    ]
+    events, at = make_events(log), START + timedelta(days=399)
+    alone = compute.rows_at(events, items, at=at, users=["u"], item_ids=["a"])
+    for name, view in compute.BEHAVIOUR.items():
+        ids = list("uvw" if view.key == "user_id" else "abcd")
+        spine = pa.table({view.key: ids, "event_timestamp": pa.array([at] * len(ids), schema.TIMESTAMP)})
+        assert compute.view_rows(name, events, items, spine=spine).slice(0, 1) == alone[name]
