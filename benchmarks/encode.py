@@ -70,26 +70,19 @@ def neighbours_kept(exact: Floats, near: Floats, k: int = 10) -> float:
     return statistics.mean(len(set(one.tolist()) & set(other.tolist())) / k for one, other in pairs)
 
 
-def alone(encoder: Encoder[Decoded], contents: Sequence[bytes], runs: int) -> dict[str, float]:
-    items = decoded(encoder, contents)
-    encoder.encode(items[:8])  # loads the weights
-    decode = statistics.median(seconds(lambda: decoded(encoder, contents)) for _ in range(runs))
-    encode = statistics.median(seconds(lambda: encoder.encode(items)) for _ in range(runs))
-    return {"items": len(items), "items_per_s": len(items) / encode, "decoding_hidden": encode / (decode + encode)}
-
-
 def compared(
     encoder: NetworkEncoder[Decoded], contents: Sequence[bytes], models: Path, items: int, runs: int
 ) -> dict[str, object]:
-    sample = decoded(encoder, spread(contents, MADE_FROM + items))
-    making, rest = sample[:: len(sample) // MADE_FROM][:MADE_FROM], sample[1 :: len(sample) // MADE_FROM][:items]
+    sample = decoded(encoder, spread(contents, 2 * max(MADE_FROM, items)))
+    making, rest = sample[::2][:MADE_FROM], sample[1::2][:items]
     began = time.process_time()
     quick = faster(encoder, lambda n: making[:n], models, least_cosine=-1)
     made = time.process_time() - began
     exact, near = encoder.encode(rest), quick.encode(rest)
     pairs = [(seconds(lambda: encoder.encode(rest)), seconds(lambda: quick.encode(rest))) for _ in range(runs)]
     cosines = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
-    decode = statistics.median(seconds(lambda: decoded(encoder, spread(contents, items))) for _ in range(runs))
+    some = spread(contents, items)
+    decode = statistics.median(seconds(lambda: decoded(encoder, some)) for _ in range(runs)) / len(some)
     fp32, int8 = (statistics.median(side) for side in zip(*pairs, strict=True))
     return {
         "items": len(rest),
@@ -99,7 +92,7 @@ def compared(
         "mean_cosine": float(cosines.mean()),
         "min_cosine": float(cosines.min()),
         "neighbours_kept": neighbours_kept(exact, near),
-        "decoding_hidden": int8 / (decode * len(rest) / min(items, len(contents)) + int8),
+        "decoding_hidden": int8 / (decode * len(rest) + int8),
         "model_made_in_s": made,
     }
 
@@ -122,7 +115,9 @@ def main() -> None:
         answer = {
             "text": compared(TextEncoder(), texts, Path(folder), args.items, args.runs),
             "image": compared(ImageEncoder(), posters, Path(folder), args.items, args.runs),
-            "audio": alone(AudioEncoder(), spread(sounds, args.items), args.runs),
+            "audio": compared(
+                AudioEncoder(), sounds, Path(folder), min(args.items, len(sounds) - MADE_FROM), args.runs
+            ),
         }
     print(json.dumps(answer, indent=2))
 

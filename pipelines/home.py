@@ -22,6 +22,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 Facts: TypeAlias = dict[str, Json]
 
 STAMP = "stamp.json"
+ROWS_A_GROUP = 16_384
 RECIPE_VERSION = 3  # raised when the code behind any artifact changes what it writes
 
 
@@ -132,7 +133,8 @@ class Home:
 
     def write(self, folder: Path, table: pa.Table) -> None:
         """Write an artifact's table into the folder that `make` was given."""
-        pq.write_table(table, folder / "table.parquet", compression="zstd")
+        # a group of rows is held in memory until it is whole
+        pq.write_table(table, folder / "table.parquet", compression="zstd", row_group_size=ROWS_A_GROUP)
 
     def read(self, name: str) -> pa.Table:
         """An artifact's table."""

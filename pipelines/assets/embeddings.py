@@ -47,7 +47,9 @@ def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
 def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's sound."""
     name = workspace.settings.encoders.audio
-    return _embeddings(workspace, AudioEncoder() if name is None else PretrainedAudioEncoder(name))
+    if name is None:
+        return _embeddings(workspace, _quantized(workspace, AudioEncoder()))
+    return _embeddings(workspace, PretrainedAudioEncoder(name))
 
 
 def _quantized(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:

@@ -100,6 +100,8 @@ def _oversized(detail: str) -> UnreadableContentError:
 def _on_white(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
+    if image.mode.startswith("I"):  # gray of 16 bits, which a conversion would cut off at 255
+        image = image.convert("I").point(lambda value: value / 256).convert("L")
     if not image.has_transparency_data:
         return image.convert("RGB")
     picture = image.convert("RGBA")

@@ -62,6 +62,7 @@ def quantize(source: Path, target: Path, calibration: Sequence[Arrays], *, exact
             str(target),
             _examples(calibration),
             quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Clip", "Add"],
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,

@@ -163,6 +163,20 @@ def test_common_formats_are_read(kind: str, mode: str) -> None:
     assert IMAGE.decode(picture_bytes(disc("black").convert(mode), kind)).shape == (224, 224, 3)
 
 
+def test_a_gray_picture_of_16_bits_keeps_its_shades() -> None:
+    shades = np.linspace(0, 255, 64, dtype=np.uint8).reshape(8, 8).repeat(8, 0).repeat(8, 1)
+    deep = IMAGE.decode(picture_bytes(Image.fromarray(shades.astype(np.uint16) * 256)))
+    np.testing.assert_allclose(deep.astype(int), IMAGE.decode(picture_bytes(Image.fromarray(shades))), atol=1)
+
+
+def test_the_first_picture_of_an_animation_and_the_colours_of_cmyk_are_seen() -> None:
+    frames = [Image.new("RGB", (50, 50), colour) for colour in ("red", "blue")]
+    animation = picture_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    printed = picture_bytes(Image.new("CMYK", (60, 50), (0, 255, 255, 0)), "JPEG")
+    for content in (animation, printed):
+        np.testing.assert_allclose(IMAGE.decode(content).mean((0, 1)), [255, 0, 0], atol=3)
+
+
 def test_what_is_no_whole_picture_is_unreadable() -> None:
     jpeg = picture_bytes(disc("green"), "JPEG")
     for content in (b"", b"just some text", jpeg[: len(jpeg) // 2], jpeg[:20], sound_bytes(tone(440))):

@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import threading
@@ -6,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image, ImageDraw
 from torch import nn
 
 from ranking.errors import EncoderError
 from ranking.representation import quantized
+from ranking.representation.audio import AudioEncoder, Patches
 from ranking.representation.encoder import Encoder
 from ranking.representation.image import ImageEncoder, Picture
 from ranking.representation.quantized import QuantizedEncoder, faster
@@ -35,6 +38,19 @@ def pictures(n: int) -> list[Picture]:
             ImageDraw.Draw(picture).ellipse((x, y, x + size + 5, y + size + 5), fill=colour)
         drawn.append(np.asarray(picture))
     return drawn
+
+
+def sounds(n: int) -> list[Patches]:
+    """Chords of one or two patches, half as many as asked for and some."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(n // 2 + 10):
+        at = np.arange(int(rng.uniform(2, 7) * 16_000)) / 16_000
+        signal = sum(rng.uniform(0.05, 0.3) * np.sin(2 * np.pi * rng.uniform(80, 3_000) * at) for _ in range(3))
+        buffer = io.BytesIO()
+        soundfile.write(buffer, signal + rng.normal(0, 0.01, len(at)), 16_000, format="WAV")
+        made.append(AudioEncoder().decode(buffer.getvalue()))
+    return made
 
 
 def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -65,6 +81,13 @@ def test_a_picture_in_int8_lies_where_it_lies_in_float32(tmp_path: Path) -> None
     assert isinstance(encoder, QuantizedEncoder)
     new = pictures(220)[200:]
     assert cosines(encoder.encode(new), ImageEncoder().encode(new)).mean() > 0.98
+
+
+def test_a_sound_in_int8_lies_where_it_lies_in_float32(tmp_path: Path) -> None:
+    encoder = faster(AudioEncoder(), sounds, tmp_path, least_cosine=0.9)
+    assert isinstance(encoder, QuantizedEncoder)
+    new = sounds(100)[50:]
+    assert cosines(encoder.encode(new), AudioEncoder().encode(new)).min() > 0.98
 
 
 def test_a_vector_does_not_depend_on_what_is_encoded_beside_it(made: tuple[Path, Encoder[str]]) -> None:
