@@ -172,7 +172,7 @@ def test_the_example_of_a_new_feature_works(tmp_path: Path) -> None:
             assert code.count(old) == 1, old
             code = code.replace(old, new)
         path.write_text(code)
-    (script,) = blocks(page, "python")
+    script, _ = blocks(page, "python")
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,  # before anything else on the path
