@@ -227,12 +227,12 @@ def test_online_features_are_json_for_any_other_accept(client, accept):
     assert answer.json()["results"][0]["values"] == ["u00", "nobody"]
 
 
-def test_feasts_own_client_reads_from_the_server(settled, tmp_path):
-    with served(settled) as address:
+def test_feasts_own_client_reads_from_the_server(engine, tmp_path):
+    with served(engine) as address:
         config = RepoConfig(
             project="trichord",
             provider="local",
-            registry=str(settled.settings.home / "registry.db"),
+            registry=str(engine.settings.home / "registry.db"),
             online_store={"type": "remote", "path": address},
             entity_key_serialization_version=3,
             repo_path=tmp_path,
@@ -248,10 +248,10 @@ def test_online_features_that_cannot_be_given_as_arrow_are_a_problem(client):
     problem(client.post("/get-online-features", json={"entities": {}}, headers={"Accept": STREAM}), 422)
 
 
-def test_the_client_of_the_documentation_reads_arrow(settled):
+def test_the_client_of_the_documentation_reads_arrow(engine):
     page = (Path(__file__).parents[2] / "docs" / "feature-store.md").read_text()
     (code,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "httpx.post" in text)
-    with served(settled) as address:
+    with served(engine) as address:
         names = {"httpx": httpx, "pyarrow": pa, "url": f"{address}/get-online-features"}
         exec(code.replace("u00001", "u00"), names)
     assert names["table"]["user_id"].to_pylist() == ["u00", "u00002"]
