@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
+from feature_repo import schema, transforms
 from feature_repo.errors import StoreError
 
 if TYPE_CHECKING:
@@ -79,3 +80,22 @@ def arrow_fields(fields: Iterable["Field"]) -> Fields:
     return {
         one.name: _BYTES.get(one.dtype.to_value_type().name) or from_feast_to_pyarrow_type(one.dtype) for one in fields
     }
+
+
+def entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
+    """What Feast's join takes of rows: keys, moment, and the request's columns if any view is on demand.
+
+    Raises:
+        StoreError: a column is missing.
+    """
+    wanted = [*plan.stored, schema.EVENT_TIMESTAMP]
+    request = [transforms.REQUESTED_AT, schema.DEVICE, schema.PLACE] if plan.on_demand else []
+    if absent := [name for name in [*wanted, *request] if name not in rows.column_names]:
+        raise StoreError(f"rows lack {', '.join(absent)}; needed: {', '.join([*wanted, *request])}")
+    taken = rows.select(wanted)
+    if request:
+        taken = taken.append_column(transforms.AS_OF, rows[schema.EVENT_TIMESTAMP].cast(pa.int64()))
+        taken = taken.append_column(transforms.REQUESTED_AT, rows[transforms.REQUESTED_AT].cast(pa.int64()))
+        for name in (schema.DEVICE, schema.PLACE):
+            taken = taken.append_column(name, rows[name])
+    return taken

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feature_repo import compute, configuration, schema, transforms
+from feature_repo import compute, configuration, schema
 from feature_repo.errors import StoreError
+from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
 from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
-from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
+from feature_repo.plan import Fields, Plan, arrow_fields, entity_rows, plan_service
 from feature_repo.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,28 +67,24 @@ class Store:
         """Replace a view's rows of all times: entity key, event_timestamp, and the view's features in any order.
 
         Raises:
-            StoreError: the view is unknown, or a column is missing or of another type.
+            StoreError: the view is unknown, a column is missing or of another type, or the file cannot be written.
         """
         from feature_repo.sources import rows_path
 
-        path = rows_path(self.settings, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        pq.write_table(_stamped(self._checked(name, rows), written_at), partial)
-        return partial.replace(path)
+        return write_rows(rows_path(self.settings, name), _stamped(self._checked(name, rows), written_at))
 
     def read_view(self, name: str) -> pa.Table:
         """A view's rows of all times, as last written.
 
         Raises:
-            StoreError: no rows were written yet.
+            StoreError: no rows were written yet, or they cannot be read.
         """
         from feature_repo.sources import rows_path
 
         path = rows_path(self.settings, name)
         if not path.exists():
             raise StoreError(f"{path}: feature view {name} has no rows yet; run `trichord run` first")
-        return pq.read_table(path)
+        return read_rows(path)
 
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
         """Write rows of a view to the online store; the packed one keeps what it has of a later event_timestamp.
@@ -134,18 +130,39 @@ class Store:
         pushed: refresh the entities of events after `until` afterwards. Views without any rows are passed over.
 
         Raises:
-            StoreError: the rows of a view cannot be read.
+            StoreError: the rows of a view are missing, damaged or of a former definition: nothing is written then.
             StoreUnavailableError: the online store cannot be written.
         """
-        from feature_repo.sources import rows_path
-
-        names = [view.name for view in self.feast.list_feature_views()] if views is None else views
-        present = [name for name in names if rows_path(self.settings, name).exists()]
+        registered = {view.name: view for view in self.feast.list_feature_views()}
+        names = [*registered] if views is None else [*views]
+        if unknown := [name for name in names if name not in registered]:
+            raise StoreError(f"feature view {unknown[0]!r} is not registered; known: {', '.join(sorted(registered))}")
+        present = {name: path for name in names if (path := present_rows(self.settings, registered[name]))}
         # Feast prints its progress; what a command prints is the command's
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-        with quiet[0], quiet[1], self.answering(configuration.client_errors):
+        with quiet[0], quiet[1], self.answering(configuration.client_errors), reading(present.values()):
             if present:
-                self.feast.materialize(since, until, feature_views=present)
+                self.feast.materialize(since, until, feature_views=[*present])
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Forget entities of a view online, by their ids; those that are not stored are passed over.
+
+        Rows that stand in the view's file are online again after the next materialization.
+
+        Raises:
+            StoreError: the view is unknown, or the online store is a stock one: Feast has no call for it.
+            StoreUnavailableError: the online store cannot be written.
+        """
+        view = self._view(name)
+        packed = packed_store(self.feast)
+        if packed is None:
+            raise StoreError(
+                f"rows of {name} cannot be deleted: Feast has no call for single rows in {self.settings.online_store}; "
+                "delete them by that store's own client, or use online_store = 'packed'"
+            )
+        [key] = view.join_keys
+        with self.answering():
+            packed.delete_rows(self.feast.config, view, {key: pa.array(ids, pa.string())})
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""
@@ -169,7 +186,7 @@ class Store:
         Returns the same rows in the same order, then `feature_columns(service)`. Unknown entities have nulls.
         """
         plan = self.plan(service)
-        entities = _entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
+        entities = entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
         job = self.feast.get_historical_features(entities.to_pandas(), self.feast.get_feature_service(service))
         found = job.to_arrow().sort_by(_ROW)
         if len(found) != len(rows):
@@ -256,6 +273,11 @@ class Store:
 
         return feature_views(self.settings)
 
+    def _view(self, name: str) -> "FeatureView":
+        if name not in self._views:
+            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
+        return self._views[name]
+
     @cached_property
     def _view_columns(self) -> dict[str, Fields]:
         """Columns of every view's rows but the time of writing, by view."""
@@ -267,9 +289,7 @@ class Store:
 
     def _checked(self, name: str, rows: pa.Table) -> pa.Table:
         """Rows with exactly the view's columns, in the view's types."""
-        columns = self._view_columns.get(name)
-        if columns is None:
-            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._view_columns))}")
+        columns = self._view_columns[self._view(name).name]
         if absent := [column for column in columns if column not in rows.column_names]:
             raise StoreError(f"rows of {name} lack {', '.join(absent)}; needed: {', '.join(columns)}")
         try:
@@ -288,21 +308,6 @@ def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:
     """Rows with the moment of writing, by which Feast chooses among rows of one entity and event_timestamp."""
     moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)
     return rows.append_column(schema.CREATED_TIMESTAMP, pa.repeat(moment, len(rows)))
-
-
-def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
-    """What Feast's join takes of the rows: keys, moment, and the request's columns if any view is on demand."""
-    wanted = [*plan.stored, schema.EVENT_TIMESTAMP]
-    request = [transforms.REQUESTED_AT, schema.DEVICE, schema.PLACE] if plan.on_demand else []
-    if absent := [name for name in [*wanted, *request] if name not in rows.column_names]:
-        raise StoreError(f"rows lack {', '.join(absent)}; needed: {', '.join([*wanted, *request])}")
-    taken = rows.select(wanted)
-    if request:
-        taken = taken.append_column(transforms.AS_OF, rows[schema.EVENT_TIMESTAMP].cast(pa.int64()))
-        taken = taken.append_column(transforms.REQUESTED_AT, rows[transforms.REQUESTED_AT].cast(pa.int64()))
-        for name in (schema.DEVICE, schema.PLACE):
-            taken = taken.append_column(name, rows[name])
-    return taken
 
 
 def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:

@@ -23,6 +23,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
+from feature_repo.errors import StoreError
 from feature_repo.stores.packed_file import PackedFile
 from feature_repo.stores.packed_keys import entity_keys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, NEVER, Layout, layout_of
@@ -110,7 +111,7 @@ class PackedOnlineStore(OnlineStore):
         for start in range(0, len(rows), _BATCH):
             batch = rows.slice(start, _BATCH)
             when = moments(batch)
-            typed = batch.select(layout.schema.names).cast(layout.schema)
+            typed = _typed(layout, batch)
             keys = entity_keys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
             latest = _latest(keys, when)
             packed = encode(layout, typed, when)
@@ -121,11 +122,20 @@ class PackedOnlineStore(OnlineStore):
                 progress(len(batch))
 
     def delete_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> None:
-        """Forget entities, by equally many ids by entity key; those that are not stored are passed over."""
-        keys = entity_keys(layout_of(config.project, view), ids)
+        """Forget entities, by equally many ids by entity key; those that are not stored are passed over.
+
+        Rows of the view's former layouts go too, as long as its entity keys are the same.
+
+        Raises:
+            StoreError: an id is null.
+            StoreUnavailableError: the file cannot be written.
+        """
+        layout = layout_of(config.project, view)
+        keys = entity_keys(layout, ids)
         with _file(config).writing() as transaction:
-            for key in keys:
-                transaction.delete(key)
+            for digest in {layout.digest, *_noted(transaction, config.project, view.name)}:
+                for key in keys:
+                    transaction.delete(digest + key[DIGEST_SIZE:])
 
     def online_read(
         self,
@@ -199,6 +209,17 @@ def _file(config: RepoConfig) -> PackedFile:
     return PackedFile(Path(config.repo_path or "") / settings.path, settings.map_size_mib << 20)
 
 
+def _typed(layout: Layout, rows: pa.Table) -> pa.Table:
+    """The layout's columns of some rows, in its types."""
+    try:
+        return rows.select(layout.schema.names).cast(layout.schema)
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise StoreError(
+            f"rows of view {layout.view} do not fit it ({error}); wanted: "
+            f"{', '.join(f'{field.name} {field.type}' for field in layout.schema)}"
+        ) from error
+
+
 def _latest(keys: list[bytes], when: Moments) -> dict[bytes, int]:
     """Place of the latest row of each key."""
     if len(set(keys)) == len(keys):
@@ -232,20 +253,24 @@ def _catalogue_key(project: str, view: str) -> bytes:
 
 def _supersede(transaction: "lmdb.Transaction[bytes]", layout: Layout) -> None:
     """Note a view's layout, and delete the rows of its former ones if it has rows already."""
-    key = _catalogue_key(layout.project, layout.view)
-    noted = transaction.get(key, b"")
-    former = {noted[place : place + DIGEST_SIZE] for place in range(0, len(noted), DIGEST_SIZE)} - {layout.digest}
+    former = set(_noted(transaction, layout.project, layout.view)) - {layout.digest}
     if former and _has_rows(transaction, layout.digest):
         for digest in former:
             _delete_rows(transaction, digest)
         former = set()
-    transaction.put(key, b"".join([*sorted(former), layout.digest]))
+    transaction.put(_catalogue_key(layout.project, layout.view), b"".join([*sorted(former), layout.digest]))
+
+
+def _noted(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> list[bytes]:
+    """Digests of the layouts that a view may have rows in."""
+    noted = transaction.get(_catalogue_key(project, view), b"")
+    return [noted[place : place + DIGEST_SIZE] for place in range(0, len(noted), DIGEST_SIZE)]
 
 
 def _forget(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> None:
-    noted = transaction.pop(_catalogue_key(project, view)) or b""
-    for place in range(0, len(noted), DIGEST_SIZE):
-        _delete_rows(transaction, noted[place : place + DIGEST_SIZE])
+    for digest in _noted(transaction, project, view):
+        _delete_rows(transaction, digest)
+    transaction.delete(_catalogue_key(project, view))
 
 
 def _has_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bool:

@@ -140,7 +140,8 @@ class Engine:
             new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
             self._remember(loaded, new)
-            fallbacks = [] if self._refresh(loaded, new) else [FEATURES]
+            # duplicates too: their first sender may have died before their features were written
+            fallbacks = [] if self._refresh(loaded, good) else [FEATURES]
         receipt = Receipt(
             accepted=appended.accepted,
             duplicates=len(good) - appended.accepted,

@@ -28,6 +28,7 @@ from feature_repo.feast_json import as_json
 from feature_repo.lookup import NOT_FOUND, PRESENT, look_up
 from feature_repo.settings import OnlineStore, Settings, load_settings
 from feature_repo.store import Store, missing
+from feature_repo.views import TASTE_EXPIRES
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=40)
@@ -267,6 +268,22 @@ def test_a_corrected_row_of_the_same_moment_is_written(
     _, found = look_up(served, {"item_id": ["d", "nothing"]}, asked, at=NOW)
     assert found.columns["categories"].to_pylist() == [["new"], None]
     assert found.statuses.tolist() == [PRESENT, NOT_FOUND]
+
+
+def test_a_row_expires_at_the_same_microsecond_as_in_the_default_store(
+    served: Store, stock: Store, make_events: Events, items: pa.Table
+) -> None:
+    moment = NOW + timedelta(microseconds=500_001)
+    tastes = compute.rows_at(make_events([("late", "a", 24 * 40, {})]), items, at=moment, users=["late"])
+    for one in (served, stock):
+        one.push("user_item_affinity", tastes["user_item_affinity"])
+    for edge, expired in ((-1, False), (0, False), (1, True)):
+        at = moment + TASTE_EXPIRES + timedelta(microseconds=edge)
+        ours, theirs = (
+            one.online_rows({"user_id": ["late"]}, at=at, service="retrieval_v1") for one in (served, stock)
+        )
+        assert ours == theirs
+        assert ours["affinity_weights"].null_count == expired
 
 
 def test_feasts_own_command_registers_with_the_same_file(server: Server, tmp_path: Path) -> None:
