@@ -145,6 +145,7 @@ class OnlineFeaturesRequest(BaseModel):
     feature_service: str | None = None
     features: list[str] = []
     full_feature_names: bool = False
+    include_feature_view_version_metadata: Literal[False] = False  # Feast's own client sends it
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

@@ -111,7 +111,7 @@ def by_name(body: bytes) -> Answered:
     return dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
 
 
-def theirs(server: httpx.Client, entities: Mapping[str, list[object]], asked: Asked) -> Answered:
+def theirs(server: httpx.Client, entities: Mapping[str, list[str | int]], asked: Asked) -> Answered:
     body: dict[str, object] = {"entities": entities, "full_feature_names": asked.full_names}
     body |= {"feature_service": asked.service} if asked.service else {"features": asked.features}
     answer = server.post("/get-online-features", json=body)
@@ -119,7 +119,7 @@ def theirs(server: httpx.Client, entities: Mapping[str, list[object]], asked: As
     return by_name(answer.content)
 
 
-def ours(store: Store, entities: Mapping[str, list[str]], asked: Asked) -> Answered:
+def ours(store: Store, entities: Mapping[str, list[str | int]], asked: Asked) -> Answered:
     return by_name(as_json(look_up(store, entities, asked, at=datetime.now(UTC))))
 
 
@@ -157,6 +157,11 @@ def test_an_expired_row_has_another_status_than_from_feast_serve_and_nothing_els
     assert theirs_.pop("statuses") == ["PRESENT", "NOT_FOUND", "NOT_FOUND"]
     assert ours_ == theirs_
     assert ours_["values"] == [1, None, None]
+
+
+def test_a_number_is_an_id_of_a_text_key_as_for_feast_serve(filled: Store, server: httpx.Client) -> None:
+    entities, asked = {"user_id": [7]}, Asked(features=("odd:exact",))
+    assert ours(filled, entities, asked) == theirs(server, entities, asked)
 
 
 def test_what_is_pushed_to_feast_serve_is_seen_by_both(filled: Store, server: httpx.Client) -> None:

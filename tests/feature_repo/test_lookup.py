@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from feast import FeatureView, Field
@@ -194,6 +195,24 @@ def test_a_stock_store_answers_the_same(odd: Store, tmp_path: Path) -> None:
     asked = Asked("retrieval_v1")
     assert ours(stock, entities, asked) == ours(odd, entities, asked)
     assert ours(stock, entities, asked)["affinity_weights"]["statuses"] == ["OUTSIDE_MAX_AGE", "NOT_FOUND", "PRESENT"]
+
+
+def test_what_a_stock_row_lacks_is_a_present_null_unlike_from_feast(tmp_path: Path) -> None:
+    stock = Store(Settings(home=tmp_path, online_store="sqlite"))
+    fields = [Field(name="user_id", dtype=String), Field(name="old", dtype=Int64), Field(name="new", dtype=Int64)]
+    for n in (2, 3):
+        source = rows_source(stock.settings, "grown")
+        view = FeatureView(name="grown", entities=[USER], schema=fields[:n], source=source, ttl=timedelta(0))
+        stock.feast.apply([USER, view])
+        if n == 2:
+            row = {"user_id": ["u"], "old": [1], "event_timestamp": [NOW], "created_timestamp": [NOW]}
+            stock.feast.write_to_online_store("grown", pd.DataFrame(row))
+    asked = Asked(features=("grown:old", "grown:new"))
+    found, by_feast = (answer(stock, {"user_id": ["u"]}, asked) for answer in (ours, feasts))
+    assert found["old"] == by_feast["old"]
+    assert found["new"].pop("statuses") == ["PRESENT"]
+    assert by_feast["new"].pop("statuses") == ["OUTSIDE_MAX_AGE"]  # Feast's NOT_FOUND with a moment, see `feasts`
+    assert found["new"] == by_feast["new"]
 
 
 @pytest.mark.parametrize(

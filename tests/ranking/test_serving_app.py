@@ -1,12 +1,18 @@
 """The HTTP API over a small real home."""
 
+import contextlib
 import re
+import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
+from feast import FeatureStore, RepoConfig
 
 from feature_repo.arrow_stream import MEDIA_TYPE as STREAM
 from feature_repo.store import EPOCH
@@ -26,6 +32,21 @@ def client(settled):
 @pytest.fixture
 def writable(engine):
     return TestClient(create_app(engine))
+
+
+@contextlib.contextmanager
+def served(engine):
+    """Address of a real server on loopback."""
+    server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def problem(answer, status):
@@ -206,8 +227,35 @@ def test_online_features_are_json_for_any_other_accept(client, accept):
     assert answer.json()["results"][0]["values"] == ["u00", "nobody"]
 
 
+def test_feasts_own_client_reads_from_the_server(engine, tmp_path):
+    with served(engine) as address:
+        config = RepoConfig(
+            project="trichord",
+            provider="local",
+            registry=str(engine.settings.home / "registry.db"),
+            online_store={"type": "remote", "path": address},
+            entity_key_serialization_version=3,
+            repo_path=tmp_path,
+        )
+        remote = FeatureStore(config=config)
+        found = remote.get_online_features(
+            ["user_activity:user_interactions"], {"user_id": ["u00", "nobody"]}
+        ).to_dict()
+    assert found == {"user_id": ["u00", "nobody"], "user_interactions": [8, None]}
+
+
 def test_online_features_that_cannot_be_given_as_arrow_are_a_problem(client):
     problem(client.post("/get-online-features", json={"entities": {}}, headers={"Accept": STREAM}), 422)
+
+
+def test_the_client_of_the_documentation_reads_arrow(engine):
+    page = (Path(__file__).parents[2] / "docs" / "feature-store.md").read_text()
+    (code,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "httpx.post" in text)
+    with served(engine) as address:
+        names = {"httpx": httpx, "pyarrow": pa, "url": f"{address}/get-online-features"}
+        exec(code.replace("u00001", "u00"), names)
+    assert names["table"]["user_id"].to_pylist() == ["u00", "u00002"]
+    assert names["table"]["user_activity:status"].to_pylist() == ["PRESENT", "NOT_FOUND"]
 
 
 def test_both_forms_of_online_features_are_described(client):
