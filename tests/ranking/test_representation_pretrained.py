@@ -17,6 +17,9 @@ from transformers import (
     ASTModel,
     BertConfig,
     BertModel,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
@@ -25,6 +28,9 @@ from transformers import (
     GPT2Config,
     GPT2Model,
     PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
     ViTConfig,
     ViTImageProcessor,
     ViTModel,
@@ -172,6 +178,30 @@ def test_a_picture_is_the_first_token_of_a_vision_model(tmp_path: Path, model: t
     np.testing.assert_allclose(vector, (expected / expected.norm()).numpy(), atol=1e-5)
 
 
+def test_a_picture_of_siglip_has_its_joint_features(tmp_path: Path) -> None:
+    config = SiglipConfig(
+        text_config=TINY | {"vocab_size": 44}, vision_config=TINY | {"image_size": 32, "patch_size": 8}
+    )
+    SiglipModel(config).save_pretrained(tmp_path)
+    SiglipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    encoder = PretrainedImageEncoder(str(tmp_path))
+    (vector,) = encoder.encode([encoder.decode(picture())])
+    pixels = SiglipImageProcessor.from_pretrained(tmp_path)(
+        images=Image.open(io.BytesIO(picture())), return_tensors="pt"
+    )
+    with torch.inference_mode():
+        expected = SiglipModel.from_pretrained(tmp_path).eval().vision_model(**pixels).pooler_output[0]
+    np.testing.assert_allclose(vector, (expected / expected.norm()).numpy(), atol=1e-5)
+
+
+def clap(folder: Path) -> None:
+    depths = {"depths": [1, 1], "num_attention_heads": [2, 2], "patch_embeds_hidden_size": 8, "hidden_size": 16}
+    audio = depths | {"spec_size": 256, "window_size": 8, "num_mel_bins": 64, "enable_fusion": False}
+    text = TINY | {"vocab_size": 44, "max_position_embeddings": 66}
+    ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=16)).save_pretrained(folder)
+    ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(folder)
+
+
 def wav2vec2(folder: Path) -> None:
     sizes = TINY | {"conv_dim": (16, 16), "conv_kernel": (10, 8), "conv_stride": (80, 4)}
     config = Wav2Vec2Config(num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, **sizes)
@@ -193,7 +223,7 @@ def ast(folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")  # of AST's own front end
-@pytest.mark.parametrize("make", [wav2vec2, whisper, ast])
+@pytest.mark.parametrize("make", [wav2vec2, whisper, ast, clap])
 def test_any_sound_model_gives_a_unit_vector(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path)
     encoder = PretrainedAudioEncoder(str(tmp_path))
