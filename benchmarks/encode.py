@@ -18,6 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -76,7 +77,7 @@ def compared(
     sample = decoded(encoder, spread(contents, 2 * max(MADE_FROM, items)))
     making, rest = sample[::2][:MADE_FROM], sample[1::2][:items]
     began = time.process_time()
-    quick = faster(encoder, lambda n: making[:n], models, least_cosine=-1)
+    quick = faster(encoder, lambda n: list(islice(cycle(making), n)), models, least_cosine=-1)  # sounds are few
     made = time.process_time() - began
     exact, near = encoder.encode(rest), quick.encode(rest)
     pairs = [(seconds(lambda: encoder.encode(rest)), seconds(lambda: quick.encode(rest))) for _ in range(runs)]
@@ -115,9 +116,7 @@ def main() -> None:
         answer = {
             "text": compared(TextEncoder(), texts, Path(folder), args.items, args.runs),
             "image": compared(ImageEncoder(), posters, Path(folder), args.items, args.runs),
-            "audio": compared(
-                AudioEncoder(), sounds, Path(folder), min(args.items, len(sounds) - MADE_FROM), args.runs
-            ),
+            "audio": compared(AudioEncoder(), sounds, Path(folder), args.items, args.runs),
         }
     print(json.dumps(answer, indent=2))
 
