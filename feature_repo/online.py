@@ -25,16 +25,28 @@ _NOTHING: Final[Found] = ((), np.empty(0, np.int64), np.empty(0, bool))
 
 
 def read_stored(
-    feast: "FeatureStore", key: str, ids: pa.Array, views: Mapping[str, StoredView], at: datetime
+    feast: "FeatureStore",
+    key: str,
+    ids: pa.Array,
+    views: Mapping[str, StoredView],
+    at: datetime,
+    *,
+    take: npt.NDArray[np.int64] | None = None,
 ) -> tuple[dict[str, pa.Array], list[str]]:
-    """Stored features of distinct ids, null where older than their view's ttl, and ids of which nothing is stored."""
+    """Stored features of distinct ids, null where older than their view's ttl, and ids of which nothing is stored.
+
+    take: places among the ids of the rows wanted; default each once.
+    """
     packed = packed_store(feast)
     if packed is not None:
-        columns, known = _read_packed(feast, packed, key, ids, views, at)
+        columns, known = _read_packed(feast, packed, key, ids, views, at, take)
     else:
         columns, known = _read_stock(feast, key, ids, views, at)
-    missing: list[str] = ids.filter(pa.array(~known)).to_pylist()
-    return {key: ids, **columns}, missing
+        if take is not None:
+            columns, known = {name: one.take(pa.array(take)) for name, one in columns.items()}, known[take]
+    wanted = ids if take is None else ids.take(pa.array(take))
+    missing: list[str] = [] if known.all() else wanted.filter(pa.array(~known)).unique().to_pylist()
+    return {key: wanted, **columns}, missing
 
 
 def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":
@@ -52,12 +64,14 @@ def _read_packed(
     ids: pa.Array,
     views: Mapping[str, StoredView],
     at: datetime,
+    take: npt.NDArray[np.int64] | None,
 ) -> tuple[dict[str, pa.Array], Mask]:
+    from feature_repo.stores.packed import Part  # imports feast
+
+    parts = [Part(one.layout, tuple(one.fields), at - one.ttl if one.ttl else None) for one in views.values()]
     columns: dict[str, pa.Array] = {}
-    known = np.zeros(len(ids), bool)
-    for one in views.values():
-        fresh_from = at - one.ttl if one.ttl else None
-        rows = store.read_arrow(feast.config, one.view, {key: ids}, one.fields, fresh_from=fresh_from)
+    known = np.zeros(len(ids) if take is None else len(take), bool)
+    for rows in store.read_parts(feast.config, parts, {key: ids}, take=take):
         columns |= rows.columns
         known |= rows.known
     return columns, known

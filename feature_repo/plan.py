@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
 from feature_repo.errors import StoreError
+from feature_repo.stores.packed_layout import Layout, layout_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, Field, OnDemandFeatureView
@@ -19,9 +21,15 @@ Fields: TypeAlias = dict[str, pa.DataType]
 class StoredView:
     """The part of a stored view that a service needs. ttl: zero where rows never expire."""
 
+    project: str
     view: "FeatureView"
     ttl: timedelta
     fields: Fields = field(default_factory=dict)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How its rows lie in the packed store."""
+        return layout_of(self.project, self.view)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ class Plan:
     columns: Fields
     stored: dict[str, dict[str, StoredView]]
     on_demand: tuple["OnDemandFeatureView", ...]
+
+    @cached_property
+    def answer(self) -> pa.Schema:
+        """Entity keys, then the features."""
+        return pa.schema([*((key, pa.string()) for key in self.stored), *self.columns.items()])
 
 
 def plan_service(feast: "FeatureStore", service: str) -> Plan:
@@ -61,7 +74,7 @@ def plan_service(feast: "FeatureStore", service: str) -> Plan:
         for one in inputs:
             view = feast.get_feature_view(one.name)
             of_entity = stored.setdefault(view.join_keys[0], {})
-            part = of_entity.setdefault(view.name, StoredView(view, view.ttl or timedelta(0)))
+            part = of_entity.setdefault(view.name, StoredView(feast.project, view, view.ttl or timedelta(0)))
             part.fields.update(arrow_fields(one.features))
     used = tuple(on_demand[one.name] for one in projections if one.name in on_demand)
     return Plan(columns, stored, used)

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -216,17 +218,19 @@ class Store:
         plan = self.plan(service)
         if absent := plan.stored.keys() - ids.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
-        found: dict[str, pa.Array] = {}
+        found: dict[str, pa.Array | pa.ChunkedArray] = {}
         missing: dict[str, list[str]] = {}
         for key, views in plan.stored.items():
-            distinct = pa.array(ids[key], pa.string()).dictionary_encode()
+            distinct, take = _distinct(ids[key])
             with self.answering():
-                columns, missing[key] = read_stored(self.feast, key, distinct.dictionary, views, at)
-            found |= {name: column.take(distinct.indices) for name, column in columns.items()}
-        keys = pa.table({key: found[key] for key in plan.stored})
-        stored = pa.table(found | request_columns(at, requested_at or at, device, place, len(keys)))
-        answer = _with_columns(keys, with_on_demand(stored, plan), plan.columns)
-        return answer.replace_schema_metadata({_MISSING: json.dumps(missing)})
+                columns, missing[key] = read_stored(self.feast, key, distinct, views, at, take=take)
+            found |= columns
+        if plan.on_demand:
+            request = request_columns(at, requested_at or at, device, place, len(ids[key]))
+            made = with_on_demand(pa.table(found | request), plan)
+            found = dict(zip(made.column_names, made.columns, strict=True))
+        columns = [_of_type(found[field.name], field.type) for field in plan.answer]
+        return pa.Table.from_arrays(columns, schema=plan.answer.with_metadata({_MISSING: json.dumps(missing)}))
 
     @contextlib.contextmanager
     def answering(self, failures: configuration.Failures = configuration.failures) -> Iterator[None]:
@@ -303,6 +307,19 @@ def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
         for name in (schema.DEVICE, schema.PLACE):
             taken = taken.append_column(name, rows[name])
     return taken
+
+
+def _distinct(ids: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.int64] | None]:
+    """Each id once, and the place of every id among those; None where none is there twice."""
+    places = {one: place for place, one in enumerate(dict.fromkeys(ids))}
+    distinct = pa.array(places, pa.string(), size=len(places))
+    if len(places) == len(ids):
+        return distinct, None
+    return distinct, np.fromiter((places[one] for one in ids), np.int64, len(ids))
+
+
+def _of_type(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    return column if column.type == kind else column.cast(kind)
 
 
 def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:

@@ -67,6 +67,7 @@ class ArrowComputeEngine(LocalComputeEngine):
                     f"{path}: rows of feature view {view.name} cannot be read ({error}); see that the file is whole "
                     "and has the view's columns. `trichord run` writes it"
                 ) from error
+        store.snapshot(self.repo_config, view)
         name = f"{view.name}-{task.start_time}-{task.end_time}"
         return LocalMaterializationJob(job_id=name, status=MaterializationJobStatus.SUCCEEDED)
 

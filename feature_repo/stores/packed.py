@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -23,11 +25,14 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
-from feature_repo.stores.packed_file import PackedFile
-from feature_repo.stores.packed_keys import entity_keys
+from feature_repo.stores.packed_file import PackedFile, Reading
+from feature_repo.stores import snapshot_record
+from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
+from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, NEVER, Layout, layout_of
 from feature_repo.stores.packed_protos import key_columns, table_of, values_of
-from feature_repo.stores.packed_rows import Moments, Rows, decode, encode, moments
+from feature_repo.stores.packed_rows import Moments, Rows, encode, moments
+from feature_repo.stores.snapshots import take_snapshot
 
 Progress: TypeAlias = Callable[[int], object]
 Written: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
@@ -41,12 +46,25 @@ _US: Final = timedelta(microseconds=1)
 _now: ContextVar[datetime | None] = ContextVar("now", default=None)
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is wanted of a view: some of its columns, null where a row is of before `fresh_from`."""
+
+    layout: Layout
+    names: tuple[str, ...]
+    fresh_from: datetime | None = None
+
+
 class PackedOnlineStoreConfig(FeastConfigBaseModel):
-    """path: folder of the file, from the repository's if relative. map_size_mib: the most that it can grow to."""
+    """path: folder of the file, from the repository's if relative. map_size_mib: the most that it can grow to.
+
+    snapshots_of: entity keys whose views are read from a snapshot in memory, made after each materialization.
+    """
 
     type: Literal["feature_repo.stores.packed.PackedOnlineStore"] = "feature_repo.stores.packed.PackedOnlineStore"
     path: str = "data/online"
     map_size_mib: int = 65536
+    snapshots_of: list[str] = []
 
 
 @contextlib.contextmanager
@@ -84,13 +102,30 @@ class PackedOnlineStore(OnlineStore):
             StoreError: an id is null.
             StoreUnavailableError: the file cannot be read.
         """
-        layout = layout_of(config.project, view)
-        keys = entity_keys(layout, ids)
-        nothing = layout.nothing
-        with _file(config).reading() as transaction:
-            get = transaction.get
-            packed = [get(key, nothing) for key in keys]
-        return decode(layout, packed, names, None if fresh_from is None else (fresh_from - _EPOCH) // _US)
+        part = Part(layout_of(config.project, view), tuple(names), fresh_from)
+        [rows] = self.read_parts(config, [part], ids)
+        return rows
+
+    def read_parts(
+        self, config: RepoConfig, parts: Sequence[Part], ids: Mapping[str, pa.Array], *, take: Places | None = None
+    ) -> list[Rows]:
+        """Features of several views of the same entity keys, all as of one moment; see `read_arrow`.
+
+        take: places among `ids` of the rows wanted, in case of ids that are wanted more than once.
+
+        Raises:
+            StoreError: an id is null.
+            StoreUnavailableError: the file cannot be read.
+        """
+        keys = {part.layout.keys: EntityKeys(part.layout, ids) for part in parts}
+        with _file(config).reading() as reading:
+            found = [_packed(reading, part.layout, keys[part.layout.keys]) for part in parts]
+        if take is not None:
+            found = [packed.take(take) for packed in found]
+        return [
+            decode(part.layout, packed, part.names, None if part.fresh_from is None else _microseconds(part.fresh_from))
+            for part, packed in zip(parts, found, strict=True)
+        ]
 
     def write_arrow(
         self, config: RepoConfig, view: FeatureView, rows: pa.Table, progress: Progress | None = None
@@ -111,21 +146,37 @@ class PackedOnlineStore(OnlineStore):
             batch = rows.slice(start, _BATCH)
             when = moments(batch)
             typed = batch.select(layout.schema.names).cast(layout.schema)
-            keys = entity_keys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
+            entities = EntityKeys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
+            keys = entities.under(layout.digest)
             latest = _latest(keys, when)
             packed = encode(layout, typed, when)
             with file.writing() as transaction:
                 places = _not_older(transaction, layout, keys, latest, when)
                 transaction.cursor().putmulti([(keys[place], packed[place]) for place in places])
+                snapshot_record.note(transaction, layout.digest, entities.texts.take(np.array(places, np.int64)))
             if progress:
                 progress(len(batch))
 
     def delete_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> None:
         """Forget entities, by equally many ids by entity key; those that are not stored are passed over."""
-        keys = entity_keys(layout_of(config.project, view), ids)
+        layout = layout_of(config.project, view)
+        entities = EntityKeys(layout, ids)
         with _file(config).writing() as transaction:
-            for key in keys:
+            for key in entities.under(layout.digest):
                 transaction.delete(key)
+            snapshot_record.note(transaction, layout.digest, entities.texts)
+
+    def snapshot(self, config: RepoConfig, view: FeatureView) -> bool:
+        """Write a snapshot of a view's rows, from which they are read until too many are newer; False if none is.
+
+        Only of the views that `snapshots_of` names.
+
+        Raises:
+            StoreUnavailableError: the file cannot be read or written.
+        """
+        if view.join_keys not in [[key] for key in config.online_store.snapshots_of]:
+            return False
+        return take_snapshot(_file(config), layout_of(config.project, view))
 
     def online_read(
         self,
@@ -139,7 +190,7 @@ class PackedOnlineStore(OnlineStore):
         names = [name for name in requested_features or layout.places if name in layout.places]
         fresh_from = (_now.get() or datetime.now(UTC)) - table.ttl if table.ttl else None
         rows = self.read_arrow(config, table, key_columns(layout, entity_keys), names, fresh_from=fresh_from)
-        fresh_us = NEVER if fresh_from is None else (fresh_from - _EPOCH) // _US
+        fresh_us = NEVER if fresh_from is None else _microseconds(fresh_from)
         values = values_of(layout, rows, names)
         return [
             (None, None) if event == NEVER else (_EPOCH + event * _US, row if event >= fresh_us else {})
@@ -196,7 +247,25 @@ class PackedOnlineStore(OnlineStore):
 
 def _file(config: RepoConfig) -> PackedFile:
     settings = config.online_store
-    return PackedFile(Path(config.repo_path or "") / settings.path, settings.map_size_mib << 20)
+    return _packed_file(str(config.repo_path or ""), settings.path, settings.map_size_mib)
+
+
+@lru_cache(maxsize=1024)
+def _packed_file(repository: str, path: str, map_size_mib: int) -> PackedFile:
+    return PackedFile(Path(repository) / path, map_size_mib << 20)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _US
+
+
+def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:
+    """Rows of entities, from the view's snapshot where it has one."""
+    found = reading.snapshots.read(reading.transaction, layout, keys)
+    if found is not None:
+        return found
+    get, nothing = reading.transaction.get, layout.nothing
+    return unpacked(layout, [get(key, nothing) for key in keys.under(layout.digest)])
 
 
 def _latest(keys: list[bytes], when: Moments) -> dict[bytes, int]:
@@ -254,6 +323,7 @@ def _has_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bool:
 
 
 def _delete_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
+    snapshot_record.drop(transaction, digest)
     cursor = transaction.cursor()
     found = cursor.set_range(digest)
     while found and cursor.key().startswith(digest):

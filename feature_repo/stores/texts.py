@@ -1,0 +1,72 @@
+"""Many short texts compared and hashed at once, eight bytes at a time."""
+
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Hashes: TypeAlias = npt.NDArray[np.uint64]
+_WORD: Final = 8
+_MASKS: Final = np.array([(1 << 8 * size) - 1 for size in range(_WORD + 1)], np.uint64)  # of a word's first bytes
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
+_SHIFT: Final = np.uint64(32)
+
+
+class Texts:
+    """Many short stretches of bytes, compared and hashed eight bytes at a time.
+
+    data: bytes with at least `PADDING` more behind the last stretch. starts, lengths: of the stretches in it.
+    """
+
+    PADDING: Final = _WORD
+
+    def __init__(
+        self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> None:
+        self.data, self.starts, self.lengths = data, starts, lengths
+        self._words = np.ndarray(len(data) - _WORD + 1, "<u8", data, strides=(1,))
+
+    @classmethod
+    def of(cls, texts: pa.BinaryArray) -> "Texts":
+        """Stretches of an Arrow array without nulls."""
+        if not len(texts):
+            return cls(np.zeros(_WORD, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        _, offsets, data = texts.buffers()
+        ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+        padded = np.zeros(ends[-1] - ends[0] + _WORD, np.uint8)
+        if data is not None:
+            padded[:-_WORD] = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+        return cls(padded, ends[:-1] - ends[0], np.diff(ends))
+
+    def words(self, place: int) -> Hashes:
+        """The eight bytes of every stretch from `place * 8` on, zero beyond its end."""
+        starts = np.minimum(self.starts + place * _WORD, len(self._words) - 1)
+        words: Hashes = self._words[starts] & _MASKS[np.clip(self.lengths - place * _WORD, 0, _WORD)]
+        return words
+
+    @cached_property
+    def longest(self) -> int:
+        """Words of the longest stretch."""
+        return -(-int(self.lengths.max(initial=0)) // _WORD)
+
+    @cached_property
+    def hashes(self) -> Hashes:
+        """A hash of every stretch, the same in every process."""
+        hashes = self.lengths.astype(np.uint64)
+        for place in range(self.longest):
+            hashes = (hashes ^ self.words(place)) * _FACTOR
+            hashes ^= hashes >> _SHIFT
+        return hashes
+
+    def same(self, others: "Texts") -> npt.NDArray[np.bool_]:
+        """Whether each stretch is equal to the other one at its place."""
+        same = self.lengths == others.lengths
+        for place in range(self.longest):
+            same &= self.words(place) == others.words(place)
+        return same
+
+    def take(self, places: npt.NDArray[np.int64]) -> "Texts":
+        """Stretches by their places."""
+        return Texts(self.data, self.starts[places], self.lengths[places])
