@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ROW: Final = "__row"  # Feast does not promise to keep the order of rows
 _MISSING: Final = b"missing"
+# Ids, each once, and the place among them of every row's; None where none is there twice.
+_Asked: TypeAlias = tuple[pa.Array, npt.NDArray[np.int64] | None]
 
 
 class Store:
@@ -195,8 +197,12 @@ class Store:
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
         does not know have nulls and are named by `missing`.
         """
-        ids = {schema.USER_ID: [user_id] * len(item_ids), schema.ITEM_ID: item_ids}
-        return self.online_rows(ids, at=at, requested_at=requested_at, device=device, place=place, service=service)
+        items, repeated = _distinct(item_ids)
+        asked = {
+            schema.USER_ID: (pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64)),
+            schema.ITEM_ID: (items, repeated),
+        }
+        return self._answer(service, asked, len(item_ids), at, (requested_at or at, device, place))
 
     def online_rows(
         self,
@@ -213,23 +219,38 @@ class Store:
         ids: equally many ids by entity key. Each distinct id is read once.
 
         Raises:
-            StoreError: the service is unknown, or needs an entity key that is not among `ids`.
+            StoreError: the service is unknown, needs an entity key that is not among `ids`, or they are of unequal
+                number.
         """
+        sizes = {key: len(of_key) for key, of_key in ids.items()}
+        if len(set(sizes.values())) != 1:
+            raise StoreError(f"entities have {sizes} ids; give equally many of each")
+        asked = {key: _distinct(of_key) for key, of_key in ids.items()}
+        return self._answer(service, asked, max(sizes.values()), at, (requested_at or at, device, place))
+
+    def _answer(
+        self,
+        service: str,
+        asked: Mapping[str, _Asked],
+        n: int,
+        at: datetime,
+        request: tuple[datetime, str | None, str | None],
+    ) -> pa.Table:
+        """Features of a service for `n` rows, of a request's moment, device and place."""
         plan = self.plan(service)
-        if absent := plan.stored.keys() - ids.keys():
+        if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
         found: dict[str, pa.Array | pa.ChunkedArray] = {}
         missing: dict[str, list[str]] = {}
         for key, views in plan.stored.items():
-            distinct, take = _distinct(ids[key])
+            distinct, take = asked[key]
             with self.answering():
                 columns, missing[key] = read_stored(self.feast, key, distinct, views, at, take=take)
             found |= columns
         if plan.on_demand:
-            request = request_columns(at, requested_at or at, device, place, len(ids[key]))
-            made = with_on_demand(pa.table(found | request), plan)
+            made = with_on_demand(pa.table(found | request_columns(at, *request, n)), plan)
             found = dict(zip(made.column_names, made.columns, strict=True))
-        columns = [_of_type(found[field.name], field.type) for field in plan.answer]
+        columns = [found[name] for name in plan.answer.names]
         return pa.Table.from_arrays(columns, schema=plan.answer.with_metadata({_MISSING: json.dumps(missing)}))
 
     @contextlib.contextmanager
@@ -309,17 +330,12 @@ def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
     return taken
 
 
-def _distinct(ids: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.int64] | None]:
+def _distinct(ids: Sequence[str]) -> _Asked:
     """Each id once, and the place of every id among those; None where none is there twice."""
+    if len(set(ids)) == len(ids):
+        return pa.array(ids, pa.string()), None
     places = {one: place for place, one in enumerate(dict.fromkeys(ids))}
-    distinct = pa.array(places, pa.string(), size=len(places))
-    if len(places) == len(ids):
-        return distinct, None
-    return distinct, np.fromiter((places[one] for one in ids), np.int64, len(ids))
-
-
-def _of_type(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    return column if column.type == kind else column.cast(kind)
+    return pa.array([*places], pa.string()), np.fromiter((places[one] for one in ids), np.int64, len(ids))
 
 
 def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:

@@ -63,8 +63,10 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
     Raises:
         StoreUnavailableError: the bytes are not rows of this layout.
     """
+    if fresh_from_us is not None:
+        packed = _without_values(packed, packed.heads[EVENT] < fresh_from_us)
     heads = np.ascontiguousarray(packed.heads)
-    valid = _Validity(layout, heads, fresh_from_us)
+    valid = _Validity(layout, heads)
     columns: dict[str, pa.Array] = {}
     for size, of_size in layout.scalars(tuple(names)).items():
         columns |= _scalars(layout, heads, size, of_size, valid)
@@ -87,19 +89,28 @@ def damaged(layout: Layout) -> StoreUnavailableError:
     )
 
 
+def _without_values(packed: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
+    """Rows of which the chosen ones have nothing but nulls; a null list is empty, which Arrow does not demand."""
+    if not chosen.any():
+        return packed
+    heads = packed.heads.copy()
+    heads[NULLS][chosen] = 255
+    if packed.tails is None:
+        return Packed(heads, None)
+    heads[LENGTHS][chosen] = 0
+    return Packed(heads, packed.tails.take(pa.array(np.arange(len(heads)), mask=chosen)))
+
+
 class _Validity:
     """Arrow's bits of what is not null, a column."""
 
-    def __init__(self, layout: Layout, heads: npt.NDArray[np.void], fresh_from_us: int | None) -> None:
+    def __init__(self, layout: Layout, heads: npt.NDArray[np.void]) -> None:
         self._places = layout.places
-        stale = None if fresh_from_us is None else heads[EVENT] < fresh_from_us
         self._bits: npt.NDArray[np.uint8] | None = None
-        if heads[NULLS].any() or (stale is not None and stale.any()):
-            nulls = np.unpackbits(heads[NULLS], axis=1, count=len(layout.columns)).astype(bool)
-            if stale is not None:
-                nulls |= stale[:, None]
-            self._some: list[bool] = np.any(nulls, axis=0).tolist()
-            self._bits = np.packbits(~nulls.T, axis=1, bitorder="little")
+        if heads[NULLS].any():
+            nulls = np.unpackbits(heads[NULLS], axis=1, count=len(layout.columns))
+            self._some: list[bool] = nulls.any(axis=0).tolist()
+            self._bits = np.packbits(nulls.T ^ 1, axis=1, bitorder="little")
 
     def of(self, name: str) -> pa.Buffer | None:
         """Bits of one column; None where nothing is null."""

@@ -19,6 +19,7 @@ from feature_repo.stores.packed_rows import binary
 from feature_repo.stores.texts import Texts
 
 LONGEST: Final = 511  # bytes that LMDB takes
+_FEW: Final = 16  # keys for which Arrow's call costs more than Python's
 
 
 class EntityKeys:
@@ -31,12 +32,13 @@ class EntityKeys:
     def __init__(self, layout: Layout, columns: Mapping[str, pa.Array]) -> None:
         parts: list[pa.Array] = []
         for name, kind in layout.keys:
-            values = columns[name].cast(kind)
+            values = columns[name]
+            values = values if values.type == kind else values.cast(kind)
             if values.null_count:
                 raise StoreError(f"{values.null_count} rows of view {layout.view} have no {name}; give every row one")
             parts += _parts(values, alone=len(layout.keys) == 1)
         joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, b"")
-        if len(joined) and pc.max(pc.binary_length(joined)).as_py() >= LONGEST - DIGEST_SIZE:
+        if joined.nbytes >= LONGEST - DIGEST_SIZE and Texts.of(joined).longest >= LONGEST - DIGEST_SIZE:
             joined = pa.array(map(_short, joined.to_pylist()), pa.binary())
         self._keys: pa.BinaryArray = joined
 
@@ -46,6 +48,8 @@ class EntityKeys:
     def under(self, digest: bytes, places: npt.NDArray[np.int64] | None = None) -> list[bytes]:
         """What they lie under in a layout; of all, or those at some places."""
         keys = self._keys if places is None else self._keys.take(pa.array(places))
+        if len(keys) < _FEW:
+            return [digest + key for key in keys.to_pylist()]
         joined: list[bytes] = pc.binary_join_element_wise(digest, keys, b"").to_numpy(zero_copy_only=False).tolist()
         return joined
 
@@ -57,7 +61,7 @@ class EntityKeys:
 
 def _parts(values: pa.Array, *, alone: bool) -> list[pa.Array]:
     if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
-        text = values.cast(pa.binary())
+        text = values.view(pa.binary())
         if alone:
             return [text]
         lengths = pc.binary_length(text).to_numpy(zero_copy_only=False).astype(">u4")

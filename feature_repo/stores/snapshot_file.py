@@ -86,7 +86,7 @@ def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
     size = layout.dtype.itemsize
     texts = Texts.of(pa.array(keys, pa.binary()))
     order = np.argsort(texts.hashes, kind="stable")
-    key_ends, joined = np.cumsum([0, *map(len, keys)], dtype=np.int64), b"".join(keys)
+    key_ends = np.append(texts.starts, texts.starts[-1:] + texts.lengths[-1:])
     tail_ends = np.zeros(len(keys) + 1 if layout.segments else 0, np.int64)
     if layout.segments:
         lengths = np.fromiter((len(row) - size for _, row in scan()), np.int64, len(keys))
@@ -100,13 +100,13 @@ def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
             out.part(texts.hashes[order])
             out.part(order.astype(np.uint32))
             out.part(key_ends)
-            out.part(np.frombuffer(joined + bytes(Texts.PADDING), np.uint8))
+            out.part(texts.data)
             out.parts(_joined(scan, slice(0, size)))
             if layout.segments:
                 out.part(tail_ends)
                 out.parts(_joined(scan, slice(size, None)))
             file.seek(0)
-            head = (_MAGIC, layout.digest, token, len(keys), len(joined), tail_bytes, out.checksum, 0)
+            head = (_MAGIC, layout.digest, token, len(keys), len(texts.data), tail_bytes, out.checksum, 0)
             file.write(_HEAD.pack(*head))
             file.flush()
             os.fsync(file.fileno())
@@ -141,7 +141,7 @@ def _parsed(mapped: mmap.mmap, layout: Layout, token: bytes, descriptor: int) ->
     magic, digest, its_token, n, key_bytes, tail_bytes, checksum, _ = _HEAD.unpack_from(mapped)
     if (magic, digest, its_token) != (_MAGIC, layout.digest, token):
         raise SnapshotError("it is not the snapshot that was asked for")
-    sizes = [8 * n, 4 * n, 8 * (n + 1), key_bytes + Texts.PADDING, layout.dtype.itemsize * n]
+    sizes = [8 * n, 4 * n, 8 * (n + 1), key_bytes, layout.dtype.itemsize * n]
     sizes += [8 * (n + 1), tail_bytes] if layout.segments else []
     starts = np.cumsum([_HEAD.size, *(_padded(size) for size in sizes)]).tolist()
     if len(mapped) != starts[-1]:

@@ -17,10 +17,8 @@ _SHIFT: Final = np.uint64(32)
 class Texts:
     """Many short stretches of bytes, compared and hashed eight bytes at a time.
 
-    data: bytes with at least `PADDING` more behind the last stretch. starts, lengths: of the stretches in it.
+    data: bytes, `padding(longest)` more behind the last stretch. starts, lengths: of the stretches in it.
     """
-
-    PADDING: Final = _WORD
 
     def __init__(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
@@ -35,27 +33,28 @@ class Texts:
             return cls(np.zeros(_WORD, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64))
         _, offsets, data = texts.buffers()
         ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-        padded = np.zeros(ends[-1] - ends[0] + _WORD, np.uint8)
+        lengths = ends[1:] - ends[:-1]
+        padded = np.zeros(ends[-1] - ends[0] + padding(int(lengths.max())), np.uint8)
         if data is not None:
-            padded[:-_WORD] = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
-        return cls(padded, ends[:-1] - ends[0], np.diff(ends))
+            padded[: ends[-1] - ends[0]] = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+        return cls(padded, ends[:-1] - ends[0], lengths)
 
     def words(self, place: int) -> Hashes:
         """The eight bytes of every stretch from `place * 8` on, zero beyond its end."""
-        starts = np.minimum(self.starts + place * _WORD, len(self._words) - 1)
-        words: Hashes = self._words[starts] & _MASKS[np.clip(self.lengths - place * _WORD, 0, _WORD)]
+        left = self.lengths - place * _WORD
+        words: Hashes = self._words[self.starts + place * _WORD] & _MASKS[np.minimum(np.maximum(left, 0), _WORD)]
         return words
 
     @cached_property
     def longest(self) -> int:
-        """Words of the longest stretch."""
-        return -(-int(self.lengths.max(initial=0)) // _WORD)
+        """Bytes of the longest stretch."""
+        return int(self.lengths.max(initial=0))
 
     @cached_property
     def hashes(self) -> Hashes:
         """A hash of every stretch, the same in every process."""
         hashes = self.lengths.astype(np.uint64)
-        for place in range(self.longest):
+        for place in range(-(-self.longest // _WORD)):
             hashes = (hashes ^ self.words(place)) * _FACTOR
             hashes ^= hashes >> _SHIFT
         return hashes
@@ -63,10 +62,15 @@ class Texts:
     def same(self, others: "Texts") -> npt.NDArray[np.bool_]:
         """Whether each stretch is equal to the other one at its place."""
         same = self.lengths == others.lengths
-        for place in range(self.longest):
+        for place in range(-(-min(self.longest, others.longest) // _WORD)):
             same &= self.words(place) == others.words(place)
         return same
 
     def take(self, places: npt.NDArray[np.int64]) -> "Texts":
         """Stretches by their places."""
-        return Texts(self.data, self.starts[places], self.lengths[places])
+        return Texts(self.data, self.starts.take(places), self.lengths.take(places))
+
+
+def padding(longest: int) -> int:
+    """Bytes that have to stand behind stretches, of which the longest is of some bytes."""
+    return longest + 2 * _WORD
