@@ -110,7 +110,7 @@ class _Validity:
         if heads[NULLS].any():
             nulls = np.unpackbits(heads[NULLS], axis=1, count=len(layout.columns))
             self._some: list[bool] = nulls.any(axis=0).tolist()
-            self._bits = np.packbits(nulls.T ^ 1, axis=1, bitorder="little")
+            self._bits = np.packbits(np.ascontiguousarray(nulls.T ^ 1), axis=1, bitorder="little")
 
     def of(self, name: str) -> pa.Buffer | None:
         """Bits of one column; None where nothing is null."""

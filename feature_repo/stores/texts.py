@@ -54,9 +54,12 @@ class Texts:
     def hashes(self) -> Hashes:
         """A hash of every stretch, the same in every process."""
         hashes = self.lengths.astype(np.uint64)
+        shortest = int(self.lengths.min(initial=0))
         for place in range(-(-self.longest // _WORD)):
-            hashes = (hashes ^ self.words(place)) * _FACTOR
-            hashes ^= hashes >> _SHIFT
+            mixed = (hashes ^ self.words(place)) * _FACTOR
+            mixed ^= mixed >> _SHIFT
+            # those that have ended stay, so that a hash does not depend on what else is hashed
+            hashes = mixed if place * _WORD < shortest else np.where(self.lengths > place * _WORD, mixed, hashes)
         return hashes
 
     def same(self, others: "Texts") -> npt.NDArray[np.bool_]:
