@@ -1,8 +1,8 @@
 """Reading a plan's stored inputs from the online store, and computing what is on demand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema, transforms
-from feature_repo.plan import Plan, StoredView
+from feature_repo.plan import Fields, Plan, StoredView
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 # A feature's values, the seconds since 1970 of their rows' event_timestamp, and whether there is a row.
-Found: TypeAlias = tuple[Sequence[object], npt.NDArray[np.int64], Mask]
-_NOTHING: Final[Found] = ((), np.empty(0, np.int64), np.empty(0, bool))
+Found: TypeAlias = tuple[pa.Array, npt.NDArray[np.int64], Mask]
 
 
 def read_stored(
@@ -82,14 +81,19 @@ def _read_stock(
 ) -> tuple[dict[str, pa.Array], Mask]:
     """By Feast's own call, of any store; it heeds the ttl offline only."""
     refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
-    found = _by_name(feast.get_online_features(refs, {key: ids.to_pylist()})) if len(ids) else {}
+    kinds = {field: kind for view in views.values() for field, kind in view.fields.items()}
+    found = _by_name(feast.get_online_features(refs, {key: ids.to_pylist()}), kinds) if len(ids) else {}
     columns: dict[str, pa.Array] = {}
     known = np.zeros(len(ids), bool)
     for view in views.values():
         for field, kind in view.fields.items():
-            values, written_s, present = found.get(field, _NOTHING)
-            expired = written_s < at.timestamp() - view.ttl.total_seconds() if view.ttl else ~present
-            columns[field] = pc.if_else(pa.array(expired), None, pa.array(values, kind))
+            if field not in found:
+                columns[field] = pa.nulls(0, kind)
+                continue
+            columns[field], written_s, present = found[field]
+            if view.ttl:
+                expired = written_s < at.timestamp() - view.ttl.total_seconds()
+                columns[field] = pc.if_else(pa.array(expired), None, columns[field])
             known |= present
     return columns, known
 
@@ -117,14 +121,19 @@ def with_on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
     return rows
 
 
-def _by_name(response: "OnlineResponse") -> dict[str, Found]:
+def _by_name(response: "OnlineResponse", kinds: Fields) -> dict[str, Found]:
+    """Features of an answer, a column at a time; Feast's own `to_dict` converts and looks up value by value."""
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
-    values = response.to_dict()
+    from feature_repo.stores.packed_protos import array_of
+
     found: dict[str, Found] = {}
     for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True):
+        if name not in kinds:
+            continue  # the entity key
+        values = array_of(kinds[name], one.values)
         written_s = np.array([moment.seconds for moment in one.event_timestamps], np.int64)
         # Feast's Redis store answers for an unknown entity with nulls of 1970
-        something = (written_s > 0) | np.array([value is not None for value in values[name]], bool)
-        found[name] = (values[name], written_s, something & (np.array(one.statuses) != FieldStatus.NOT_FOUND))
+        something = (written_s > 0) | values.is_valid().to_numpy(zero_copy_only=False)
+        found[name] = (values, written_s, something & (np.array(one.statuses) != FieldStatus.NOT_FOUND))
     return found
