@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,17 @@ import pyarrow.compute as pc
 
 from feature_repo import schema, transforms
 from feature_repo.plan import Fields, Plan, StoredView
+from feature_repo.stock_snapshots import StockSnapshots
+from feature_repo.stores.packed_layout import NEVER
+from feature_repo.stores.packed_rows import Rows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.online_response import OnlineResponse
 
     from feature_repo.stores.packed import PackedOnlineStore
+
+_SECOND: Final = 1_000_000  # microseconds
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 # A feature's values, the seconds since 1970 of their rows' event_timestamp, and whether there is a row.
@@ -31,16 +36,17 @@ def read_stored(
     at: datetime,
     *,
     take: npt.NDArray[np.int64] | None = None,
+    snapshots: StockSnapshots | None = None,
 ) -> tuple[dict[str, pa.Array], list[str]]:
     """Stored features of distinct ids, null where older than their view's ttl, and ids of which nothing is stored.
 
-    take: places among the ids of the rows wanted; default each once.
+    take: places among the ids of the rows wanted; default each once. snapshots: of a stock store.
     """
     packed = packed_store(feast)
     if packed is not None:
         columns, known = _read_packed(feast, packed, key, ids, views, at, take)
     else:
-        columns, known = _read_stock(feast, key, ids, views, at)
+        columns, known = _read_stock(feast, key, ids, views, at, snapshots)
         if take is not None:
             columns, known = {name: one.take(pa.array(take)) for name, one in columns.items()}, known[take]
     wanted = ids if take is None else ids.take(pa.array(take))
@@ -77,25 +83,60 @@ def _read_packed(
 
 
 def _read_stock(
-    feast: "FeatureStore", key: str, ids: pa.Array, views: Mapping[str, StoredView], at: datetime
+    feast: "FeatureStore",
+    key: str,
+    ids: pa.Array,
+    views: Mapping[str, StoredView],
+    at: datetime,
+    snapshots: StockSnapshots | None,
 ) -> tuple[dict[str, pa.Array], Mask]:
-    """By Feast's own call, of any store; it heeds the ttl offline only."""
-    refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
-    kinds = {field: kind for view in views.values() for field, kind in view.fields.items()}
-    found = _by_name(feast.get_online_features(refs, {key: ids.to_pylist()}), kinds) if len(ids) else {}
+    """From snapshots where there are such, else from the server; Feast heeds the ttl offline only."""
+    found: dict[str, Rows] = {}
+    for name, (rows, held) in (snapshots.read(feast, views, key, ids) if snapshots else {}).items():
+        found[name] = rows
+        if not held.all():
+            outside = pa.array(np.flatnonzero(~held))
+            found[name] = _replaced(rows, held, read_server(feast, key, ids.take(outside), {name: views[name]})[name])
+    found |= read_server(feast, key, ids, {name: view for name, view in views.items() if name not in found})
     columns: dict[str, pa.Array] = {}
     known = np.zeros(len(ids), bool)
-    for view in views.values():
-        for field, kind in view.fields.items():
-            if field not in found:
-                columns[field] = pa.nulls(0, kind)
-                continue
-            columns[field], written_s, present = found[field]
-            if view.ttl:
-                expired = written_s < at.timestamp() - view.ttl.total_seconds()
-                columns[field] = pc.if_else(pa.array(expired), None, columns[field])
-            known |= present
+    for name, rows in found.items():
+        expired = None
+        if views[name].ttl:
+            expired = pa.array(rows.event_us < (at - views[name].ttl).timestamp() * _SECOND)
+        for field, values in rows.columns.items():
+            columns[field] = values if expired is None else pc.if_else(expired, None, values)
+        known |= rows.known
     return columns, known
+
+
+def read_server(feast: "FeatureStore", key: str, ids: pa.Array, views: Mapping[str, StoredView]) -> dict[str, Rows]:
+    """Rows of ids by view, by Feast's own call of any store, without regard to their age; moments in whole seconds."""
+    kinds = {field: kind for view in views.values() for field, kind in view.fields.items()}
+    refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
+    if not refs or not len(ids):
+        return {
+            name: Rows({field: pa.nulls(0, kinds[field]) for field in view.fields}, np.empty(0, np.int64))
+            for name, view in views.items()
+        }
+    found = _by_name(feast.get_online_features(refs, {key: ids.to_pylist()}), kinds)
+    rows: dict[str, Rows] = {}
+    for name, view in views.items():
+        known = np.any([found[field][2] for field in view.fields], axis=0)
+        event_us = np.where(known, found[next(iter(view.fields))][1] * _SECOND, NEVER)
+        rows[name] = Rows({field: found[field][0] for field in view.fields}, event_us)
+    return rows
+
+
+def _replaced(rows: Rows, kept: Mask, others: Rows) -> Rows:
+    """Rows of which those that are not kept are others."""
+    places = np.arange(len(kept))
+    places[~kept] = len(kept) + np.arange(len(others.event_us))
+    taken = pa.array(places)
+    columns = {
+        name: pa.concat_arrays([values, others.columns[name]]).take(taken) for name, values in rows.columns.items()
+    }
+    return Rows(columns, np.concatenate([rows.event_us, others.event_us])[places])
 
 
 def request_columns(

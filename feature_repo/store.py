@@ -8,7 +8,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -20,9 +20,11 @@ import pyarrow.parquet as pq
 
 from feature_repo import compute, configuration, schema, transforms
 from feature_repo.errors import StoreError
-from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
-from feature_repo.plan import Fields, Plan, arrow_fields, plan_service
+from feature_repo.online import packed_store, read_server, read_stored, request_columns, with_on_demand
+from feature_repo.plan import Fields, Plan, StoredView, arrow_fields, plan_service
 from feature_repo.settings import Settings
+from feature_repo.stock_snapshots import StockSnapshots
+from feature_repo.stores.packed_rows import Rows
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -112,7 +114,11 @@ class Store:
             if packed is not None:
                 packed.write_arrow(self.feast.config, self._views[name], stamped)
             else:
-                self._provider.ingest_df(self._views[name], stamped.to_pandas(integer_object_nulls=True))
+                from feature_repo.stores.stock_writes import noted
+
+                view = self._views[name]
+                with noted(self._provider.online_store, self.feast.config, view):
+                    self._provider.ingest_df(view, stamped.to_pandas(integer_object_nulls=True))
 
     def refresh(
         self,
@@ -150,6 +156,34 @@ class Store:
         with quiet[0], quiet[1], self.answering(configuration.client_errors):
             if present:
                 self.feast.materialize(since, until, feature_views=present)
+        if packed_store(self.feast) is None:  # the packed store's are made by the engine, for Feast's own command too
+            self.renew_snapshots(present)
+
+    def renew_snapshots(self, views: Iterable[str]) -> None:
+        """Have views of items read from memory, as they are online now; other views are passed over.
+
+        `materialize` does so itself.
+
+        Raises:
+            StoreUnavailableError: the online store does not answer.
+        """
+        from feature_repo.sources import rows_path
+
+        with self.answering():
+            packed = packed_store(self.feast)
+            for name in views:
+                view = self.feast.get_feature_view(name)
+                if view.join_keys != [schema.ITEM_ID]:
+                    continue
+                if packed is not None:
+                    packed.snapshot(self.feast.config, view)
+                else:
+                    part = StoredView(self.feast.project, view, view.ttl or timedelta(0), arrow_fields(view.features))
+                    ids = pq.read_table(rows_path(self.settings, name), columns=[schema.ITEM_ID])[schema.ITEM_ID]
+                    self._snapshots.renew(self.feast, part, ids.unique().cast(pa.string()), self._from_server)
+
+    def _from_server(self, view: StoredView, ids: pa.Array) -> Rows:
+        return read_server(self.feast, schema.ITEM_ID, ids, {view.view.name: view})[view.view.name]
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""
@@ -245,13 +279,17 @@ class Store:
         for key, views in plan.stored.items():
             distinct, take = asked[key]
             with self.answering():
-                columns, missing[key] = read_stored(self.feast, key, distinct, views, at, take=take)
+                columns, missing[key] = read_stored(
+                    self.feast, key, distinct, views, at, take=take, snapshots=self._snapshots
+                )
             found |= columns
         if plan.on_demand:
             made = with_on_demand(pa.table(found | request_columns(at, *request, n)), plan)
             found = dict(zip(made.column_names, made.columns, strict=True))
-        columns = [found[name] for name in plan.answer.names]
-        return pa.Table.from_arrays(columns, schema=plan.answer.with_metadata({_MISSING: json.dumps(missing)}))
+        return pa.Table.from_arrays(
+            [found[name] for name in plan.answer.names],
+            schema=plan.answer.with_metadata({_MISSING: json.dumps(missing)}),
+        )
 
     @contextlib.contextmanager
     def answering(self, failures: configuration.Failures = configuration.failures) -> Iterator[None]:
@@ -270,6 +308,10 @@ class Store:
             for name in ("feast", "_provider"):  # they hold the broken connections
                 self.__dict__.pop(name, None)
             raise configuration.unavailable(self.settings, error) from error
+
+    @cached_property
+    def _snapshots(self) -> StockSnapshots:
+        return StockSnapshots(self.settings.home.resolve() / "snapshots")
 
     @cached_property
     def _provider(self) -> "Provider":

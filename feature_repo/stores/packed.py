@@ -25,9 +25,9 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
-from feature_repo.stores.packed_file import PackedFile, Reading
 from feature_repo.stores import snapshot_record
 from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
+from feature_repo.stores.packed_file import PackedFile, Reading
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, NEVER, Layout, layout_of
 from feature_repo.stores.packed_protos import key_columns, table_of, values_of
@@ -64,7 +64,7 @@ class PackedOnlineStoreConfig(FeastConfigBaseModel):
     type: Literal["feature_repo.stores.packed.PackedOnlineStore"] = "feature_repo.stores.packed.PackedOnlineStore"
     path: str = "data/online"
     map_size_mib: int = 65536
-    snapshots_of: list[str] = []
+    snapshots_of: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager

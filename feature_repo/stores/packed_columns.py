@@ -76,7 +76,7 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
         if column.fixed and column.width:
             columns[name] = _vectors(column, heads[name], valid.of(name))
         elif not column.fixed:
-            segments = segments or _Segments(layout, packed)
+            segments = segments or _Segments(layout, heads, packed.tails)
             columns[name] = segments.column(column, valid.of(name))
     return Rows(columns, np.ascontiguousarray(heads[EVENT]))
 
@@ -109,7 +109,7 @@ class _Validity:
         self._bits: npt.NDArray[np.uint8] | None = None
         if heads[NULLS].any():
             nulls = np.unpackbits(heads[NULLS], axis=1, count=len(layout.columns))
-            self._some: list[bool] = nulls.any(axis=0).tolist()
+            self._some: list[bool] = np.any(nulls, axis=0).tolist()
             self._bits = np.packbits(np.ascontiguousarray(nulls.T ^ 1), axis=1, bitorder="little")
 
     def of(self, name: str) -> pa.Buffer | None:
@@ -147,18 +147,18 @@ def _vectors(column: Column, numbers: Numbers, valid: pa.Buffer | None) -> pa.Ar
 def _array(column: Column, numbers: Numbers) -> pa.Array:
     """The elements of lists, by the bytes that a row holds."""
     kind = column.type.value_type
-    data = np.packbits(numbers, bitorder="little") if pa.types.is_boolean(kind) else numbers
+    data = np.packbits(numbers.astype(bool), bitorder="little") if pa.types.is_boolean(kind) else numbers
     return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(data)])
 
 
 class _Segments:
     """The varying parts of some rows, which lie row by row, seen as one Arrow array of stretches."""
 
-    def __init__(self, layout: Layout, packed: Packed) -> None:
-        self._layout, self._rows = layout, len(packed.heads)
-        lengths = packed.heads[LENGTHS].astype(np.int64).ravel()
-        _, offsets, data = packed.tails.buffers()
-        ends = np.frombuffer(offsets, np.int64)[packed.tails.offset :][: self._rows + 1]
+    def __init__(self, layout: Layout, heads: npt.NDArray[np.void], tails: pa.LargeBinaryArray) -> None:
+        self._layout, self._rows = layout, len(heads)
+        lengths = heads[LENGTHS].astype(np.int64).ravel()
+        _, offsets, data = tails.buffers()
+        ends = np.frombuffer(offsets, np.int64)[tails.offset :][: self._rows + 1]
         if lengths.sum() != ends[-1] - ends[0] or ends[-1] - ends[0] > _LARGEST:
             raise damaged(layout)
         self._stretches = binary(lengths, np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]])

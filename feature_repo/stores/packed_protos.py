@@ -79,7 +79,9 @@ def array_of(kind: pa.DataType, values: Sequence[Value | None]) -> pa.Array:
     if field is None:
         return pa.nulls(len(values), kind)
     if field not in _COLUMNAR:
-        raise StoreError(f"values of protobuf's type {field} cannot be read as columns; use one of {', '.join(_COLUMNAR)}")
+        raise StoreError(
+            f"values of protobuf's type {field} cannot be read as columns; use one of {', '.join(_COLUMNAR)}"
+        )
     return _array(field, kind, values)
 
 

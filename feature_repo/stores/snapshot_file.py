@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_repo.stores.packed_columns import Packed, Places, stretches
+from feature_repo.stores.packed_columns import Places, stretches
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.texts import Texts
 from feature_repo.write_ahead import sync_folder
@@ -28,7 +28,9 @@ from feature_repo.write_ahead import sync_folder
 Scan = Callable[[], Iterator[tuple[bytes, bytes]]]  # keys without digest, and rows, each time the same
 
 TOKEN_SIZE: Final = 16
-_HEAD: Final = struct.Struct(f"<8s{DIGEST_SIZE}s{TOKEN_SIZE}sQQQLL")  # + rows, bytes of keys and tails, checksum, padding
+_HEAD: Final = struct.Struct(
+    f"<8s{DIGEST_SIZE}s{TOKEN_SIZE}sQQQLL"
+)  # + rows, bytes of keys and tails, checksum, padding
 _MAGIC: Final = b"trisnap1"
 _CHUNK: Final = 20_000  # rows
 
@@ -192,4 +194,3 @@ def _joined(scan: Scan, part: slice) -> Iterator[bytes]:
 
 def _padded(size: int) -> int:
     return -(-size // 8) * 8
-

@@ -64,7 +64,7 @@ class Texts:
 
     def same(self, others: "Texts") -> npt.NDArray[np.bool_]:
         """Whether each stretch is equal to the other one at its place."""
-        same = self.lengths == others.lengths
+        same: npt.NDArray[np.bool_] = self.lengths == others.lengths
         for place in range(-(-min(self.longest, others.longest) // _WORD)):
             same &= self.words(place) == others.words(place)
         return same

@@ -66,7 +66,9 @@ def open_store(folder: Path, view: FeatureView, *, snapshots: bool = True) -> St
     return store, config
 
 
-def view_of(names: Sequence[str], *, key: ValueType = ValueType.STRING, tags: dict[str, str] | None = None) -> FeatureView:
+def view_of(
+    names: Sequence[str], *, key: ValueType = ValueType.STRING, tags: dict[str, str] | None = None
+) -> FeatureView:
     fields = [Field(name=name, dtype=KINDS[name][0]) for name in names if name != "vector"]
     if "vector" in names:
         fields.append(Field(name="vector", dtype=Array(Float32), vector_index=True, vector_length=3))
