@@ -48,6 +48,9 @@ class StockSnapshots:
 
     def renew(self, feast: "FeatureStore", view: StoredView, ids: pa.Array, read: "Reader") -> bool:
         """Read rows of ids from the server and keep them; False where the view is pushed, or nothing is there."""
+        from feature_repo.stores import stock_writes  # imports feast
+
+        stock_writes.change(feast._get_provider().online_store, feast.config, view.view)
         token = self._tokens(feast, {view.view.name: view}).get(view.view.name)
         if token is None:
             return False

@@ -38,9 +38,10 @@ class EntityKeys:
                 raise StoreError(f"{values.null_count} rows of view {layout.view} have no {name}; give every row one")
             parts += _parts(values, alone=len(layout.keys) == 1)
         joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, b"")
-        if joined.nbytes >= LONGEST - DIGEST_SIZE and Texts.of(joined).longest >= LONGEST - DIGEST_SIZE:
-            joined = pa.array(map(_short, joined.to_pylist()), pa.binary())
         self._keys: pa.BinaryArray = joined
+        if joined.nbytes >= LONGEST - DIGEST_SIZE and self.texts.longest >= LONGEST - DIGEST_SIZE:
+            self._keys = pa.array(map(_short, joined.to_pylist()), pa.binary())
+            self.texts = Texts.of(self._keys)
 
     def __len__(self) -> int:
         return len(self._keys)

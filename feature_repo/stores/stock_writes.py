@@ -27,24 +27,23 @@ def tokens(store: OnlineStore, config: RepoConfig, views: Sequence[str]) -> list
     return [(values or {}).get(_TOKEN, Value()).string_val or None for _, values in found]
 
 
-def change(store: OnlineStore, config: RepoConfig, view: str) -> None:
-    """Give a view a new token."""
+def change(store: OnlineStore, config: RepoConfig, view: FeatureView) -> None:
+    """Give a view a new token; pushed views have none, since they change too often to be kept elsewhere."""
+    if is_pushed(view):
+        return
+    store.update(config, [], [_written()], [], [], partial=True)  # makes its table where a store has tables
     values = {_TOKEN: Value(string_val=uuid.uuid4().hex)}
-    store.online_write_batch(config, _written(), [(_key(view), values, datetime.now(UTC), None)], None)
+    store.online_write_batch(config, _written(), [(_key(view.name), values, datetime.now(UTC), None)], None)
 
 
 @contextlib.contextmanager
 def noted(store: OnlineStore, config: RepoConfig, view: FeatureView) -> Iterator[None]:
-    """Write rows of a view in this context. Pushed views have no token: they change too often to be kept elsewhere."""
-    if is_pushed(view):
-        yield
-        return
-    store.update(config, [], [_written()], [], [], partial=True)  # makes its table where a store has tables
-    change(store, config, view.name)
+    """Write rows of a view in this context."""
+    change(store, config, view)
     try:
         yield
     finally:
-        change(store, config, view.name)
+        change(store, config, view)
 
 
 def is_pushed(view: FeatureView) -> bool:
