@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo import schema
+from feature_repo.errors import StoreError
 from feature_repo.plan import StoredView
 from feature_repo.stores import snapshot_file
 from feature_repo.stores.packed_columns import Packed, decode
@@ -47,7 +48,7 @@ class StockSnapshots:
         self._opening = threading.Lock()
 
     def renew(self, feast: "FeatureStore", view: StoredView, ids: pa.Array, read: "Reader") -> bool:
-        """Read rows of ids from the server and keep them; False where the view is pushed, or nothing is there."""
+        """Read rows of ids from the server and keep them; False where that cannot be."""
         from feature_repo.stores import stock_writes  # imports feast
 
         stock_writes.change(feast._get_provider().online_store, feast.config, view.view)
@@ -55,18 +56,18 @@ class StockSnapshots:
         if token is None:
             return False
         rows: list[tuple[bytes, bytes]] = []
-        for start in range(0, len(ids), _BATCH):
-            rows += _packed(view, ids.slice(start, _BATCH), read)
-        if not rows:
-            return False
-        path = self._path(view, token)
         try:
+            for start in range(0, len(ids), _BATCH):
+                rows += _packed(view, ids.slice(start, _BATCH), read)
+            if not rows:
+                return False
+            path = self._path(view, token)
             self._folder.mkdir(parents=True, exist_ok=True)
             snapshot_file.write(path, view.layout, token, lambda: iter(rows))
-        except OSError as error:
+        except (OSError, StoreError) as error:  # no room, or a type of which no snapshot can be
             _log.warning("no snapshot of view %s could be written (%s)", view.view.name, error)
             return False
-        for former in self._folder.glob(f"{view.layout.digest.hex()}-*"):
+        for former in self._files(view):
             if former != path:
                 former.unlink(missing_ok=True)
         return True
@@ -116,10 +117,10 @@ class StockSnapshots:
         return snapshot
 
     def _files(self, view: StoredView) -> Iterator[Path]:
-        return self._folder.glob(f"{view.layout.digest.hex()}-*{_SUFFIX}")
+        return self._folder.glob(f"{view.view.name}-*{_SUFFIX}")
 
     def _path(self, view: StoredView, token: bytes) -> Path:
-        return self._folder / f"{view.layout.digest.hex()}-{token.hex()}{_SUFFIX}"
+        return self._folder / f"{view.view.name}-{view.layout.digest.hex()}-{token.hex()}{_SUFFIX}"
 
 
 def _packed(view: StoredView, ids: pa.Array, read: "Reader") -> Iterator[tuple[bytes, bytes]]:

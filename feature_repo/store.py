@@ -168,6 +168,7 @@ class Store:
             StoreUnavailableError: the online store does not answer.
         """
         from feature_repo.sources import rows_path
+        from feature_repo.stores.stock_writes import is_pushed
 
         with self.answering():
             packed = packed_store(self.feast)
@@ -177,7 +178,7 @@ class Store:
                     continue
                 if packed is not None:
                     packed.snapshot(self.feast.config, view)
-                else:
+                elif not is_pushed(view):
                     part = StoredView(self.feast.project, view, view.ttl or timedelta(0), arrow_fields(view.features))
                     ids = pq.read_table(rows_path(self.settings, name), columns=[schema.ITEM_ID])[schema.ITEM_ID]
                     self._snapshots.renew(self.feast, part, ids.unique().cast(pa.string()), self._from_server)

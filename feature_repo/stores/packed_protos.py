@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from feast.protos.feast.types import Value_pb2
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import feast_value_type_to_python_type
 
-from feature_repo.errors import StoreError
 from feature_repo.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP
 from feature_repo.stores.packed_layout import Column, Layout
 from feature_repo.stores.packed_rows import Rows
@@ -70,18 +70,12 @@ def values_of(layout: Layout, rows: Rows, names: Sequence[str]) -> list[dict[str
 
 
 def array_of(kind: pa.DataType, values: Sequence[Value | None]) -> pa.Array:
-    """Protobuf values of one type as an Arrow array of a type; null where none is set.
-
-    Raises:
-        StoreError: they are of a type that is not held as columns.
-    """
+    """Protobuf values of one type as an Arrow array of a type; null where none is set."""
     field = next((name for one in values if one and (name := one.WhichOneof("val")) != "null_val" and name), None)
     if field is None:
         return pa.nulls(len(values), kind)
     if field not in _COLUMNAR:
-        raise StoreError(
-            f"values of protobuf's type {field} cannot be read as columns; use one of {', '.join(_COLUMNAR)}"
-        )
+        return pa.array([None if one is None else feast_value_type_to_python_type(one) for one in values], kind)
     return _array(field, kind, values)
 
 
