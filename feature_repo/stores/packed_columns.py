@@ -112,6 +112,11 @@ class _Validity:
             self._some: list[bool] = np.any(nulls, axis=0).tolist()
             self._bits = np.packbits(np.ascontiguousarray(nulls.T ^ 1), axis=1, bitorder="little")
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is null."""
+        return self._bits is not None
+
     def of(self, name: str) -> pa.Buffer | None:
         """Bits of one column; None where nothing is null."""
         place = self._places[name]
@@ -130,6 +135,10 @@ def _scalars(
     if size == 1:  # Arrow holds eight truth values in a byte
         block = np.packbits(block, axis=1, bitorder="little")
     step, buffer = block.shape[1] * size, pa.py_buffer(block)
+    kinds = {layout.columns[layout.places[name]].type for name in names}
+    if size > 1 and len(kinds) == 1 and not valid.any:
+        every = pa.Array.from_buffers(kinds.pop(), n * len(names), [None, buffer])
+        return {name: every.slice(place * n, n) for place, name in enumerate(names)}
     columns = {}
     for place, name in enumerate(names):
         buffers = [valid.of(name), buffer.slice(place * step, step)]

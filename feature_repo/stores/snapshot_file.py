@@ -1,9 +1,10 @@
 """A snapshot of a view's rows in a file of its own, mapped into memory by every process that reads it.
 
-    head | hashes places | where keys end, keys | rows | where tails end, tails
+    head | hashes, slots | where keys end, keys | rows | where tails end, tails
 
-`hashes` are those of the keys, ascending, and `places` the rows that they belong to. Everything begins at a multiple of
-eight bytes. A file is written once, under a name that no other has, and never changed.
+`hashes` are those of the keys, ascending; each one's slot holds the place of its row and the beginning of its key, so
+that a short id costs one look into memory. Everything begins at a multiple of eight bytes. A file is written once,
+under a name that no other has, and never changed.
 """
 
 import mmap
@@ -33,6 +34,8 @@ _HEAD: Final = struct.Struct(
 )  # + rows, bytes of keys and tails, checksum, padding
 _MAGIC: Final = b"trisnap1"
 _CHUNK: Final = 20_000  # rows
+_WORDS: Final = 2  # of eight bytes that a slot holds of a key
+_SLOT: Final = np.dtype([("place", "<u4"), ("length", "<u4"), ("words", "<u8", (_WORDS,))])
 
 
 class SnapshotError(Exception):
@@ -48,7 +51,7 @@ class Snapshot:
     tails: pa.LargeBinaryArray | None
     keys: Texts
     _hashes: npt.NDArray[np.uint64]
-    _places: npt.NDArray[np.uint32]
+    _slots: npt.NDArray[np.void]
     _descriptor: int
     _size: int
 
@@ -63,15 +66,20 @@ class Snapshot:
     def find(self, keys: Texts) -> tuple[Places, npt.NDArray[np.bool_]]:
         """Places of keys, and whether they are there; another place where they are not."""
         spot = np.minimum(np.searchsorted(self._hashes, keys.hashes), len(self._hashes) - 1)
-        places = self._places[spot].astype(np.int64)
-        found = keys.same(self.keys.take(places))
+        slots = self._slots.take(spot)
+        places = slots["place"].astype(np.int64)
+        found = slots["length"] == keys.lengths
+        for word in range(min(_WORDS, keys.words_of_longest)):
+            found &= slots["words"][:, word] == keys.words(word)
+        if keys.words_of_longest > _WORDS:
+            found &= keys.same(self.keys.take(places))
         # two keys of one hash stand behind one another
         for asked in np.flatnonzero(~found & (self._hashes[spot] == keys.hashes)).tolist():
             places[asked], found[asked] = self._among(int(spot[asked]), keys.take(np.array([asked])))
         return places, found
 
     def _among(self, spot: int, key: Texts) -> tuple[int, bool]:
-        same = self._places[self._hashes == self._hashes[spot]].astype(np.int64)
+        same = self._slots["place"][self._hashes == self._hashes[spot]].astype(np.int64)
         for place in same.tolist():
             if key.same(self.keys.take(np.array([place])))[0]:
                 return place, True
@@ -100,7 +108,7 @@ def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
             file.write(bytes(_HEAD.size))
             out = _Summed(file)
             out.part(texts.hashes[order])
-            out.part(order.astype(np.uint32))
+            out.part(_slots(texts, order))
             out.part(key_ends)
             out.part(texts.data)
             out.parts(_joined(scan, slice(0, size)))
@@ -143,7 +151,7 @@ def _parsed(mapped: mmap.mmap, layout: Layout, token: bytes, descriptor: int) ->
     magic, digest, its_token, n, key_bytes, tail_bytes, checksum, _ = _HEAD.unpack_from(mapped)
     if (magic, digest, its_token) != (_MAGIC, layout.digest, token):
         raise SnapshotError("it is not the snapshot that was asked for")
-    sizes = [8 * n, 4 * n, 8 * (n + 1), key_bytes, layout.dtype.itemsize * n]
+    sizes = [8 * n, _SLOT.itemsize * n, 8 * (n + 1), key_bytes, layout.dtype.itemsize * n]
     sizes += [8 * (n + 1), tail_bytes] if layout.segments else []
     starts = np.cumsum([_HEAD.size, *(_padded(size) for size in sizes)]).tolist()
     if len(mapped) != starts[-1]:
@@ -151,7 +159,7 @@ def _parsed(mapped: mmap.mmap, layout: Layout, token: bytes, descriptor: int) ->
     if zlib.crc32(memoryview(mapped)[_HEAD.size :]) != checksum:
         raise SnapshotError("its checksum is wrong")
     hashes = np.frombuffer(mapped, np.uint64, n, starts[0])
-    places = np.frombuffer(mapped, np.uint32, n, starts[1])
+    slots = np.frombuffer(mapped, _SLOT, n, starts[1])
     ends = np.frombuffer(mapped, np.int64, n + 1, starts[2])
     keys = Texts(np.frombuffer(mapped, np.uint8, sizes[3], starts[3]), ends[:-1], np.diff(ends))
     rows = np.frombuffer(mapped, layout.dtype, n, starts[4])
@@ -159,7 +167,15 @@ def _parsed(mapped: mmap.mmap, layout: Layout, token: bytes, descriptor: int) ->
     if layout.segments:
         data = pa.py_buffer(mapped).slice(starts[6], tail_bytes)
         tails = stretches(np.frombuffer(mapped, np.int64, n + 1, starts[5]), data)
-    return Snapshot(layout, rows, tails, keys, hashes, places, descriptor, len(mapped))
+    return Snapshot(layout, rows, tails, keys, hashes, slots, descriptor, len(mapped))
+
+
+def _slots(texts: Texts, order: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    slots = np.zeros(len(order), _SLOT)
+    slots["place"], slots["length"] = order, texts.lengths[order]
+    for word in range(min(_WORDS, texts.words_of_longest)):
+        slots["words"][:, word] = texts.words(word)[order]
+    return slots
 
 
 class _Summed:

@@ -24,6 +24,7 @@ class Texts:
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
     ) -> None:
         self.data, self.starts, self.lengths = data, starts, lengths
+        self._read: dict[int, Hashes] = {}
         self._words = np.ndarray(len(data) - _WORD + 1, "<u8", data, strides=(1,))
 
     @classmethod
@@ -41,6 +42,11 @@ class Texts:
 
     def words(self, place: int) -> Hashes:
         """The eight bytes of every stretch from `place * 8` on, zero beyond its end."""
+        if place not in self._read:
+            self._read[place] = self._masked(place)
+        return self._read[place]
+
+    def _masked(self, place: int) -> Hashes:
         left = self.lengths - place * _WORD
         words: Hashes = self._words[self.starts + place * _WORD] & _MASKS[np.minimum(np.maximum(left, 0), _WORD)]
         return words
@@ -50,12 +56,17 @@ class Texts:
         """Bytes of the longest stretch."""
         return int(self.lengths.max(initial=0))
 
+    @property
+    def words_of_longest(self) -> int:
+        """Words that the longest stretch takes."""
+        return -(-self.longest // _WORD)
+
     @cached_property
     def hashes(self) -> Hashes:
         """A hash of every stretch, the same in every process."""
         hashes = self.lengths.astype(np.uint64)
         shortest = int(self.lengths.min(initial=0))
-        for place in range(-(-self.longest // _WORD)):
+        for place in range(self.words_of_longest):
             mixed = (hashes ^ self.words(place)) * _FACTOR
             mixed ^= mixed >> _SHIFT
             # those that have ended stay, so that a hash does not depend on what else is hashed
@@ -65,7 +76,7 @@ class Texts:
     def same(self, others: "Texts") -> npt.NDArray[np.bool_]:
         """Whether each stretch is equal to the other one at its place."""
         same: npt.NDArray[np.bool_] = self.lengths == others.lengths
-        for place in range(-(-min(self.longest, others.longest) // _WORD)):
+        for place in range(min(self.words_of_longest, others.words_of_longest)):
             same &= self.words(place) == others.words(place)
         return same
 
