@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
+from feature_repo.offline_rows import present_rows, reading
 from feature_repo.store import EPOCH, Store
 
 if TYPE_CHECKING:
@@ -23,15 +24,16 @@ def backfill(store: Store, since: datetime, until: datetime, *, clock: datetime)
     without any rows are passed over.
 
     Raises:
+        StoreError: the rows of a view are missing, damaged or of a former definition.
         StoreUnavailableError: the online store does not answer.
     """
-    from feature_repo.sources import rows_path  # feast takes seconds
-
     written: dict[str, int] = {}
     for view in store.feast.list_feature_views():
-        if not rows_path(store.settings, view.name).exists():
+        path = present_rows(store.settings, view)
+        if path is None:
             continue
-        rows = _latest(store, view, clock)
+        with reading([path]):
+            rows = _latest(store, view, clock)
         moments = rows[schema.EVENT_TIMESTAMP].cast(schema.TIMESTAMP)
         inside = pc.and_(
             pc.greater_equal(moments, pa.scalar(since, schema.TIMESTAMP)),

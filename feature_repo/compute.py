@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,8 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import PythonUDFType
+from duckdb.sqltypes import BIGINT
 
 from feature_repo import schema
 
@@ -36,7 +38,7 @@ READ: Final = pa.schema(  # columns of `events` in a view's SQL
     ]
 )
 
-_LISTED: Final = 400  # from about 500 events on a table is quicker
+_FEW: Final = 64  # entities: up to so many DuckDB joins by a loop over them, which is what `_Kept` plans
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,19 @@ def rows_at(
     those of the events.
     """
     asked = {schema.USER_ID: pa.array(users, pa.string()), schema.ITEM_ID: pa.array(item_ids, pa.string())}
+    theirs = {key: events.filter(pc.is_in(events[key], ids)) for key, ids in asked.items() if len(ids)}
+    spines = {key: _spine(key, asked[key], at) for key in theirs}
+    views = [name for name, view in BEHAVIOUR.items() if view.key in theirs]
+    if max(len(users), len(item_ids)) > _FEW:
+        keys = {name: BEHAVIOUR[name].key for name in views}
+        return {name: view_rows(name, theirs[key], items, spine=spines[key]) for name, key in keys.items()}
+    read = {key: _with_categories(table, items) for key, table in theirs.items()}
 
-    def of(key: str) -> dict[str, pa.Table]:
-        theirs = events.filter(pc.is_in(events[key], asked[key]))
-        return _small(key).rows(asked[key], at, _with_categories(theirs, items))
+    def of(view: str) -> pa.Table:
+        key = BEHAVIOUR[view].key
+        return _kept(view).rows(spines[key], read[key])
 
-    tables = _pool().map(of, [key for key in asked if len(asked[key])])
-    return {name: rows for of_key in tables for name, rows in of_key.items()}
+    return dict(zip(views, _pool().map(of, views), strict=True))
 
 
 def content_rows(items: pa.Table) -> pa.Table:
@@ -154,60 +162,49 @@ def _with_categories(events: pa.Table, items: pa.Table) -> pa.Table:
     return events.select(READ.names).cast(READ)
 
 
-class _Small:
-    """The views of one kind of entity, their statements ready, on a connection of its own; for few entities.
+class _Kept:
+    """A view's statement, planned once, on a database of its own; for few entities, of any number of events.
 
-    At a few hundred events a query's time is that of parsing and planning it. DuckDB keeps the plan of a prepared
-    statement only where that reads no table, so up to `_LISTED` events `spine` and `events` are made of parameters:
-    lists, which a statement takes from variables. That halves the time. Lists of many events are slow, so more of them
-    are read as a table, by a statement that is parsed once and planned anew.
+    At a few hundred events most of a query's time would be that of planning it. DuckDB keeps the plan of a prepared
+    statement only where that reads no table, so `spine` and `events` are what two functions answer: Arrow lists, which
+    are unnested. The plan is one for few rows of the spine, as DuckDB knows nothing of these lists.
     """
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._duck = _small_database().cursor()
+    def __init__(self, view: str) -> None:
+        self._duck = duckdb.connect(config={"threads": 1})  # further threads would only wait for each other
         self._duck.execute("set timezone = 'UTC'")
         self._one_at_a_time = threading.Lock()
-        self._set_variables(pa.array([], pa.string()), EARLIEST, READ.empty_table())
-        (kind,) = self._duck.sql("select getvariable('events')").types
-        self._columns: dict[str, pa.Schema] = {}
-        self._planned: dict[str, duckdb.Statement] = {}
-        self._parsed: dict[str, duckdb.Statement] = {}
-        for name in [name for name, view in BEHAVIOUR.items() if view.key == key]:
-            self._duck.execute(
-                f"prepare {name} as with "
-                f"spine as (select unnest($1::varchar[]) as {key}, $2::timestamptz as event_timestamp), "
-                f"events as (select unnest($3::{kind}, max_depth := 2)) "
-                f"select * from ({_text(name)})"
-            )
-            call = f"execute {name}(getvariable('ids'), getvariable('moment'), getvariable('events'))"
-            self._columns[name] = self._duck.sql(call).to_arrow_table().schema
-            (self._planned[name],) = self._duck.extract_statements(call)
-            (self._parsed[name],) = self._duck.extract_statements(_text(name))
+        key = BEHAVIOUR[view].key
+        self._given = {"spine": _spine(key, pa.array([], pa.string()), EARLIEST), "events": READ.empty_table()}
+        for name, rows in self._given.items():
+            self._duck.register("given", rows)
+            (kind,) = self._duck.sql("select list(given) from given").types
+            answer = partial(self._list_of, name)
+            self._duck.create_function(name, answer, [BIGINT], kind, type=PythonUDFType.ARROW, side_effects=True)
+        self._duck.execute(
+            "prepare kept as with "
+            "spine as materialized (select unnest(spine(0), max_depth := 2)), "
+            "events as materialized (select unnest(events(0), max_depth := 2)) "
+            f"select * from ({_text(view)})"
+        )
+        self._columns = self._duck.sql("execute kept").to_arrow_table().schema
+        (self._statement,) = self._duck.extract_statements("execute kept")
 
-    def rows(self, ids: pa.Array, at: datetime, events: pa.Table) -> dict[str, pa.Table]:
-        """Rows of each view, in order of the entity."""
+    def rows(self, spine: pa.Table, events: pa.Table) -> pa.Table:
+        """The view's rows, in order of the entity. events: `READ`."""
         with self._one_at_a_time:
-            if len(events) > _LISTED:
-                self._duck.register("spine", _spine(self._key, ids, at))
-                self._duck.register("events", events)
-                return {name: self._rows(name, statement) for name, statement in self._parsed.items()}
-            self._set_variables(ids, at, events)
-            return {name: self._rows(name, statement) for name, statement in self._planned.items()}
-
-    def _set_variables(self, ids: pa.Array, at: datetime, events: pa.Table) -> None:
-        self._duck.register("given", events)
-        self._duck.execute("set variable events = (select list(given) from given)")
-        self._duck.execute("set variable ids = $1", [ids.to_pylist()])
-        self._duck.execute("set variable moment = $1", [at])
-
-    def _rows(self, view: str, statement: duckdb.Statement) -> pa.Table:
-        columns = self._columns[view]
-        found = self._duck.execute(statement).fetchall()
+            self._given = {"spine": spine, "events": events}
+            found = self._duck.execute(self._statement).fetchall()
         found.sort(key=lambda row: row[0])  # few: Arrow would take longer
-        values = zip(*found, strict=True) if found else ((),) * len(columns)
-        arrays = [pa.array(one, kind) for one, kind in zip(values, columns.types, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=columns)
+        values = zip(*found, strict=True) if found else ((),) * len(self._columns)
+        arrays = [pa.array(one, kind) for one, kind in zip(values, self._columns.types, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=self._columns)
+
+    def _list_of(self, name: str, _: pa.ChunkedArray) -> pa.Array:
+        """What is given under a name, as one list of rows."""
+        rows = self._given[name].combine_chunks().to_struct_array()
+        whole = rows if isinstance(rows, pa.Array) else pa.concat_arrays(rows.chunks or [pa.array([], rows.type)])
+        return pa.ListArray.from_arrays(pa.array([0, len(whole)], pa.int32()), whole)
 
 
 def _spine(key: str, ids: pa.Array, at: datetime) -> pa.Table:
@@ -215,18 +212,13 @@ def _spine(key: str, ids: pa.Array, at: datetime) -> pa.Table:
 
 
 @cache
-def _small(key: str) -> _Small:
-    return _Small(key)
-
-
-@cache
-def _small_database() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1})  # a query of few rows only waits for further threads
+def _kept(view: str) -> _Kept:
+    return _Kept(view)
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="features")  # users and items
+    return ThreadPoolExecutor(2, thread_name_prefix="features")
 
 
 @cache

@@ -23,6 +23,7 @@ In DuckDB: `log.relation(con)`, or after `log.compact()`, which leaves wal.log e
 """
 
 import fcntl
+import logging
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from feature_repo.write_ahead import Position
 RECEIVED_AT: Final = "received_at"
 STORED: Final = schema.EVENTS.append(pa.field(RECEIVED_AT, schema.TIMESTAMP))
 
+_log = logging.getLogger(__name__)
 COMPACT_AT: Final = 8 << 20  # bytes of wal.log: about 60,000 events in batches, or 3,000 appended one by one
 
 
@@ -87,7 +89,10 @@ class EventLog:
             end = write_ahead.append(self._wal, position.offset, new if len(new) else None)
             self._advance(Position(position.generation, end), [new])
             if end >= self._compact_at:
-                self._compact()
+                try:
+                    self._compact()
+                except OSError as error:  # the batch is on disk, and the next append tries again
+                    _log.warning("%s: %d bytes wait to be moved into day partitions: %s", self._wal, end, error)
         return Appended(accepted=len(new), duplicates=len(events) - len(new))
 
     def read(

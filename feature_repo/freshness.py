@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
 import duckdb
 import pyarrow as pa
 
 from feature_repo import schema
+from feature_repo.offline_rows import present_rows
 from feature_repo.store import Store
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def freshness(store: Store, *, clock: datetime) -> list[Freshness]:
     clock: the data's now.
 
     Raises:
+        StoreError: the rows of a view are missing, damaged or of a former definition.
         StoreUnavailableError: the online store does not answer.
     """
     views: Iterable[FeatureView] = store.feast.list_feature_views()
@@ -74,8 +77,9 @@ def freshness(store: Store, *, clock: datetime) -> list[Freshness]:
 
 def _of_view(store: Store, view: "FeatureView", clock: datetime) -> Freshness:
     until = view.most_recent_end_time
-    newest = _newest(store, view.name, clock)
-    put = _newest(store, view.name, until) if until else newest
+    path = present_rows(store.settings, view)
+    newest = _newest(path, clock)
+    put = _newest(path, until) if until else newest
     return Freshness(
         view=view.name,
         last_event_timestamp=newest[schema.EVENT_TIMESTAMP][0].as_py() if len(newest) else None,
@@ -85,12 +89,9 @@ def _of_view(store: Store, view: "FeatureView", clock: datetime) -> Freshness:
     )
 
 
-def _newest(store: Store, view: str, until: datetime) -> pa.Table:
+def _newest(path: Path | None, until: datetime) -> pa.Table:
     """The newest offline row up to a moment, as a table of one row or none."""
-    from feature_repo.sources import rows_path  # feast takes seconds
-
-    path = rows_path(store.settings, view)
-    if not path.exists():
+    if path is None:
         return pa.table({})
     query = "from read_parquet($path) where event_timestamp <= $until order by event_timestamp desc limit 1"
     with duckdb.connect() as duck:
@@ -102,13 +103,15 @@ def _is_online(store: Store, view: "FeatureView", row: pa.Table) -> bool:
     """Whether the online store has this row of an entity or a later one."""
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
+    from feature_repo.stores.packed import as_of
+
     keys = {key: row[key].to_pylist() for key in view.join_keys}
     refs = [f"{view.name}:{field.name}" for field in view.features]
-    with store.answering():
+    written = row[schema.EVENT_TIMESTAMP][0].as_py()
+    with store.answering(), as_of(written):  # a ttl says nothing of whether it is there
         answer = store.feast.get_online_features(refs, keys).proto
-    written = row[schema.EVENT_TIMESTAMP][0].as_py().timestamp()
     return any(
-        one.statuses[0] == FieldStatus.PRESENT and one.event_timestamps[0].seconds >= int(written)
+        one.statuses[0] == FieldStatus.PRESENT and one.event_timestamps[0].seconds >= int(written.timestamp())
         for name, one in zip(answer.metadata.feature_names.val, answer.results, strict=True)
         if name not in keys
     )

@@ -1,132 +1,132 @@
-"""Online features in Feast's own shape of request and response, for programs that speak to a Feast server."""
+"""Online features of any entities, with what a Feast server tells of them: a status and a moment for each row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, TypedDict, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from feature_repo import schema, transforms
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feature_repo.asked import Asked, Wanted, resolve
 from feature_repo.errors import StoreError
-from feature_repo.store import EPOCH, Store
+from feature_repo.online import on_demand_features, read_views, request_columns
+from feature_repo.plan import StoredView, arrow_fields
+from feature_repo.stock_online import expired
+from feature_repo.store import Store
+from feature_repo.stores.packed_layout import NEVER
+from feature_repo.stores.packed_rows import Rows
 
-MISSING: Final = "NOT_FOUND"
-EXPIRED: Final = "OUTSIDE_MAX_AGE"
+if TYPE_CHECKING:
+    from feast import OnDemandFeatureView
 
-Value = bool | int | float | str | list[object] | None
+# What is known of a row: places in STATUSES, which holds Feast's names
+PRESENT: Final = 0
+NOT_FOUND: Final = 1
+OUTSIDE_MAX_AGE: Final = 2
+STATUSES: Final = ("PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE")
 
-
-class Metadata(TypedDict):
-    """Names in the order of the results."""
-
-    feature_names: list[str]
-
-
-class Result(TypedDict):
-    """One feature (or entity key) for every row asked for; times in ISO 8601."""
-
-    values: list[Value]
-    statuses: list[str]
-    event_timestamps: list[str]
-
-
-class Answer(TypedDict):
-    """What Feast's `/get-online-features` answers."""
-
-    metadata: Metadata
-    results: list[Result]
+Entities: TypeAlias = Mapping[str, Sequence[str | int]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is wanted: a service, or features as `view:feature`, or neither for all stored features of the entities."""
+class Part:
+    """Columns of an answer whose rows share their moments: the entity keys, or what is asked of one view.
 
-    service: str | None = None
-    features: tuple[str, ...] = ()
-    full_names: bool = False
+    view: empty for the entity keys. statuses: a place in `STATUSES`. event_us: microseconds since 1970, `NEVER` where
+    there is no row, and for what is not stored.
+    """
+
+    view: str
+    columns: dict[str, pa.Array]
+    statuses: npt.NDArray[np.int8]
+    event_us: npt.NDArray[np.int64]
 
 
-def look_up(store: Store, entities: Mapping[str, Sequence[str | int]], asked: Asked, *, at: datetime) -> Answer:
-    """Features of entities, read and computed by Feast.
+def look_up(store: Store, entities: Entities, asked: Asked, *, at: datetime) -> list[Part]:
+    """Features of entities, a row for each place in their ids: the keys, then view by view in the order asked.
 
-    entities: equally many ids by entity key; the request's columns (`transforms.REQUEST`) may stand beside them, and
-    are `at` and unknown surroundings where they do not. A row older than its view's ttl is masked as Feast's offline
-    join does, and marked `OUTSIDE_MAX_AGE`; an on-demand feature is Feast's own, which heeds a ttl where the
-    online store does.
+    entities: equally many ids by entity key; a key that no feature needs is passed over. Columns of the request that
+    on-demand views take stand beside them; those of `transforms.REQUEST` may be left out, and are `at` and unknown
+    surroundings then. A row older than its view's ttl is masked as by Feast's offline join and marked
+    `OUTSIDE_MAX_AGE`; on-demand features are computed from what remains.
 
     Raises:
-        StoreError: no such service, feature or entity key, or ids of unequal number.
+        StoreError: no such service, feature or entity key, two columns of one name, ids of unequal number, or a value
+            that is not of its column's type.
         StoreUnavailableError: the online store does not answer.
     """
-    from feast.feature_server_utils import convert_response_to_dict  # feast takes seconds
-
-    from feature_repo.stores.packed import as_of
-
-    stored = {view.name: view for view in store.feast.list_feature_views(allow_cache=True)}
-    on_demand = {view.name: view for view in store.feast.list_on_demand_feature_views(allow_cache=True)}
-    known = {f"{view.name}:{field.name}" for view in (*stored.values(), *on_demand.values()) for field in view.features}
-    keys_of = {name: set(view.join_keys) for name, view in stored.items()}
-    refs = _refs(store, asked) or sorted(ref for ref in known if keys_of.get(_view(ref), {None}) <= entities.keys())
-    if unknown := [ref for ref in refs if ref not in known]:
-        raise StoreError(f"feature {unknown[0]!r} is not registered; known: {', '.join(sorted(known))}")
-    rows = _rows(entities, at, on_demand=any(_view(ref) in on_demand for ref in refs))
-    sources = {name: view.source_feature_view_projections.keys() for name, view in on_demand.items()}
-    needed = set().union(*(keys_of[name] for ref in refs for name in sources.get(_view(ref), [_view(ref)])))
-    if needed - rows.keys() or not refs:
-        raise StoreError(f"entities {sorted(entities)}: these features need {sorted(needed)}; give ids of each")
-    with store.answering(), as_of(at):
-        response = store.feast.get_online_features(refs, rows, full_feature_names=asked.full_names)
-    answer = cast(Answer, convert_response_to_dict(response.proto))
-    ttl_s = {field.name: view.ttl.total_seconds() for view in stored.values() if view.ttl for field in view.features}
-    for name, result in zip(answer["metadata"]["feature_names"], answer["results"], strict=True):
-        _name_missing(result)
-        if name.rpartition("__")[2] in ttl_s:
-            _mask(result, at - timedelta(seconds=ttl_s[name.rpartition("__")[2]]))
-    return answer
+    n = _count(entities)
+    wanted = resolve(store, asked, entities.keys())
+    keys = {name: _column(name, entities[name], kind) for name, kind in wanted.keys.items()}
+    with store.answering():
+        rows = _read(store, keys, wanted, at)
+    present, never = np.full(n, PRESENT, np.int8), np.full(n, NEVER)
+    parts = [Part("", {name: keys[name] for name in entities if name in keys}, present, never)]
+    for view, features in wanted.features.items():
+        if view in wanted.on_demand:
+            made = on_demand_features(wanted.on_demand[view], _inputs(wanted.on_demand[view], rows, entities, at))
+            columns = {name: made[name].combine_chunks() for name in features}
+            parts.append(Part(view, _named(view, columns, asked), present, never))
+        else:
+            columns = {name: rows[view].columns[name] for name in features}
+            statuses = _statuses(rows[view], wanted.stored[view], at)
+            parts.append(Part(view, _named(view, columns, asked), statuses, rows[view].event_us))
+    return parts
 
 
-def _refs(store: Store, asked: Asked) -> list[str]:
-    """Features as `view:feature`, of the service or as asked."""
-    if asked.service is None:
-        return list(asked.features)
-    store.plan(asked.service)  # StoreError where there is no such service
-    projections = store.feast.get_feature_service(asked.service, allow_cache=True).feature_view_projections
-    return [f"{one.name}:{field.name}" for one in projections for field in one.features]
-
-
-def _view(ref: str) -> str:
-    return ref.partition(":")[0]
-
-
-def _rows(entities: Mapping[str, Sequence[str | int]], at: datetime, *, on_demand: bool) -> dict[str, list[object]]:
-    """What Feast takes: ids as strings and, for on-demand features, the request's columns."""
+def _count(entities: Entities) -> int:
     sizes = {key: len(ids) for key, ids in entities.items()}
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
         raise StoreError(f"entities have {sizes} ids; give equally many of each, at least one")
-    moment = (at - EPOCH) // timedelta(microseconds=1)
-    request: dict[str, int | None] = {
-        transforms.AS_OF: moment,
-        transforms.REQUESTED_AT: moment,
-        schema.DEVICE: None,
-        schema.PLACE: None,
-    }
-    ids: dict[str, list[object]] = {
-        key: [str(one) for one in values] for key, values in entities.items() if key not in request
-    }
-    if on_demand:
-        for name, value in request.items():
-            ids[name] = list(entities.get(name, [value] * min(sizes.values())))
-    return ids
+    return next(iter(sizes.values()))
 
 
-def _name_missing(result: Result) -> None:
-    """Mark what Feast's Redis store does not know: it answers with nulls of 1970."""
-    for row, (value, written) in enumerate(zip(result["values"], result["event_timestamps"], strict=True)):
-        if value is None and datetime.fromisoformat(written) == EPOCH:
-            result["statuses"][row] = MISSING
+def _column(name: str, values: Sequence[str | int], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array([str(one) for one in values], pa.string()).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise StoreError(f"{name} holds a value that is no {kind}: {error}") from error
 
 
-def _mask(result: Result, earliest: datetime) -> None:
-    """Take away what was written before a moment."""
-    for row, written in enumerate(result["event_timestamps"]):
-        if EPOCH < datetime.fromisoformat(written) < earliest:  # what is missing was written at the epoch
-            result["values"][row], result["statuses"][row] = None, EXPIRED
+def _read(store: Store, keys: Mapping[str, pa.Array], wanted: Wanted, at: datetime) -> dict[str, Rows]:
+    """Rows of each view, for each place in the ids; no entity is read twice."""
+    together: dict[tuple[str, ...], dict[str, StoredView]] = {}
+    for name, view in wanted.stored.items():
+        together.setdefault(tuple(view.view.join_keys), {})[name] = view
+    found: dict[str, Rows] = {}
+    for names, views in together.items():
+        places: dict[tuple[object, ...], int] = {}
+        entities = zip(*(keys[name].to_pylist() for name in names), strict=True)
+        taken = np.array([places.setdefault(one, len(places)) for one in entities])
+        first = np.unique(taken, return_index=True)[1]
+        distinct = {name: keys[name].take(pa.array(first)) for name in names}
+        take = None if len(first) == len(taken) else taken
+        found |= read_views(store.feast, distinct, views, at, take=take, snapshots=store.snapshots)
+    return found
+
+
+def _statuses(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.int8]:
+    statuses = np.where(rows.known, PRESENT, NOT_FOUND).astype(np.int8)
+    statuses[expired(rows, view, at)] = OUTSIDE_MAX_AGE
+    return statuses
+
+
+def _inputs(view: "OnDemandFeatureView", rows: Mapping[str, Rows], entities: Entities, at: datetime) -> pa.Table:
+    """What an on-demand view takes: of the request, and of stored views."""
+    n = _count(entities)
+    unsaid = request_columns(at, at, None, None, n)
+    columns: dict[str, pa.Array] = {}
+    for source in view.source_request_sources.values():
+        for name, kind in arrow_fields(source.schema).items():
+            if name not in entities and name not in unsaid:
+                raise StoreError(f"{view.name} takes {name} of the request; give it beside the ids, a value for each")
+            columns[name] = _column(name, entities[name], kind) if name in entities else unsaid[name]
+    for projection in view.source_feature_view_projections.values():
+        columns |= {one.name: rows[projection.name].columns[one.name] for one in projection.features}
+    return pa.table(columns)
+
+
+def _named(view: str, columns: dict[str, pa.Array], asked: Asked) -> dict[str, pa.Array]:
+    return {f"{view}__{name}": column for name, column in columns.items()} if asked.full_names else columns

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
+from feature_repo import schema, transforms
 from feature_repo.errors import StoreError
 from feature_repo.stores.packed_layout import Layout, layout_of
 
@@ -16,30 +17,39 @@ if TYPE_CHECKING:
 
 Fields: TypeAlias = dict[str, pa.DataType]
 
+_BYTES: Final = {"BYTES": pa.binary(), "BYTES_LIST": pa.list_(pa.binary())}  # which Feast holds but does not convert
+
 
 @dataclass(frozen=True)
 class StoredView:
     """The part of a stored view that a service needs. ttl: zero where rows never expire."""
 
-    project: str
     view: "FeatureView"
     ttl: timedelta
     fields: Fields = field(default_factory=dict)
+    _layouts: dict[str, Layout] = field(default_factory=dict, repr=False, compare=False)
 
-    @cached_property
-    def layout(self) -> Layout:
-        """How its rows lie in the packed store."""
-        return layout_of(self.project, self.view)
+    def layout(self, project: str) -> Layout:
+        """How its rows lie in the packed store.
+
+        Raises:
+            StoreError: a field has a type that is not held there.
+        """
+        if project not in self._layouts:
+            self._layouts[project] = layout_of(project, self.view)
+        return self._layouts[project]
 
 
 @dataclass(frozen=True)
 class Plan:
     """A feature service, resolved.
 
-    columns: the service's features in order. stored: entity key -> view -> its fields, the on-demand views' inputs
-    among them. on_demand: in the order in which the service names them.
+    refs: the service's features in order as `view:feature`. columns: the same by name, with their types. stored: entity
+    key -> view -> its fields, the on-demand views' inputs among them. on_demand: in the order in which the service
+    names them.
     """
 
+    refs: tuple[str, ...]
     columns: Fields
     stored: dict[str, dict[str, StoredView]]
     on_demand: tuple["OnDemandFeatureView", ...]
@@ -74,14 +84,36 @@ def plan_service(feast: "FeatureStore", service: str) -> Plan:
         for one in inputs:
             view = feast.get_feature_view(one.name)
             of_entity = stored.setdefault(view.join_keys[0], {})
-            part = of_entity.setdefault(view.name, StoredView(feast.project, view, view.ttl or timedelta(0)))
+            part = of_entity.setdefault(view.name, StoredView(view, view.ttl or timedelta(0)))
             part.fields.update(arrow_fields(one.features))
     used = tuple(on_demand[one.name] for one in projections if one.name in on_demand)
-    return Plan(columns, stored, used)
+    refs = tuple(f"{one.name}:{field.name}" for one in projections for field in one.features)
+    return Plan(refs, columns, stored, used)
 
 
 def arrow_fields(fields: Iterable["Field"]) -> Fields:
     """Names and Arrow types of Feast's fields."""
     from feast.types import from_feast_to_pyarrow_type
 
-    return {one.name: from_feast_to_pyarrow_type(one.dtype) for one in fields}
+    return {
+        one.name: _BYTES.get(one.dtype.to_value_type().name) or from_feast_to_pyarrow_type(one.dtype) for one in fields
+    }
+
+
+def entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
+    """What Feast's join takes of rows: keys, moment, and the request's columns if any view is on demand.
+
+    Raises:
+        StoreError: a column is missing.
+    """
+    wanted = [*plan.stored, schema.EVENT_TIMESTAMP]
+    request = [transforms.REQUESTED_AT, schema.DEVICE, schema.PLACE] if plan.on_demand else []
+    if absent := [name for name in [*wanted, *request] if name not in rows.column_names]:
+        raise StoreError(f"rows lack {', '.join(absent)}; needed: {', '.join([*wanted, *request])}")
+    taken = rows.select(wanted)
+    if request:
+        taken = taken.append_column(transforms.AS_OF, rows[schema.EVENT_TIMESTAMP].cast(pa.int64()))
+        taken = taken.append_column(transforms.REQUESTED_AT, rows[transforms.REQUESTED_AT].cast(pa.int64()))
+        for name in (schema.DEVICE, schema.PLACE):
+            taken = taken.append_column(name, rows[name])
+    return taken

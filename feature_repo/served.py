@@ -24,12 +24,10 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo import schema
 from feature_repo.fingerprint import definitions
-from feature_repo.settings import Settings
+from feature_repo.settings import Sampling, Settings
 from feature_repo.write_ahead import write_durably
 
 READ_AT: Final = "read_at"  # the machine's clock just before the online store was read
@@ -42,21 +40,6 @@ OFFERED, KEPT, VECTORS, OVER_CAP, DROPPED = "offered", "kept", "vectors", "over_
 _COUNTS: Final = "counts.json"
 _WAITING: Final = 256  # requests in memory at most: more come only while the disk does not answer
 _log = logging.getLogger(__name__)
-
-
-class Sampling(BaseSettings):
-    """How much is kept; each can be set by a variable, for example `TRICHORD_SERVED_SHARE=0.1`.
-
-    A request of 100 items takes about 10 kB on disk, so the defaults keep at most 10 MB a day for two weeks.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="TRICHORD_SERVED_", frozen=True)
-
-    share: float = Field(default=0.01, ge=0, le=1, description="of the requests; 0 keeps none")
-    items: int = Field(default=100, ge=1, description="of a request at most, drawn at random")
-    vectors: int = Field(default=100_000, ge=0, description="a day at most")
-    days: int = Field(default=14, ge=1, description="after which a day is deleted")
-    flush_s: float = Field(default=30.0, gt=0, description="what a crash can lose")
 
 
 class ServedLog:
@@ -77,7 +60,7 @@ class ServedLog:
     @classmethod
     def of(cls, settings: Settings) -> "ServedLog":
         """That of a deployment."""
-        return cls(settings.home / "served", Sampling())
+        return cls(settings.home / "served", settings.served)
 
     def offer(self, rows: pa.Table, *, request_id: str, read_at: datetime, release: str, service: str) -> None:
         """Keep a request's vectors, perhaps.

@@ -22,6 +22,7 @@ from feature_repo.plan import StoredView
 from feature_repo.stores import snapshot_file
 from feature_repo.stores.packed_columns import Packed, decode
 from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_layout import Layout
 from feature_repo.stores.packed_rows import Moments, Rows, encode
 from feature_repo.stores.snapshot_file import TOKEN_SIZE, Snapshot, SnapshotError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     # Reads ids of a view: all its columns, and the microseconds of their rows, NEVER where there is none.
-    Reader = Callable[[StoredView, pa.Array], Rows]
+    Reader = Callable[[pa.Array], Rows]
 
 _SUFFIX: Final = ".snapshot"
 _BATCH: Final = 2_000  # ids in one call
@@ -57,13 +58,14 @@ class StockSnapshots:
             return False
         rows: list[tuple[bytes, bytes]] = []
         try:
+            layout = view.layout(feast.project)
             for start in range(0, len(ids), _BATCH):
-                rows += _packed(view, ids.slice(start, _BATCH), read)
+                rows += _packed(layout, ids.slice(start, _BATCH), read)
             if not rows:
                 return False
-            path = self._path(view, token)
+            path = self._path(layout, token)
             self._folder.mkdir(parents=True, exist_ok=True)
-            snapshot_file.write(path, view.layout, token, lambda: iter(rows))
+            snapshot_file.write(path, layout, token, lambda: iter(rows))
         except (OSError, StoreError) as error:  # no room, or a type of which no snapshot can be
             _log.warning("no snapshot of view %s could be written (%s)", view.view.name, error)
             return False
@@ -73,19 +75,19 @@ class StockSnapshots:
         return True
 
     def read(
-        self, feast: "FeatureStore", views: Mapping[str, StoredView], key: str, ids: pa.Array
+        self, feast: "FeatureStore", views: Mapping[str, StoredView], ids: Mapping[str, pa.Array]
     ) -> dict[str, tuple[Rows, npt.NDArray[np.bool_]]]:
         """Rows by view of those that have a snapshot which counts, and whether each id is in it."""
         held = {name: view for name, view in views.items() if any(self._files(view))}
         found: dict[str, tuple[Rows, npt.NDArray[np.bool_]]] = {}
         for name, token in self._tokens(feast, held).items():
-            view = held[name]
-            snapshot = self._current(view, token)
+            layout = held[name].layout(feast.project)
+            snapshot = self._current(layout, token)
             if snapshot is None:
                 continue
-            places, known = snapshot.find(EntityKeys(view.layout, {key: ids}).texts)
+            places, known = snapshot.find(EntityKeys(layout, ids).texts)
             packed = Packed(snapshot.rows, snapshot.tails).take(places)
-            found[name] = decode(view.layout, packed, tuple(view.fields)), known
+            found[name] = decode(layout, packed, tuple(held[name].fields)), known
         return found
 
     def _tokens(self, feast: "FeatureStore", views: Mapping[str, StoredView]) -> dict[str, bytes]:
@@ -98,37 +100,37 @@ class StockSnapshots:
         found = zip(names, stock_writes.tokens(store, feast.config, names), strict=True)
         return {name: blake2b(token.encode(), digest_size=TOKEN_SIZE).digest() for name, token in found if token}
 
-    def _current(self, view: StoredView, token: bytes) -> Snapshot | None:
-        opened = self._opened.get(view.layout.digest)
+    def _current(self, layout: Layout, token: bytes) -> Snapshot | None:
+        opened = self._opened.get(layout.digest)
         if opened and opened[0] == token and opened[1].whole:
             return opened[1]
-        path = self._path(view, token)
+        path = self._path(layout, token)
         if token in self._unusable or not path.exists() or not self._opening.acquire(blocking=False):
             return None
         try:
-            snapshot = snapshot_file.read(path, view.layout, token)
+            snapshot = snapshot_file.read(path, layout, token)
         except (OSError, SnapshotError) as error:
             self._unusable.add(token)
-            _log.warning("snapshot of view %s cannot be read (%s); the server is asked", view.view.name, error)
+            _log.warning("snapshot of view %s cannot be read (%s); the server is asked", layout.view, error)
             return None
         finally:
             self._opening.release()
-        self._opened[view.layout.digest] = token, snapshot
+        self._opened[layout.digest] = token, snapshot
         return snapshot
 
     def _files(self, view: StoredView) -> Iterator[Path]:
         return self._folder.glob(f"{view.view.name}-*{_SUFFIX}")
 
-    def _path(self, view: StoredView, token: bytes) -> Path:
-        return self._folder / f"{view.view.name}-{view.layout.digest.hex()}-{token.hex()}{_SUFFIX}"
+    def _path(self, layout: Layout, token: bytes) -> Path:
+        return self._folder / f"{layout.view}-{layout.digest.hex()}-{token.hex()}{_SUFFIX}"
 
 
-def _packed(view: StoredView, ids: pa.Array, read: "Reader") -> Iterator[tuple[bytes, bytes]]:
+def _packed(layout: Layout, ids: pa.Array, read: "Reader") -> Iterator[tuple[bytes, bytes]]:
     """Keys and rows of the ids that are stored."""
-    rows = read(view, ids)
+    rows = read(ids)
     known = pa.array(rows.known)
     table = pa.table({schema.ITEM_ID: ids, **rows.columns}).filter(known)
-    table = table.select(view.layout.schema.names).cast(view.layout.schema)
+    table = table.select(layout.schema.names).cast(layout.schema)
     event_us = rows.event_us[rows.known]
-    keys = EntityKeys(view.layout, {schema.ITEM_ID: table[schema.ITEM_ID].combine_chunks()}).under(b"")
-    yield from zip(keys, encode(view.layout, table, Moments(event_us, event_us)), strict=True)
+    keys = EntityKeys(layout, {schema.ITEM_ID: table[schema.ITEM_ID].combine_chunks()}).under(b"")
+    yield from zip(keys, encode(layout, table, Moments(event_us, event_us)), strict=True)

@@ -5,26 +5,25 @@ Feast is imported inside functions, since that takes five seconds which a comman
 
 import contextlib
 import io
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feature_repo import compute, configuration, schema, transforms
+from feature_repo import compute, configuration, schema
 from feature_repo.errors import StoreError
-from feature_repo.online import packed_store, read_server, read_stored, request_columns, with_on_demand
-from feature_repo.plan import Fields, Plan, StoredView, arrow_fields, plan_service
+from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
+from feature_repo.online import Ids, Request, answer, packed_store, read_stored
+from feature_repo.plan import Plan, StoredView, entity_rows, plan_service
 from feature_repo.settings import Settings
+from feature_repo.stock_online import renew_snapshot
 from feature_repo.stock_snapshots import StockSnapshots
-from feature_repo.stores.packed_rows import Rows
+from feature_repo.view_rows import typed_rows
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ROW: Final = "__row"  # Feast does not promise to keep the order of rows
-_MISSING: Final = b"missing"
-# Ids, each once, and the place among them of every row's; None where none is there twice.
-_Asked: TypeAlias = tuple[pa.Array, npt.NDArray[np.int64] | None]
 
 
 class Store:
@@ -73,28 +69,24 @@ class Store:
         """Replace a view's rows of all times: entity key, event_timestamp, and the view's features in any order.
 
         Raises:
-            StoreError: the view is unknown, or a column is missing or of another type.
+            StoreError: the view is unknown, a column is missing or of another type, or the file cannot be written.
         """
         from feature_repo.sources import rows_path
 
-        path = rows_path(self.settings, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        pq.write_table(_stamped(self._checked(name, rows), written_at), partial)
-        return partial.replace(path)
+        return write_rows(rows_path(self.settings, name), typed_rows(self._view(name), rows, written_at))
 
     def read_view(self, name: str) -> pa.Table:
         """A view's rows of all times, as last written.
 
         Raises:
-            StoreError: no rows were written yet.
+            StoreError: no rows were written yet, or they cannot be read.
         """
         from feature_repo.sources import rows_path
 
         path = rows_path(self.settings, name)
         if not path.exists():
             raise StoreError(f"{path}: feature view {name} has no rows yet; run `trichord run` first")
-        return pq.read_table(path)
+        return read_rows(path)
 
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
         """Write rows of a view to the online store; the packed one keeps what it has of a later event_timestamp.
@@ -106,17 +98,17 @@ class Store:
             StoreError: the view is unknown, or a column is missing or of another type.
             StoreUnavailableError: the online store does not answer.
         """
-        stamped = _stamped(self._checked(name, rows), written_at)
+        view = self._view(name)
+        stamped = typed_rows(view, rows, written_at)
         if not len(stamped):
             return
         with self.answering():
             packed = packed_store(self.feast)
             if packed is not None:
-                packed.write_arrow(self.feast.config, self._views[name], stamped)
+                packed.write_arrow(self.feast.config, view, stamped)
             else:
                 from feature_repo.stores.stock_writes import noted
 
-                view = self._views[name]
                 with noted(self._provider.online_store, self.feast.config, view):
                     self._provider.ingest_df(view, stamped.to_pandas(integer_object_nulls=True))
 
@@ -144,18 +136,19 @@ class Store:
         pushed: refresh the entities of events after `until` afterwards. Views without any rows are passed over.
 
         Raises:
-            StoreError: the rows of a view cannot be read.
+            StoreError: the rows of a view are missing, damaged or of a former definition: nothing is written then.
             StoreUnavailableError: the online store cannot be written.
         """
-        from feature_repo.sources import rows_path
-
-        names = [view.name for view in self.feast.list_feature_views()] if views is None else views
-        present = [name for name in names if rows_path(self.settings, name).exists()]
+        registered = {view.name: view for view in self.feast.list_feature_views()}
+        names = [*registered] if views is None else [*views]
+        if unknown := [name for name in names if name not in registered]:
+            raise StoreError(f"feature view {unknown[0]!r} is not registered; known: {', '.join(sorted(registered))}")
+        present = {name: path for name in names if (path := present_rows(self.settings, registered[name]))}
         # Feast prints its progress; what a command prints is the command's
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-        with quiet[0], quiet[1], self.answering(configuration.client_errors):
+        with quiet[0], quiet[1], self.answering(configuration.client_errors), reading(present.values()):
             if present:
-                self.feast.materialize(since, until, feature_views=present)
+                self.feast.materialize(since, until, feature_views=[*present])
         if packed_store(self.feast) is None:  # the packed store's are made by the engine, for Feast's own command too
             self.renew_snapshots(present)
 
@@ -168,23 +161,37 @@ class Store:
             StoreUnavailableError: the online store does not answer.
         """
         from feature_repo.sources import rows_path
-        from feature_repo.stores.stock_writes import is_pushed
 
         with self.answering():
             packed = packed_store(self.feast)
-            for name in views:
-                view = self.feast.get_feature_view(name)
+            for view in map(self.feast.get_feature_view, views):
                 if view.join_keys != [schema.ITEM_ID]:
                     continue
                 if packed is not None:
                     packed.snapshot(self.feast.config, view)
-                elif not is_pushed(view):
-                    part = StoredView(self.feast.project, view, view.ttl or timedelta(0), arrow_fields(view.features))
-                    ids = pq.read_table(rows_path(self.settings, name), columns=[schema.ITEM_ID])[schema.ITEM_ID]
-                    self._snapshots.renew(self.feast, part, ids.unique().cast(pa.string()), self._from_server)
+                else:
+                    ids = read_rows(rows_path(self.settings, view.name), [schema.ITEM_ID])[schema.ITEM_ID]
+                    renew_snapshot(self.feast, self.snapshots, view, ids.unique().cast(pa.string()))
 
-    def _from_server(self, view: StoredView, ids: pa.Array) -> Rows:
-        return read_server(self.feast, schema.ITEM_ID, ids, {view.view.name: view})[view.view.name]
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Forget entities of a view online, by their ids; those that are not stored are passed over.
+
+        Rows that stand in the view's file are online again after the next materialization.
+
+        Raises:
+            StoreError: the view is unknown, or the online store is a stock one: Feast has no call for it.
+            StoreUnavailableError: the online store cannot be written.
+        """
+        view = self._view(name)
+        packed = packed_store(self.feast)
+        if packed is None:
+            raise StoreError(
+                f"rows of {name} cannot be deleted: Feast has no call for single rows in {self.settings.online_store}; "
+                "delete them by that store's own client, or use online_store = 'packed'"
+            )
+        [key] = view.join_keys
+        with self.answering():
+            packed.delete_rows(self.feast.config, view, {key: pa.array(ids, pa.string())})
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""
@@ -208,12 +215,14 @@ class Store:
         Returns the same rows in the same order, then `feature_columns(service)`. Unknown entities have nulls.
         """
         plan = self.plan(service)
-        entities = _entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
+        entities = entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
         job = self.feast.get_historical_features(entities.to_pandas(), self.feast.get_feature_service(service))
         found = job.to_arrow().sort_by(_ROW)
         if len(found) != len(rows):
             raise StoreError(f"{service}: {len(rows)} rows asked, {len(found)} answered by the offline store")
-        return _with_columns(rows, found, plan.columns)
+        for name, kind in plan.columns.items():
+            rows = rows.append_column(pa.field(name, kind), found[name].cast(kind))
+        return rows
 
     def online_frame(
         self,
@@ -230,14 +239,11 @@ class Store:
 
         at: what is known by then. requested_at: whose hour and weekday count; default `at`. Equal to
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
-        does not know have nulls and are named by `missing`.
+        does not know have nulls and are named by `online.missing`.
         """
-        items, repeated = _distinct(item_ids)
-        asked = {
-            schema.USER_ID: (pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64)),
-            schema.ITEM_ID: (items, repeated),
-        }
-        return self._answer(service, asked, len(item_ids), at, (requested_at or at, device, place))
+        user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
+        asked = {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
+        return self._answer(service, asked, Request(at, requested_at or at, device, place))
 
     def online_rows(
         self,
@@ -254,43 +260,30 @@ class Store:
         ids: equally many ids by entity key. Each distinct id is read once.
 
         Raises:
-            StoreError: the service is unknown, needs an entity key that is not among `ids`, or they are of unequal
-                number.
+            StoreError: the service is unknown, needs an entity key that is not among `ids`, or they are not equally
+                many.
         """
         sizes = {key: len(of_key) for key, of_key in ids.items()}
         if len(set(sizes.values())) != 1:
             raise StoreError(f"entities have {sizes} ids; give equally many of each")
-        asked = {key: _distinct(of_key) for key, of_key in ids.items()}
-        return self._answer(service, asked, max(sizes.values()), at, (requested_at or at, device, place))
+        asked = {key: Ids.of(of_key) for key, of_key in ids.items()}
+        return self._answer(service, asked, Request(at, requested_at or at, device, place))
 
-    def _answer(
-        self,
-        service: str,
-        asked: Mapping[str, _Asked],
-        n: int,
-        at: datetime,
-        request: tuple[datetime, str | None, str | None],
-    ) -> pa.Table:
-        """Features of a service for `n` rows, of a request's moment, device and place."""
+    def _answer(self, service: str, asked: Mapping[str, Ids], request: Request) -> pa.Table:
         plan = self.plan(service)
         if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
-        found: dict[str, pa.Array | pa.ChunkedArray] = {}
-        missing: dict[str, list[str]] = {}
-        for key, views in plan.stored.items():
-            distinct, take = asked[key]
+
+        def read(key: str, views: Mapping[str, StoredView]) -> tuple[dict[str, pa.Array], list[str]]:
             with self.answering():
-                columns, missing[key] = read_stored(
-                    self.feast, key, distinct, views, at, take=take, snapshots=self._snapshots
-                )
-            found |= columns
-        if plan.on_demand:
-            made = with_on_demand(pa.table(found | request_columns(at, *request, n)), plan)
-            found = dict(zip(made.column_names, made.columns, strict=True))
-        return pa.Table.from_arrays(
-            [found[name] for name in plan.answer.names],
-            schema=plan.answer.with_metadata({_MISSING: json.dumps(missing)}),
-        )
+                return read_stored(self.feast, key, asked[key], views, request.at, snapshots=self.snapshots)
+
+        return answer(plan, request, read)
+
+    @cached_property
+    def snapshots(self) -> StockSnapshots:
+        """Those of views in a stock online store; the packed store has its own."""
+        return StockSnapshots(self.settings.home.resolve() / "snapshots")
 
     @contextlib.contextmanager
     def answering(self, failures: configuration.Failures = configuration.failures) -> Iterator[None]:
@@ -311,10 +304,6 @@ class Store:
             raise configuration.unavailable(self.settings, error) from error
 
     @cached_property
-    def _snapshots(self) -> StockSnapshots:
-        return StockSnapshots(self.settings.home.resolve() / "snapshots")
-
-    @cached_property
     def _provider(self) -> "Provider":
         return self.feast._get_provider()  # what its own writes go through
 
@@ -324,65 +313,7 @@ class Store:
 
         return feature_views(self.settings)
 
-    @cached_property
-    def _view_columns(self) -> dict[str, Fields]:
-        """Columns of every view's rows but the time of writing, by view."""
-        return {
-            view.name: {**arrow_fields(view.entity_columns), schema.EVENT_TIMESTAMP: schema.TIMESTAMP}
-            | arrow_fields(view.features)
-            for view in self._views.values()
-        }
-
-    def _checked(self, name: str, rows: pa.Table) -> pa.Table:
-        """Rows with exactly the view's columns, in the view's types."""
-        columns = self._view_columns.get(name)
-        if columns is None:
-            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._view_columns))}")
-        if absent := [column for column in columns if column not in rows.column_names]:
-            raise StoreError(f"rows of {name} lack {', '.join(absent)}; needed: {', '.join(columns)}")
-        try:
-            return rows.select(list(columns)).cast(pa.schema(list(columns.items())))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise StoreError(f"rows of {name} have a column of another type ({error}); wanted: {columns}") from error
-
-
-def missing(answer: pa.Table) -> dict[str, list[str]]:
-    """Ids by entity key of which the online store knew nothing, of what `online_frame` or `online_rows` answered."""
-    named: dict[str, list[str]] = json.loads(answer.schema.metadata[_MISSING])
-    return named
-
-
-def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:
-    """Rows with the moment of writing, by which Feast chooses among rows of one entity and event_timestamp."""
-    moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)
-    return rows.append_column(schema.CREATED_TIMESTAMP, pa.repeat(moment, len(rows)))
-
-
-def _entity_rows(rows: pa.Table, plan: Plan) -> pa.Table:
-    """What Feast's join takes of the rows: keys, moment, and the request's columns if any view is on demand."""
-    wanted = [*plan.stored, schema.EVENT_TIMESTAMP]
-    request = [transforms.REQUESTED_AT, schema.DEVICE, schema.PLACE] if plan.on_demand else []
-    if absent := [name for name in [*wanted, *request] if name not in rows.column_names]:
-        raise StoreError(f"rows lack {', '.join(absent)}; needed: {', '.join([*wanted, *request])}")
-    taken = rows.select(wanted)
-    if request:
-        taken = taken.append_column(transforms.AS_OF, rows[schema.EVENT_TIMESTAMP].cast(pa.int64()))
-        taken = taken.append_column(transforms.REQUESTED_AT, rows[transforms.REQUESTED_AT].cast(pa.int64()))
-        for name in (schema.DEVICE, schema.PLACE):
-            taken = taken.append_column(name, rows[name])
-    return taken
-
-
-def _distinct(ids: Sequence[str]) -> _Asked:
-    """Each id once, and the place of every id among those; None where none is there twice."""
-    if len(set(ids)) == len(ids):
-        return pa.array(ids, pa.string()), None
-    places = {one: place for place, one in enumerate(dict.fromkeys(ids))}
-    return pa.array([*places], pa.string()), np.fromiter((places[one] for one in ids), np.int64, len(ids))
-
-
-def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:
-    """Rows with the named columns of another table of the same rows, in their types."""
-    for name, kind in columns.items():
-        rows = rows.append_column(pa.field(name, kind), found[name].cast(kind))
-    return rows
+    def _view(self, name: str) -> "FeatureView":
+        if name not in self._views:
+            raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
+        return self._views[name]

@@ -43,13 +43,17 @@ class Unread:
 
 
 def write_durably(path: Path, content: bytes | pa.Buffer) -> None:
-    """Put a file in place at once: it is on disk under its name, whole, before this returns."""
+    """Put a file in place at once: it is on disk under its name, whole, before this returns; else nothing is left."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk it would stand in the way of what makes room
+        raise
     sync_folder(path.parent)
 
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from feature_repo.errors import StoreError
+from feature_repo.feast_json import Value
 from feature_repo.freshness import Reported, freshness
-from feature_repo.lookup import Value
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from ranking.errors import BadRequestError

@@ -22,7 +22,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 Facts: TypeAlias = dict[str, Json]
 
 STAMP = "stamp.json"
-RECIPE_VERSION = 2  # raised when the code behind any artifact changes what it writes
+RECIPE_VERSION = 3  # raised when the code behind any artifact changes what it writes
 
 
 @dataclass(frozen=True)

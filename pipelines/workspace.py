@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from feature_repo import schema
 from feature_repo.compute import TICK
 from feature_repo.event_log import EventLog
+from feature_repo.offline_rows import has_rows
 from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
@@ -136,6 +137,19 @@ class Workspace:
         built = self.home.build(name, make, inputs=inputs, config=config)
         self.listener.built(built)
         return built
+
+    def build_view(
+        self,
+        name: str,
+        make: Callable[[Path], Facts],
+        *,
+        inputs: Sequence[str],
+        config: Mapping[str, Json] | None = None,
+    ) -> Built:
+        """`build` of a view whose rows `make` gives the store: also where their file is gone, cut off or outdated."""
+        if not has_rows(self.settings, name):
+            self.home.forget(name)
+        return self.build(name, make, inputs=inputs, config=config)
 
     @cached_property
     def items(self) -> pa.Table:

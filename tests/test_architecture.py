@@ -19,6 +19,8 @@ HEAVY = {
     "lightgbm",
     "pandas",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "duckdb",
 }
 STATEMENTS = {

@@ -3,28 +3,35 @@
 -- windows: 1, 7, 28 and 365 days, and since ever. time rule: occurred_at < event_timestamp.
 -- Each window is a difference of two running totals, so the cost does not grow with the window.
 -- Counted are cases, not rows with a filter: over a window, DuckDB counts those in quadratic time.
-with running as (  -- totals of the user up to and with each moment (range: events of one moment share them)
+with counted as (
     select
         user_id,
         occurred_at,
-        count(case when weight > 0 then 1 end) over upto as interactions,
-        count(case when weight > 0 and positive then 1 end) over upto as positives,
-        count(case when weight = 0 then 1 end) over upto as impressions,
-        count(value) filter (weight > 0) over upto as valued,
-        sum(value::double) filter (weight > 0) over upto as value_total,
-        min(epoch_us(occurred_at)) filter (weight > 0) over upto as first_at,
-        max(epoch_us(occurred_at)) filter (weight > 0) over upto as last_at
+        weight > 0 as chosen,
+        weight > 0 and positive as liked,
+        weight = 0 as shown,
+        false as discovery,
+        case when weight > 0 then value::double end as value,
+        case when weight > 0 then epoch_us(occurred_at) end as chosen_at
     from events
-    window upto as (partition by user_id order by occurred_at range unbounded preceding)
-),
-discovery as (  -- first interaction of the user with each category
-    select user_id, category, min(occurred_at) as occurred_at
+    union all  -- first interaction of the user with each category: another row at a moment that has one already
+    select user_id, min(occurred_at), false, false, false, true, null, null
     from (select user_id, occurred_at, unnest(categories) as category from events where weight > 0)
-    group by all
+    group by user_id, category
 ),
-discovered as (
-    select user_id, occurred_at, count(*) over upto as categories
-    from discovery
+running as (  -- totals of the user up to and with each moment (range: rows of one moment share them)
+    select
+        user_id,
+        occurred_at,
+        count(case when chosen then 1 end) over upto as interactions,
+        count(case when liked then 1 end) over upto as positives,
+        count(case when shown then 1 end) over upto as impressions,
+        count(case when discovery then 1 end) over upto as categories,
+        count(value) over upto as valued,
+        sum(value) over upto as value_total,
+        min(chosen_at) over upto as first_at,
+        max(chosen_at) over upto as last_at
+    from counted
     window upto as (partition by user_id order by occurred_at range unbounded preceding)
 )
 select
@@ -42,7 +49,7 @@ select
     ever.positives as user_positives,
     ever.impressions - coalesce(d7.impressions, 0) as user_impressions_7d,
     (ever.value_total / ever.valued)::float as user_mean_value,
-    coalesce(discovered.categories, 0) as user_categories,
+    ever.categories as user_categories,
     ever.first_at as user_first_event_at,
     ever.last_at as user_last_event_at
 from spine
@@ -56,5 +63,3 @@ asof left join running as d28
     on d28.user_id = spine.user_id and d28.occurred_at < spine.event_timestamp - interval 28 day
 asof left join running as d365
     on d365.user_id = spine.user_id and d365.occurred_at < spine.event_timestamp - interval 365 day
-asof left join discovered
-    on discovered.user_id = spine.user_id and discovered.occurred_at < spine.event_timestamp

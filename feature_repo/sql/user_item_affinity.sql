@@ -2,23 +2,20 @@
 -- inputs: spine(user_id, event_timestamp), events. grain: one row a spine row whose user has interacted before.
 -- window: since ever; a positive's weight halves every 180 days. time rule: occurred_at < event_timestamp.
 -- Weights are shares of the user's total. The halving since an event, 2^-((now - occurred_at) / 180 days), has the
--- factor 2^(-now / 180 days) in every term, which a share cancels: between two events the shares stand still.
+-- factor 2^(-now / 180 days) in every term, which a share cancels: between two events the shares stand still. What is
+-- summed is 2^(occurred_at / 180 days), counted from 1970: a double holds it for the next 400 years.
 with liked as (
     select user_id, occurred_at, weight, unnest(list_distinct(categories)) as category
     from events
     where weight > 0 and positive
-),
-start as (  -- exponents count from the user's first positive, so that they stay small
-    select user_id, min(occurred_at) as first_at from liked group by user_id
 ),
 running as (
     select
         user_id,
         category,
         occurred_at,
-        sum(weight * 2 ** ((epoch_us(occurred_at) - epoch_us(first_at)) / (180 * 86400e6))) over upto as affinity
+        sum(weight * 2 ** (epoch_us(occurred_at) / (180 * 86400e6))) over upto as affinity
     from liked
-    join start using (user_id)
     window upto as (partition by user_id, category order by occurred_at range unbounded preceding)
 ),
 held as (
@@ -43,8 +40,8 @@ affinities as (
     from held
     group by all
 ),
-latest as (  -- categories of the items of the latest moment
-    select user_id, occurred_at, list_sort(list_distinct(flatten(list(categories)))) as categories
+latest as (  -- categories of the items of each moment
+    select user_id, occurred_at, list(categories) as categories
     from events
     where weight > 0
     group by all
@@ -54,7 +51,7 @@ select
     spine.event_timestamp,
     coalesce(affinities.categories, []) as affinity_categories,
     coalesce([(a / affinities.total)::float for a in affinities.affinities], []) as affinity_weights,
-    latest.categories as last_categories
+    list_sort(list_distinct(flatten(latest.categories))) as last_categories
 from spine
 asof join latest
     on latest.user_id = spine.user_id and latest.occurred_at < spine.event_timestamp

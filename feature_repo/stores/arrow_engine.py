@@ -69,7 +69,7 @@ class ArrowComputeEngine(LocalComputeEngine):
             except duckdb.Error as error:
                 raise StoreError(
                     f"{path}: rows of feature view {view.name} cannot be read ({error}); see that the file is whole "
-                    "and has the view's columns. `trichord run` writes it"
+                    "and has the view's columns, or delete it: `trichord run` writes it again"
                 ) from error
         store.snapshot(self.repo_config, view)
         name = f"{view.name}-{task.start_time}-{task.end_time}"

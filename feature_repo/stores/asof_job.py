@@ -191,7 +191,10 @@ class AsofRetrievalJob(RetrievalJob):
                 yield duck
             except duckdb.Error as error:
                 views = ", ".join(join.name for join in self._joins)
-                raise StoreError(f"the point-in-time join of {views} failed: {error}") from error
+                raise StoreError(
+                    f"the point-in-time join of {views} failed: {error}; if a file is damaged, delete it: "
+                    "`trichord run` writes it again"
+                ) from error
 
 
 class _Part(RetrievalJob):

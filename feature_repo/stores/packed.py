@@ -25,11 +25,13 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
+from feature_repo.errors import StoreError
 from feature_repo.stores import snapshot_record
+from feature_repo.stores.packed_catalogue import forget, layouts, supersede
 from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
 from feature_repo.stores.packed_file import PackedFile, Reading
 from feature_repo.stores.packed_keys import EntityKeys
-from feature_repo.stores.packed_layout import DIGEST_SIZE, NEVER, Layout, layout_of
+from feature_repo.stores.packed_layout import NEVER, Layout, layout_of
 from feature_repo.stores.packed_protos import key_columns, table_of, values_of
 from feature_repo.stores.packed_rows import Moments, Rows, encode, moments
 from feature_repo.stores.snapshots import take_snapshot
@@ -40,7 +42,6 @@ Read: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 
 _BATCH: Final = 20_000  # rows in one transaction
 _MOMENTS: Final = 16  # bytes at the head of a row: when it was so, and when it was written
-_LAYOUTS: Final = bytes(DIGEST_SIZE)  # begins the keys under which the digests of every view stand
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
 _now: ContextVar[datetime | None] = ContextVar("now", default=None)
@@ -145,7 +146,7 @@ class PackedOnlineStore(OnlineStore):
         for start in range(0, len(rows), _BATCH):
             batch = rows.slice(start, _BATCH)
             when = moments(batch)
-            typed = batch.select(layout.schema.names).cast(layout.schema)
+            typed = _typed(layout, batch)
             entities = EntityKeys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
             keys = entities.under(layout.digest)
             latest = _latest(keys, when)
@@ -158,13 +159,21 @@ class PackedOnlineStore(OnlineStore):
                 progress(len(batch))
 
     def delete_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> None:
-        """Forget entities, by equally many ids by entity key; those that are not stored are passed over."""
+        """Forget entities, by equally many ids by entity key; those that are not stored are passed over.
+
+        Rows of the view's former layouts go too, as long as its entity keys are the same.
+
+        Raises:
+            StoreError: an id is null.
+            StoreUnavailableError: the file cannot be written.
+        """
         layout = layout_of(config.project, view)
         entities = EntityKeys(layout, ids)
         with _file(config).writing() as transaction:
-            for key in entities.under(layout.digest):
-                transaction.delete(key)
-            snapshot_record.note(transaction, layout.digest, entities.texts)
+            for digest in {layout.digest, *layouts(transaction, config.project, view.name)}:
+                for key in entities.under(digest):
+                    transaction.delete(key)
+                snapshot_record.note(transaction, digest, entities.texts)
 
     def snapshot(self, config: RepoConfig, view: FeatureView) -> bool:
         """Write a snapshot of a view's rows, from which they are read until too many are newer; False if none is.
@@ -236,9 +245,9 @@ class PackedOnlineStore(OnlineStore):
         file.create()
         with file.writing() as transaction:
             for view in _stored(tables_to_keep):
-                _supersede(transaction, layout_of(config.project, view))
+                supersede(transaction, layout_of(config.project, view))
             for view in _stored(tables_to_delete):
-                _forget(transaction, config.project, view.name)
+                forget(transaction, config.project, view.name)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Remove the file."""
@@ -268,6 +277,17 @@ def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:
     return unpacked(layout, [get(key, nothing) for key in keys.under(layout.digest)])
 
 
+def _typed(layout: Layout, rows: pa.Table) -> pa.Table:
+    """The layout's columns of some rows, in its types."""
+    try:
+        return rows.select(layout.schema.names).cast(layout.schema)
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise StoreError(
+            f"rows of view {layout.view} do not fit it ({error}); wanted: "
+            f"{', '.join(f'{field.name} {field.type}' for field in layout.schema)}"
+        ) from error
+
+
 def _latest(keys: list[bytes], when: Moments) -> dict[bytes, int]:
     """Place of the latest row of each key."""
     if len(set(keys)) == len(keys):
@@ -293,38 +313,3 @@ def _not_older(
 
 def _stored(views: Sequence[FeatureView]) -> list[FeatureView]:
     return [view for view in views if not isinstance(view, OnDemandFeatureView) or view.write_to_online_store]
-
-
-def _catalogue_key(project: str, view: str) -> bytes:
-    return _LAYOUTS + f"{project}\0{view}".encode()
-
-
-def _supersede(transaction: "lmdb.Transaction[bytes]", layout: Layout) -> None:
-    """Note a view's layout, and delete the rows of its former ones if it has rows already."""
-    key = _catalogue_key(layout.project, layout.view)
-    noted = transaction.get(key, b"")
-    former = {noted[place : place + DIGEST_SIZE] for place in range(0, len(noted), DIGEST_SIZE)} - {layout.digest}
-    if former and _has_rows(transaction, layout.digest):
-        for digest in former:
-            _delete_rows(transaction, digest)
-        former = set()
-    transaction.put(key, b"".join([*sorted(former), layout.digest]))
-
-
-def _forget(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> None:
-    noted = transaction.pop(_catalogue_key(project, view)) or b""
-    for place in range(0, len(noted), DIGEST_SIZE):
-        _delete_rows(transaction, noted[place : place + DIGEST_SIZE])
-
-
-def _has_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bool:
-    cursor = transaction.cursor()
-    return cursor.set_range(digest) and cursor.key().startswith(digest)
-
-
-def _delete_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
-    snapshot_record.drop(transaction, digest)
-    cursor = transaction.cursor()
-    found = cursor.set_range(digest)
-    while found and cursor.key().startswith(digest):
-        found = cursor.delete() and bool(cursor.key())

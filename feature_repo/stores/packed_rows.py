@@ -39,6 +39,11 @@ class Rows:
         """Whether there is a row, also where it has expired."""
         return np.not_equal(self.event_us, NEVER)
 
+    def take(self, places: npt.NDArray[np.int64]) -> "Rows":
+        """Rows by their places."""
+        taken = pa.array(places)
+        return Rows({name: values.take(taken) for name, values in self.columns.items()}, self.event_us[places])
+
 
 def moments(rows: pa.Table) -> Moments:
     """Moments of rows by their columns event_timestamp and, if there is one, created_timestamp; without a zone, UTC.

@@ -128,7 +128,7 @@ class ViewJoin:
             number = pa.array(range(len(rows)), pa.int64())
             return duck.from_arrow(rows.append_column(_ROW, number))
         if not Path(path).exists():
-            raise StoreError(f"{path}: feature view {self.name} has no rows yet; write them first")
+            raise StoreError(f"{path}: feature view {self.name} has no rows; `trichord run` writes them")
         files = f"{path}/**/*.parquet" if Path(path).is_dir() else path
         return duck.read_parquet(files).project(f"*, (file_index::bigint << 40) + file_row_number as {_ROW}")
 

@@ -33,7 +33,7 @@ def behaviour_view(name: str, description: str) -> dg.AssetsDefinition:
             return {"rows": len(rows)}
 
         config: Facts = {"definitions": definitions(), "until": workspace.clock.isoformat()}
-        return materialized(workspace.build(name, make, inputs=["events", "items"], config=config))
+        return materialized(workspace.build_view(name, make, inputs=["events", "items"], config=config))
 
     return view
 
@@ -53,7 +53,8 @@ def item_content(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         workspace.store.write_view("item_content", rows)
         return {"rows": len(rows)}
 
-    return materialized(workspace.build("item_content", make, inputs=["items"], config={"definitions": definitions()}))
+    config: Facts = {"definitions": definitions()}
+    return materialized(workspace.build_view("item_content", make, inputs=["items"], config=config))
 
 
 @dg.asset(group_name=GROUP)
@@ -84,8 +85,9 @@ def online_features(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
         return {"until": until.isoformat(), "later_events": refresh_later(workspace, until)}
 
     store.apply()  # a server that is new to this home, or was emptied, has no tables
-    if not all(view.online for view in freshness(store, clock=workspace.clock)):
-        workspace.home.forget("online_features")  # the online store has lost what it was given
+    seen = freshness(store, clock=workspace.clock)
+    if not all(view.online and (view.materialized_until or not view.last_event_timestamp) for view in seen):
+        workspace.home.forget("online_features")  # the online store, or the registry, has lost what it was given
     config: Facts = {"online_store": location(workspace.settings)}
     built = workspace.build("online_features", make, inputs=["feature_registry", *views], config=config)
     found = {view.view: view.to_json() for view in freshness(store, clock=workspace.clock)}

@@ -53,7 +53,7 @@ def item_vectors(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         vectors = Space.load(workspace.home.folder("vector_index")).fused
         return _write_vectors(workspace, "item_vectors", schema.ITEM_ID, workspace.interactions.items, vectors)
 
-    return materialized(workspace.build("item_vectors", make, inputs=["vector_index"]))
+    return materialized(workspace.build_view("item_vectors", make, inputs=["vector_index"]))
 
 
 @dg.asset(group_name=GROUP, deps=[vector_index])
@@ -67,7 +67,7 @@ def user_vectors(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         vectors = vectors_of_users(Space.load(workspace.home.folder("vector_index")).fused, queries)
         return _write_vectors(workspace, "user_vectors", schema.USER_ID, log.users, vectors)
 
-    return materialized(workspace.build("user_vectors", make, inputs=["vector_index", "events", "users"]))
+    return materialized(workspace.build_view("user_vectors", make, inputs=["vector_index", "events", "users"]))
 
 
 def _write_vectors(workspace: Workspace, view: str, key: str, index: IdIndex, vectors: Floats) -> Facts:

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,17 +35,13 @@ Patches = npt.NDArray[np.float32]
 class AudioEncoder(Encoder[Patches]):
     """The mean over three-second patches of the first 30 seconds, 200 numbers."""
 
-    modality: ClassVar = Modality.AUDIO
-    id: ClassVar = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-padded-mean"
-    dim: ClassVar = 200
+    modality = Modality.AUDIO
+    id = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-padded-mean"
+    dim = 200
 
     def decode(self, content: bytes) -> Patches:
         """Log-mel patches float32 [p, 187, 96], 1 <= p <= 10; a sound shorter than a patch ends in silence."""
-        mono, rate = _read(content)
-        if np.abs(mono).max(initial=0) < SILENCE:
-            detail = "nothing is heard in the first 30 seconds; give a sound louder than -80 dB of full scale"
-            raise UnreadableContentError("silent_audio", detail)
-        frames = self._log_mel(_resampled(mono, rate))
+        frames = self._log_mel(read_sound(content, RATE))
         if len(frames) < PATCH:
             frames = np.pad(frames, ((0, PATCH - len(frames)), (0, 0)))  # repeating it tells sounds apart less well
         count = min(len(frames) // PATCH, SECONDS // 3)
@@ -90,6 +86,18 @@ class AudioEncoder(Encoder[Patches]):
         return MusiCNN.from_tensors(read_checkpoint(MUSICNN_MTT.folder() / "MTT_musicnn"))
 
 
+def read_sound(content: bytes, rate: int) -> npt.NDArray[np.float32]:
+    """The first 30 seconds, channels averaged, at `rate` samples a second: float32 [samples].
+
+    Raises `UnreadableContentError` for what is no whole sound, or is silent.
+    """
+    mono, own = _read(content)
+    if np.abs(mono).max(initial=0) < SILENCE:
+        detail = "nothing is heard in the first 30 seconds; give a sound louder than -80 dB of full scale"
+        raise UnreadableContentError("silent_audio", detail)
+    return _resampled(mono, own, rate)
+
+
 def _read(content: bytes) -> tuple[npt.NDArray[np.float32], int]:
     """The first 30 seconds, channels averaged, and the sampling rate."""
     import soundfile  # loads a shared library
@@ -115,10 +123,10 @@ def _unreadable(detail: str) -> UnreadableContentError:
     return UnreadableContentError("unreadable_audio", f"not a complete sound ({detail}); {accepted}")
 
 
-def _resampled(signal: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+def _resampled(signal: npt.NDArray[np.float32], own: int, rate: int) -> npt.NDArray[np.float32]:
     from scipy.signal import resample_poly
 
-    if rate == RATE:
+    if own == rate:
         return signal
-    common = math.gcd(rate, RATE)
-    return np.asarray(resample_poly(signal, RATE // common, rate // common), np.float32)
+    common = math.gcd(own, rate)
+    return np.asarray(resample_poly(signal, rate // common, own // common), np.float32)

@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures float32 [b, 3, 224, 224] (see `image.py` for their scale) -> pooled features [b, 1280], all >= 0."""
+    """Pictures float32 [b, 3, 224, 224] (`PictureNetwork` has their scale) -> pooled features [b, 1280], all >= 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,6 +104,21 @@ class EfficientNetLite0(nn.Module):
                 _fold(getattr(block, ours), state, f"_blocks.{i}.{conv}", f"_blocks.{i}.{norm}")
         _fold(network.head, state, "_conv_head", "_bn1")
         return network.eval()
+
+
+class PictureNetwork(nn.Module):
+    """Pictures uint8 [b, 224, 224, 3] -> square roots of EfficientNet-lite0's pooled features [b, 1280]."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.features = EfficientNetLite0.from_state(state)
+        self.eval()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Channels stay last in memory, which convolutions on a CPU like best."""
+        scaled = (pictures.permute(0, 3, 1, 2).float() - 127) / 128
+        out: Tensor = self.features(scaled).sqrt()
+        return out
 
 
 def _blocks() -> Iterator[Block]:

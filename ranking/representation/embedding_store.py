@@ -68,27 +68,45 @@ class EmbeddingStore:
 
     folder: Path
 
-    def read(self, modality: Modality, encoder_id: str, dim: int) -> pa.Table:
-        """Everything that one encoder has computed: `embedding_schema`, one row a content, in no particular order.
+    def hashes(self, modality: Modality, encoder_id: str) -> set[str]:
+        """The contents that one encoder has vectors of; raises `ArtifactError` for a damaged part."""
+        parts = self._parts(modality, encoder_id)
+        return {one for part in parts for one in read_whole(part, _HASHES)[CONTENT_HASH].to_pylist()}
 
-        Raises `ArtifactError` for a damaged part.
+    def vectors(self, modality: Modality, encoder_id: str, dim: int, hashes: Sequence[str]) -> Floats:
+        """The vectors of contents that `hashes` of this store names, float32 [len(hashes), dim], in the order given.
+
+        Parts are read one by one, so that a large store is never in memory twice.
         """
-        schema = embedding_schema(dim)
-        parts = sorted(self._folder_of(modality, encoder_id).glob("part-*.parquet"))
-        return pa.concat_tables([schema.empty_table(), *(read_whole(part, schema) for part in parts)])
+        rows_of: dict[str, list[int]] = {}
+        for row, one in enumerate(hashes):
+            rows_of.setdefault(one, []).append(row)
+        vectors = np.empty((len(hashes), dim), np.float32)
+        for part in self._parts(modality, encoder_id):
+            table = read_whole(part, embedding_schema(dim))
+            found = vectors_of(table)
+            for place, one in enumerate(table[CONTENT_HASH].to_pylist()):
+                vectors[rows_of.get(one, [])] = found[place]
+        return vectors
 
     def append(self, embeddings: pa.Table, modality: Modality, encoder_id: str) -> None:
         """Add the rows of a table of `embedding_schema` as one more part."""
         write_whole(embeddings, self._folder_of(modality, encoder_id) / f"part-{uuid4().hex}.parquet")
 
+    def _parts(self, modality: Modality, encoder_id: str) -> list[Path]:
+        return sorted(self._folder_of(modality, encoder_id).glob("part-*.parquet"))
+
     def _folder_of(self, modality: Modality, encoder_id: str) -> Path:
         return self.folder / modality / encoder_id
 
 
+_HASHES: Final = pa.schema([embedding_schema(1).field(CONTENT_HASH)])
+
+
 def read_whole(path: Path, schema: pa.Schema) -> pa.Table:
-    """A Parquet file of that schema; raises `ArtifactError` if it is anything else."""
+    """The columns of a schema from a Parquet file; raises `ArtifactError` if they cannot be read."""
     try:
-        return pq.ParquetFile(path).read().cast(schema)
+        return pq.ParquetFile(path).read(columns=schema.names).cast(schema)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactError(f"{path}: not readable ({error}); delete it, what it held is computed again") from error
 

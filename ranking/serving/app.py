@@ -5,24 +5,38 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Final
 
-from fastapi import Body, FastAPI
+from fastapi import Body, FastAPI, Header
 from fastapi.responses import JSONResponse
+from fastapi.responses import Response as HttpResponse
 from pydantic import JsonValue, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
-from feature_repo.lookup import Asked
+from feature_repo.arrow_stream import MEDIA_TYPE, as_stream
+from feature_repo.asked import Asked
+from feature_repo.feast_json import as_json
 from feature_repo.settings import Settings
 from ranking.errors import NotReadyError
 from ranking.serving.engine import Engine
 from ranking.serving.faults import Fault
-from ranking.serving.payloads import OnlineFeaturesRequest, PostedEvent, Ready, Receipt, Request, Response
+from ranking.serving.negotiation import prefers
+from ranking.serving.payloads import (
+    OnlineFeatures,
+    OnlineFeaturesRequest,
+    PostedEvent,
+    Ready,
+    Receipt,
+    Request,
+    Response,
+)
 from ranking.serving.problems import Problem, install, problem
 from ranking.serving.releases import Releases
 
 MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
 
+_JSON: Final = "application/json"
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 _EVENT: Final = PostedEvent.model_json_schema()
 _EVENTS: Final = WithJsonSchema({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]})
 
@@ -78,11 +92,28 @@ def _add_recommendations(app: FastAPI, engine: Engine) -> None:
 
 
 def _add_features(app: FastAPI, engine: Engine) -> None:
-    @app.post("/get-online-features", summary="Online features, as a Feast server answers", response_class=JSONResponse)
-    def online_features(request: OnlineFeaturesRequest) -> JSONResponse:
-        """Without a service or features: all that is stored of the entities."""
+    @app.post(
+        "/get-online-features",
+        summary="Online features, as a Feast server answers, or as Arrow",
+        response_class=HttpResponse,
+        responses={200: {"model": OnlineFeatures, "content": {MEDIA_TYPE: _BINARY}, "description": "Features"}},
+    )
+    def online_features(
+        request: OnlineFeaturesRequest, accept: Annotated[str, Header(include_in_schema=False)] = ""
+    ) -> HttpResponse:
+        """Without a service or features: all that is stored of the entities.
+
+        With `Accept: application/vnd.apache.arrow.stream` an Arrow IPC stream: a row for each place in the ids, the
+        same columns by name, and of each view `VIEW:status` and `VIEW:event_timestamp`. With any other, JSON.
+        """
         asked = Asked(request.feature_service, tuple(request.features), request.full_feature_names)
-        return JSONResponse(engine.online_features(request.entities, asked))
+        found = engine.online_features(request.entities, asked)
+        arrow = prefers(accept, MEDIA_TYPE, over=_JSON)
+        return HttpResponse(
+            as_stream(found) if arrow else as_json(found),
+            media_type=MEDIA_TYPE if arrow else _JSON,
+            headers={"Vary": "Accept"},
+        )
 
 
 def _add_health(app: FastAPI, engine: Engine) -> None:

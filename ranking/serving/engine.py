@@ -6,17 +6,20 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
+from feature_repo.asked import Asked
 from feature_repo.compute import TICK, rows_at
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
+from feature_repo.feast_json import Value, first_values
 from feature_repo.labels import label_events
-from feature_repo.lookup import MISSING, Answer, Asked, Value, look_up
+from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
 from feature_repo.schema import EventKind
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
@@ -137,7 +140,8 @@ class Engine:
             new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
             self._remember(loaded, new)
-            fallbacks = [] if self._refresh(loaded, new) else [FEATURES]
+            # duplicates too: their first sender may have died before their features were written
+            fallbacks = [] if self._refresh(loaded, good) else [FEATURES]
         receipt = Receipt(
             accepted=appended.accepted,
             duplicates=len(good) - appended.accepted,
@@ -153,9 +157,9 @@ class Engine:
         )
         return receipt
 
-    def online_features(self, entities: Mapping[str, Sequence[str | int]], asked: Asked) -> Answer:
-        """Feast's answer, as of now; raises `StoreError` for what the store does not know. Needs no loaded release."""
-        store = Store(self.settings) if self._loaded is None else self._loaded.store
+    def online_features(self, entities: Entities, asked: Asked) -> list[Part]:
+        """Features as of now; raises `StoreError` for what the store does not know. Needs no loaded release."""
+        store = self._idle_store if self._loaded is None else self._loaded.store
         return look_up(store, entities, asked, at=self.now())
 
     def lookup(self, entities: Mapping[str, str], *, service: str | None = None) -> dict[str, Value]:
@@ -165,15 +169,13 @@ class Engine:
             UnknownEntityError: nothing is stored of them.
             StoreError: no such service, or it needs further entities.
         """
-        found = self.online_features({key: [one] for key, one in entities.items()}, Asked(service))
-        answers = zip(found["metadata"]["feature_names"], found["results"], strict=True)
-        features = {name: one for name, one in answers if name not in entities}
-        if all(one["statuses"] == [MISSING] for one in features.values()):
+        _, *views = self.online_features({key: [one] for key, one in entities.items()}, Asked(service))
+        if all((one.statuses == NOT_FOUND).all() for one in views):
             raise UnknownEntityError(
                 f"{', '.join(f'{key} {one!r}' for key, one in entities.items())}: the online store knows nothing of "
                 "it; check the id, or post its first event"
             )
-        return {name: one["values"][0] for name, one in features.items()}
+        return first_values(views)
 
     def follow(self) -> Loaded:
         """The release that answers now; if the home's current one is another, it begins to load beside it.
@@ -185,6 +187,11 @@ class Engine:
         if wanted not in (None, here, self._refused.id) and self._loading.acquire(blocking=False):
             threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
         return self.loaded
+
+    @cached_property
+    def _idle_store(self) -> Store:
+        """Answers look-ups before there is a release."""
+        return Store(self.settings)
 
     def _load_beside(self, wanted: str) -> None:
         try:

@@ -1,8 +1,8 @@
 """What comes in and goes out over HTTP and in the shell's JSON. Unknown keys are refused, none is ignored."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 MAX_K: Final = 100
 MAX_SESSION: Final = 200
@@ -151,6 +151,32 @@ class OnlineFeaturesRequest(BaseModel):
         if self.feature_service is not None and self.features:
             raise ValueError("feature_service and features are both given; give one of them")
         return self
+
+
+class FeatureNames(BaseModel):
+    """Names in the order of the results."""
+
+    feature_names: list[str]
+
+
+class FeatureValues(BaseModel):
+    """One column (an entity key or a feature), a place for each row asked for.
+
+    values: NaN and infinities as texts, bytes in base64. statuses: `NOT_FOUND` of an entity that is not stored,
+    `OUTSIDE_MAX_AGE` of a row older than its view's ttl, whose value is null. event_timestamps: 1970 where there is
+    none.
+    """
+
+    values: list[JsonValue]
+    statuses: list[Literal["PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"]]
+    event_timestamps: list[AwareDatetime]
+
+
+class OnlineFeatures(BaseModel):
+    """Feast's own answer."""
+
+    results: list[FeatureValues]
+    metadata: FeatureNames
 
 
 class Ready(BaseModel):

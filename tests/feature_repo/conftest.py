@@ -1,6 +1,6 @@
 """Small worlds of events and items, and one store that a module's tests share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 
 from feature_repo import schema
+from feature_repo.online import packed_store
+from feature_repo.plan import arrow_fields
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 
@@ -67,3 +69,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     one = Store(Settings(home=home))
     one.apply()
     return one
+
+
+@pytest.fixture(scope="session")
+def write_rows() -> Callable[[Store, str, Mapping[str, Sequence[object]], Sequence[datetime]], None]:
+    """Rows of a registered view into its packed store; features that are not given are null, a NaN stays one."""
+
+    def write(store: Store, view: str, columns: Mapping[str, Sequence[object]], moments: Sequence[datetime]) -> None:
+        definition = store.feast.get_feature_view(view)
+        rows = {schema.EVENT_TIMESTAMP: pa.array(moments, schema.TIMESTAMP)}
+        for name, kind in arrow_fields(definition.schema).items():
+            rows[name] = pa.array(columns.get(name, [None] * len(moments)), kind)
+        packed = packed_store(store.feast)
+        assert packed is not None
+        packed.write_arrow(store.feast.config, definition, pa.table(rows))
+
+    return write

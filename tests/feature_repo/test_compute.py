@@ -225,16 +225,16 @@ def test_views_are_declared_as_the_sql_computes_them(make_events: Events, items:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=st.lists(rows, max_size=12), hours=st.integers(0, 24 * 40))
-def test_few_and_many_events_take_different_ways_to_the_same_rows(
+def test_few_and_many_entities_take_different_ways_to_the_same_rows(
     make_events: Events, items: pa.Table, monkeypatch: pytest.MonkeyPatch, log: list[Row], hours: int
 ) -> None:
     events, at = make_events(log), START + timedelta(hours=hours)
     entities = {"users": list("uvw"), "item_ids": list("abcd")}
-    listed = compute.rows_at(events, items, at=at, **entities)
-    monkeypatch.setattr(compute, "_LISTED", -1)
-    assert compute.rows_at(events, items, at=at, **entities) == listed
+    few = compute.rows_at(events, items, at=at, **entities)
+    monkeypatch.setattr(compute, "_FEW", -1)
+    assert compute.rows_at(events, items, at=at, **entities) == few
     monkeypatch.undo()
     for name, view in compute.BEHAVIOUR.items():
         ids = entities["users" if view.key == "user_id" else "item_ids"]
         spine = pa.table({view.key: ids, "event_timestamp": pa.array([at] * len(ids), schema.TIMESTAMP)})
-        assert compute.view_rows(name, events, items, spine=spine) == listed[name]
+        assert compute.view_rows(name, events, items, spine=spine) == few[name]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from feature_repo import compute
-from feature_repo.errors import StoreUnavailableError
+from feature_repo.errors import StoreError, StoreUnavailableError
 from feature_repo.freshness import FRESH_FOR, Freshness, freshness
 from feature_repo.settings import Settings
 from feature_repo.store import Store
@@ -72,6 +72,32 @@ def test_an_online_store_that_lost_its_rows_is_seen(fresh: Store, tmp_path: Path
     assert (found.materialized_until, found.online, found.ok) == (NOW, False, False)
     again.materialize(NOW)
     assert of(again, "user_activity", NOW) == replace(found, online=True)
+
+
+def test_a_registry_that_is_damaged_is_named_and_made_again(fresh: Store, tmp_path: Path) -> None:
+    fresh.materialize(NOW)
+    (tmp_path / "registry.db").write_bytes(b"garbage")
+    with pytest.raises(StoreError, match=r"registry.db: not a Feast registry .*; delete it, and `trichord run` makes"):
+        freshness(Store(fresh.settings), clock=NOW)
+    (tmp_path / "registry.db").unlink()
+    again = Store(fresh.settings)
+    again.apply()
+    found = of(again, "user_activity", NOW)
+    assert (found.materialized_until, found.online, found.ok) == (None, True, False)
+    again.materialize(NOW)
+    assert of(again, "user_activity", NOW).ok
+
+
+def test_rows_older_than_their_ttl_are_online_all_the_same(
+    fresh: Store, make_events: Callable[[Sequence[Row]], pa.Table], items: pa.Table
+) -> None:
+    years = timedelta(days=3000)  # before START, which is years before the wall clock of whoever runs this
+    log = make_events([("u", "a", -years / HOUR, {})])
+    fresh.write_view(
+        "user_item_affinity", compute.view_rows("user_item_affinity", log, items, until=START - years + HOUR)
+    )
+    fresh.materialize(NOW)
+    assert of(fresh, "user_item_affinity", NOW).ok
 
 
 def test_a_row_that_was_materialized_late_is_not_taken_for_one_that_is_online(fresh: Store) -> None:

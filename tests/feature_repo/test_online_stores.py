@@ -22,11 +22,15 @@ from feast import FeatureService
 
 from feature_repo import compute, schema
 from feature_repo.address import address
+from feature_repo.asked import Asked
 from feature_repo.configuration import FILES, REPO, feast_config, location
 from feature_repo.errors import SettingsError, StoreUnavailableError
-from feature_repo.lookup import MISSING, Answer, Asked, Result, look_up
+from feature_repo.feast_json import as_json
+from feature_repo.lookup import NOT_FOUND, PRESENT, look_up
+from feature_repo.online import missing
 from feature_repo.settings import OnlineStore, Settings, load_settings
-from feature_repo.store import Store, missing
+from feature_repo.store import Store
+from feature_repo.views import TASTE_EXPIRES
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=40)
@@ -204,10 +208,6 @@ def fill(store: Store, events: pa.Table, items: pa.Table) -> Store:
     return store
 
 
-def results(found: Answer) -> Iterator[tuple[str, Result]]:
-    return zip(found["metadata"]["feature_names"], found["results"], strict=True)
-
-
 def vectors(user: str) -> pa.Table:
     vector = [place / 7 for place in range(128)]
     return pa.table({"user_id": [user], "event_timestamp": pa.array([NOW], schema.TIMESTAMP), "user_vector": [vector]})
@@ -239,6 +239,14 @@ def test_what_is_materialized_reads_as_from_the_default_store(served: Store, sto
     assert ours["affinity_categories"].null_count == 1
 
 
+def test_a_look_up_is_answered_as_from_the_default_store(served: Store, stock: Store) -> None:
+    users, items = [*USERS, "nobody", "u"], ["a", "d", "nothing", "b", "a"]
+    for asked in (Asked("retrieval_v1"), Asked("ranking_v1"), Asked()):
+        entities = {"user_id": users, "item_id": items}
+        ours, theirs = (as_json(look_up(one, entities, asked, at=NOW)) for one in (served, stock))
+        assert ours == theirs
+
+
 def test_a_push_is_seen_by_the_next_read_as_in_the_default_store(
     served: Store, stock: Store, make_events: Events, events: pa.Table, items: pa.Table
 ) -> None:
@@ -258,10 +266,26 @@ def test_a_corrected_row_of_the_same_moment_is_written(
     row = compute.content_rows(make_items({"d": ["new"]}))
     assert row["event_timestamp"].to_pylist() == [START]  # as before
     served.push("item_content", row)
-    found = look_up(served, {"item_id": ["d", "nothing"]}, Asked(features=("item_content:categories",)), at=NOW)
-    values, statuses = ({name: one[part] for name, one in results(found)} for part in ("values", "statuses"))
-    assert values["categories"] == [["new"], None]
-    assert statuses["categories"][1] == MISSING
+    asked = Asked(features=("item_content:categories",))
+    _, found = look_up(served, {"item_id": ["d", "nothing"]}, asked, at=NOW)
+    assert found.columns["categories"].to_pylist() == [["new"], None]
+    assert found.statuses.tolist() == [PRESENT, NOT_FOUND]
+
+
+def test_a_row_expires_at_the_same_microsecond_as_in_the_default_store(
+    served: Store, stock: Store, make_events: Events, items: pa.Table
+) -> None:
+    moment = NOW + timedelta(microseconds=500_001)
+    tastes = compute.rows_at(make_events([("late", "a", 24 * 40, {})]), items, at=moment, users=["late"])
+    for one in (served, stock):
+        one.push("user_item_affinity", tastes["user_item_affinity"])
+    for edge, expired in ((-1, False), (0, False), (1, True)):
+        at = moment + TASTE_EXPIRES + timedelta(microseconds=edge)
+        ours, theirs = (
+            one.online_rows({"user_id": ["late"]}, at=at, service="retrieval_v1") for one in (served, stock)
+        )
+        assert ours == theirs
+        assert ours["affinity_weights"].null_count == expired
 
 
 def content(item: str, categories: list[str]) -> pa.Table:

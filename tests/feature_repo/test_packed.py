@@ -258,6 +258,28 @@ def test_a_changed_view_reads_no_old_bytes_and_the_old_view_reads_on(tmp_path: P
     assert store.online_read(settings, new, [key], ["n"]) == [(START, {"n": Value(double_val=8)})]
 
 
+def test_a_deleted_row_is_gone_from_former_layouts_too(tmp_path: Path) -> None:
+    old, new = (view_of([Field(name="n", dtype=kind)]) for kind in (Int64, Float64))
+    store, settings = fresh(tmp_path, old)
+    keys = [key_of("text", place) for place in range(2)]
+    for view in (old, new):
+        store.update(settings, [], [view], [], [], False)
+        value = Value(int64_val=7) if view is old else Value(double_val=7)
+        store.online_write_batch(settings, view, [(key, {"n": value}, START, None) for key in keys], None)
+    store.delete_rows(settings, new, texts([keys[0].entity_values[0].string_val]))
+    for view in (old, new):
+        assert [moment for moment, _ in store.online_read(settings, view, keys)] == [None, START]
+
+
+def test_rows_that_do_not_fit_their_view_are_refused(tmp_path: Path) -> None:
+    view = view_of([Field(name="n", dtype=Int64)])
+    store, settings = fresh(tmp_path, view)
+    rows = pa.table({"user_id": ["a"], "n": ["many"], "event_timestamp": pa.array([START])})
+    for wrong in (rows, rows.drop_columns("n")):
+        with pytest.raises(StoreError, match=r"rows of view .* do not fit it \(.*\); wanted: .*n int64"):
+            store.write_arrow(settings, view, wrong)
+
+
 def test_a_view_of_another_definition_is_another_view(tmp_path: Path) -> None:
     old, new = (view_of([Field(name="n", dtype=Int64)]) for _ in range(2))
     new.tags = {"definition": "select 2", "owner": "nobody"}

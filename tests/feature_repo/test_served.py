@@ -6,7 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from feature_repo.served import Sampling, ServedLog
+from feature_repo.errors import SettingsError
+from feature_repo.served import ServedLog
+from feature_repo.settings import Sampling, load_settings
 
 READ_AT = datetime(2024, 1, 1, tzinfo=UTC)
 ALL = Sampling(share=1, flush_s=3600)
@@ -23,6 +25,39 @@ def offer(log: ServedLog, request: str, n: int = 3) -> None:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "served"
+
+
+def test_the_sampling_is_a_part_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().served == Sampling()
+    Path("trichord.toml").write_text("[served]\nshare = 0.25\ndays = 2\n")
+    monkeypatch.setenv("TRICHORD_SERVED_DAYS", "3")
+    monkeypatch.setenv("TRICHORD_SERVED_FLUSH_S", "0.5")
+    assert load_settings().served == Sampling(share=0.25, days=3, flush_s=0.5)
+    assert ServedLog.of(load_settings())._sampling == load_settings().served
+
+
+@pytest.mark.parametrize(
+    ("file", "variable", "named"),
+    [
+        ("[served]\nshaer = 1\n", "", "setting served.shaer: .*TRICHORD_SERVED_SHAER"),
+        ("", "TRICHORD_SERVED_SHAER", "setting served.shaer: .*TRICHORD_SERVED_SHAER"),
+        ("[served]\nshare = 2\n", "", "setting served.share 2: .*less than or equal to 1"),
+        ('[served]\nitems = "many"\n', "", "setting served.items 'many'"),
+        ("served = 1\n", "", "setting served 1"),
+        ('[served]\nonline_url = "redis://:s3cret@h"\n', "", "setting served.online_url: "),
+    ],
+)
+def test_a_setting_that_is_misspelt_or_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, variable: str, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("trichord.toml").write_text(file)
+    if variable:
+        monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=named) as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
 
 
 def test_what_was_offered_comes_back_as_it_was(home: Path) -> None:

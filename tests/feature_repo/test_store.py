@@ -12,9 +12,10 @@ from feast import FeatureService
 from feature_repo import compute, schema
 from feature_repo.configuration import REPO
 from feature_repo.errors import StoreError
+from feature_repo.online import missing
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
-from feature_repo.store import Store, missing
+from feature_repo.store import Store
 from feature_repo.stores.packed import as_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -139,6 +140,41 @@ def test_a_taste_expires_online_as_it_does_offline(filled: Store) -> None:
         offline = filled.training_frame(requests([("u", "c", at)]))["category_affinity"].to_pylist()
         assert online == offline
         assert (online[0] is None) == (affinity is None)
+
+
+def test_a_forgotten_user_is_unknown_online_until_written_again(
+    tmp_path: Path, make_events: Events, items: pa.Table
+) -> None:
+    log = make_events([("u", "a", 0, {}), ("v", "a", 0, {}), ("café", "b", 1, {})])
+    store = Store(Settings(home=tmp_path))
+    store.apply()
+    views = ("user_activity", "user_item_affinity")
+    for view in views:
+        store.write_view(view, compute.view_rows(view, log, items, until=NOW))
+    store.materialize(NOW)
+    users = ["u", "v", "café"]
+    before = store.online_rows({"user_id": users}, at=NOW, service="retrieval_v1")
+    for view in views:
+        store.delete(view, ["u", "café", "nobody"])
+        store.delete(view, [])
+    after = store.online_rows({"user_id": users}, at=NOW, service="retrieval_v1")
+    assert missing(after)["user_id"] == ["u", "café"]
+    assert after.slice(1, 1) == before.slice(1, 1)
+    assert all(after[name][0].as_py() is None for name in store.feature_columns("retrieval_v1").names)
+    store.refresh(log, items, at=NOW, users=["u"])
+    again = store.online_rows({"user_id": users}, at=NOW, service="retrieval_v1")
+    assert missing(again)["user_id"] == ["café"]
+    assert again.slice(0, 2) == before.slice(0, 2)
+    with pytest.raises(StoreError, match=r"'user_moods' does not exist; known: .*user_activity"):
+        store.delete("user_moods", ["u"])
+
+
+def test_a_store_that_cannot_forget_says_so(tmp_path: Path) -> None:
+    stock = Store(Settings(home=tmp_path, online_store="sqlite"))
+    with pytest.raises(
+        StoreError, match="Feast has no call for single rows in sqlite; delete them by that store's own"
+    ):
+        stock.delete("user_activity", ["u"])
 
 
 def test_vectors_are_read_by_the_retrieval_service(filled: Store) -> None:

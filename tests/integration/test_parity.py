@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.served import Sampling, ServedLog
-from feature_repo.settings import Settings
+from feature_repo.served import ServedLog
+from feature_repo.settings import Sampling, Settings
 from pipelines.checks import served_equals_offline
 from pipelines.workspace import Workspace
 from ranking.serving.engine import Engine

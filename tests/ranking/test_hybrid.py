@@ -184,9 +184,14 @@ def test_no_window_sees_its_own_future(checkerboard, protocol: Protocol):
         whole = train
 
 
+def test_windows_are_of_the_protocol_that_is_asked(checkerboard):
+    for protocol in Protocol:
+        assert {one.protocol for one in divisions(checkerboard.log, protocol, 3)} == {protocol}
+
+
 def test_where_one_cutoff_leaves_few_users_each_users_latest_events_are_taken(checkerboard):
-    first, *inner = divisions(checkerboard.log, Protocol.P1, 3)
-    assert len(checkerboard.log.users) < MIN_QUERIES
+    few = checkerboard.log.where(checkerboard.log.user < MIN_QUERIES - 1)
+    first, *inner = divisions(few, Protocol.P1, 3)
     assert first.protocol is Protocol.P1
     assert [one.protocol for one in inner] == [Protocol.P2, Protocol.P2]
     assert all(one.train.occurred_at.max() < first.cutoff for one in inner)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from feature_repo.event_log import EventLog
-from feature_repo.served import Sampling, ServedLog
-from feature_repo.settings import Settings
+from feature_repo.served import ServedLog
+from feature_repo.settings import Sampling, Settings
 from ranking.errors import ArtifactError, NotReadyError, UnknownEntityError
 from ranking.rankers.trees import REFERENCE
 from ranking.serving.answer import FEATURES, UNKNOWN_USER
