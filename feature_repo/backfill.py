@@ -41,6 +41,7 @@ def backfill(store: Store, since: datetime, until: datetime, *, clock: datetime)
         )
         store.push(view.name, rows.filter(inside))
         written[view.name] = int(pc.sum(inside).as_py() or 0)
+    store.renew_snapshots(written)
     return written
 
 

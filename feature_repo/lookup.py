@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from feature_repo.asked import Asked, Wanted, resolve
 from feature_repo.errors import StoreError
-from feature_repo.online import expired, on_demand_features, read_views, request_columns
+from feature_repo.online import on_demand_features, read_views, request_columns
 from feature_repo.plan import StoredView, arrow_fields
+from feature_repo.stock_online import expired
 from feature_repo.store import Store
 from feature_repo.stores.packed_layout import NEVER
 from feature_repo.stores.packed_rows import Rows
@@ -100,14 +101,10 @@ def _read(store: Store, keys: Mapping[str, pa.Array], wanted: Wanted, at: dateti
         entities = zip(*(keys[name].to_pylist() for name in names), strict=True)
         taken = np.array([places.setdefault(one, len(places)) for one in entities])
         first = np.unique(taken, return_index=True)[1]
-        rows = read_views(store.feast, {name: keys[name].take(pa.array(first)) for name in names}, views, at)
-        found |= {name: one if len(first) == len(taken) else _taken(one, taken) for name, one in rows.items()}
+        distinct = {name: keys[name].take(pa.array(first)) for name in names}
+        take = None if len(first) == len(taken) else taken
+        found |= read_views(store.feast, distinct, views, at, take=take, snapshots=store.snapshots)
     return found
-
-
-def _taken(rows: Rows, places: npt.NDArray[np.int64]) -> Rows:
-    indices = pa.array(places)
-    return Rows({name: column.take(indices) for name, column in rows.columns.items()}, rows.event_us[places])
 
 
 def _statuses(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.int8]:

@@ -40,14 +40,14 @@ def write_rows(path: Path, rows: pa.Table) -> Path:
         ) from error
 
 
-def read_rows(path: Path) -> pa.Table:
-    """All rows of a file.
+def read_rows(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """All rows of a file; of some columns if given.
 
     Raises:
         StoreError: it is damaged or cannot be read.
     """
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 

@@ -1,74 +1,125 @@
 """Reading a plan's stored inputs from the online store, and computing what is on demand."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_repo import schema, transforms
 from feature_repo.plan import Plan, StoredView
-from feature_repo.stores.packed_layout import NEVER
+from feature_repo.stock_online import read_stock
+from feature_repo.stock_snapshots import StockSnapshots
 from feature_repo.stores.packed_rows import Rows
 
 if TYPE_CHECKING:
     from feast import FeatureStore, OnDemandFeatureView
-    from feast.online_response import OnlineResponse
 
     from feature_repo.stores.packed import PackedOnlineStore
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MISSING: Final = b"missing"
+
+Places: TypeAlias = npt.NDArray[np.int64]
+# Stored features of some views of an entity key, and ids of which nothing is stored
+Read: TypeAlias = Callable[[str, Mapping[str, StoredView]], tuple[dict[str, pa.Array], list[str]]]
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A feature as a stock store answers it. known: whether there is a row."""
+class Ids:
+    """Ids of an entity key, each once, and the place among them of every row's; None where none is there twice."""
 
-    values: Sequence[object]
-    event_us: npt.NDArray[np.int64]
-    known: npt.NDArray[np.bool_]
+    distinct: pa.Array
+    take: Places | None
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> "Ids":
+        """By the ids of all rows."""
+        if len(set(ids)) == len(ids):
+            return cls(pa.array(ids, pa.string()), None)
+        places = {one: place for place, one in enumerate(dict.fromkeys(ids))}
+        return cls(pa.array([*places], pa.string()), np.fromiter((places[one] for one in ids), np.int64, len(ids)))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: what is known at a moment; the hour and weekday of another, device and place count."""
+
+    at: datetime
+    requested_at: datetime
+    device: str | None
+    place: str | None
+
+
+def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
+    """Entity keys and features of a plan, with what `missing` tells. read: stored features of an entity key's views."""
+    found: dict[str, pa.Array | pa.ChunkedArray] = {}
+    unknown: dict[str, list[str]] = {}
+    for key, views in plan.stored.items():
+        columns, unknown[key] = read(key, views)
+        found |= columns
+    if plan.on_demand:
+        n = len(next(iter(found.values())))
+        of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
+        made = with_on_demand(pa.table(found | of_request), plan)
+        found = dict(zip(made.column_names, made.columns, strict=True))
+    columns_of = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
+    return pa.Table.from_arrays([found[name] for name in columns_of.names], schema=columns_of)
+
+
+def missing(answered: pa.Table) -> dict[str, list[str]]:
+    """Ids by entity key of which the online store knew nothing, of what `Store.online_rows` answered."""
+    named: dict[str, list[str]] = json.loads(answered.schema.metadata[_MISSING])
+    return named
 
 
 def read_stored(
-    feast: "FeatureStore", key: str, ids: pa.Array, views: Mapping[str, StoredView], at: datetime
+    feast: "FeatureStore",
+    key: str,
+    ids: Ids,
+    views: Mapping[str, StoredView],
+    at: datetime,
+    *,
+    snapshots: StockSnapshots | None = None,
 ) -> tuple[dict[str, pa.Array], list[str]]:
-    """Stored features of distinct ids, null where older than their view's ttl, and ids of which nothing is stored."""
-    columns: dict[str, pa.Array] = {key: ids}
-    known = np.zeros(len(ids), bool)
-    for rows in read_views(feast, {key: ids}, views, at).values():
+    """Stored features, null where older than their view's ttl, and ids of which nothing is stored."""
+    every = ids.distinct if ids.take is None else ids.distinct.take(pa.array(ids.take))
+    columns: dict[str, pa.Array] = {key: every}
+    known = np.zeros(len(every), bool)
+    for rows in read_views(feast, {key: ids.distinct}, views, at, take=ids.take, snapshots=snapshots).values():
         columns |= rows.columns
         known |= rows.known
-    missing: list[str] = ids.filter(pa.array(~known)).to_pylist()
+    missing: list[str] = [] if known.all() else every.filter(pa.array(~known)).unique().to_pylist()
     return columns, missing
 
 
 def read_views(
-    feast: "FeatureStore", ids: Mapping[str, pa.Array], views: Mapping[str, StoredView], at: datetime
+    feast: "FeatureStore",
+    ids: Mapping[str, pa.Array],
+    views: Mapping[str, StoredView],
+    at: datetime,
+    *,
+    take: Places | None = None,
+    snapshots: StockSnapshots | None = None,
 ) -> dict[str, Rows]:
     """Rows of entities by view, values null where they are older than the view's ttl.
 
-    ids: equally many by entity key, no entity twice.
+    ids: equally many by entity key, no entity twice. take: places among them of the rows wanted; default each once.
+    snapshots: of a stock store.
     """
+    from feature_repo.stores.packed import Part  # imports feast
+
     packed = packed_store(feast)
     if packed is None:
-        return _read_stock(feast, ids, views, at)
-    found: dict[str, Rows] = {}
-    for name, one in views.items():
-        fresh_from = at - one.ttl if one.ttl else None
-        found[name] = packed.read_arrow(feast.config, one.view, ids, one.fields, fresh_from=fresh_from)
-    return found
-
-
-def expired(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.bool_]:
-    """Whether rows are older than their view's ttl."""
-    if not view.ttl:
-        return np.zeros(len(rows.event_us), bool)
-    earliest_us = (at - view.ttl - _EPOCH) // timedelta(microseconds=1)
-    return rows.known & (rows.event_us < earliest_us)
+        found = read_stock(feast, ids, views, at, snapshots)
+        return found if take is None else {name: rows.take(take) for name, rows in found.items()}
+    parts = [
+        Part(one.layout(feast.project), tuple(one.fields), at - one.ttl if one.ttl else None) for one in views.values()
+    ]
+    return dict(zip(views, packed.read_parts(feast.config, parts, ids, take=take), strict=True))
 
 
 def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":
@@ -77,26 +128,6 @@ def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":
 
     store = feast._get_provider().online_store
     return store if isinstance(store, PackedOnlineStore) else None
-
-
-def _read_stock(
-    feast: "FeatureStore", ids: Mapping[str, pa.Array], views: Mapping[str, StoredView], at: datetime
-) -> dict[str, Rows]:
-    """By Feast's own call, of any store; it heeds the ttl offline only."""
-    refs = [f"{name}:{field}" for name, view in views.items() for field in view.fields]
-    keys = {key: of_key.to_pylist() for key, of_key in ids.items()}
-    nothing = _Found((), np.empty(0, np.int64), np.empty(0, bool))
-    answered = _by_name(feast.get_online_features(refs, keys, full_feature_names=True)) if all(keys.values()) else {}
-    found: dict[str, Rows] = {}
-    for name, view in views.items():
-        of_view = {field: answered.get(f"{name}__{field}", nothing) for field in view.fields}
-        known = np.any([one.known for one in of_view.values()], axis=0)
-        rows = Rows({}, np.where(known, next(iter(of_view.values())).event_us, NEVER))
-        stale = pa.array(expired(rows, view, at))
-        for field, kind in view.fields.items():
-            rows.columns[field] = pc.if_else(stale, None, pa.array(of_view[field].values, kind))
-        found[name] = rows
-    return found
 
 
 def request_columns(
@@ -125,16 +156,3 @@ def on_demand_features(view: "OnDemandFeatureView", rows: pa.Table) -> pa.Table:
     """
     made: pa.Table = transforms.ON_DEMAND.get(view.name, view.transform_arrow)(rows)
     return made
-
-
-def _by_name(response: "OnlineResponse") -> dict[str, _Found]:
-    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-    values = response.to_dict()
-    found: dict[str, _Found] = {}
-    for name, one in zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True):
-        event_us = np.array([moment.ToMicroseconds() for moment in one.event_timestamps], np.int64)
-        # Feast's Redis store answers for an unknown entity with nulls of 1970
-        something = (event_us > 0) | np.array([value is not None for value in values[name]], bool)
-        found[name] = _Found(values[name], event_us, something & (np.array(one.statuses) != FieldStatus.NOT_FOUND))
-    return found

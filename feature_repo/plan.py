@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
 from feature_repo import schema, transforms
 from feature_repo.errors import StoreError
+from feature_repo.stores.packed_layout import Layout, layout_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, Field, OnDemandFeatureView
@@ -25,6 +27,17 @@ class StoredView:
     view: "FeatureView"
     ttl: timedelta
     fields: Fields = field(default_factory=dict)
+    _layouts: dict[str, Layout] = field(default_factory=dict, repr=False, compare=False)
+
+    def layout(self, project: str) -> Layout:
+        """How its rows lie in the packed store.
+
+        Raises:
+            StoreError: a field has a type that is not held there.
+        """
+        if project not in self._layouts:
+            self._layouts[project] = layout_of(project, self.view)
+        return self._layouts[project]
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,11 @@ class Plan:
     columns: Fields
     stored: dict[str, dict[str, StoredView]]
     on_demand: tuple["OnDemandFeatureView", ...]
+
+    @cached_property
+    def answer(self) -> pa.Schema:
+        """Entity keys, then the features."""
+        return pa.schema([*((key, pa.string()) for key in self.stored), *self.columns.items()])
 
 
 def plan_service(feast: "FeatureStore", service: str) -> Plan:

@@ -5,7 +5,6 @@ Feast is imported inside functions, since that takes five seconds which a comman
 
 import contextlib
 import io
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,14 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from feature_repo import compute, configuration, schema
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
-from feature_repo.online import packed_store, read_stored, request_columns, with_on_demand
-from feature_repo.plan import Fields, Plan, arrow_fields, entity_rows, plan_service
+from feature_repo.online import Ids, Request, answer, packed_store, read_stored
+from feature_repo.plan import Plan, StoredView, entity_rows, plan_service
 from feature_repo.settings import Settings
+from feature_repo.stock_online import renew_snapshot
+from feature_repo.stock_snapshots import StockSnapshots
+from feature_repo.view_rows import typed_rows
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ROW: Final = "__row"  # Feast does not promise to keep the order of rows
-_MISSING: Final = b"missing"
 
 
 class Store:
@@ -71,7 +73,7 @@ class Store:
         """
         from feature_repo.sources import rows_path
 
-        return write_rows(rows_path(self.settings, name), _stamped(self._checked(name, rows), written_at))
+        return write_rows(rows_path(self.settings, name), typed_rows(self._view(name), rows, written_at))
 
     def read_view(self, name: str) -> pa.Table:
         """A view's rows of all times, as last written.
@@ -96,15 +98,19 @@ class Store:
             StoreError: the view is unknown, or a column is missing or of another type.
             StoreUnavailableError: the online store does not answer.
         """
-        stamped = _stamped(self._checked(name, rows), written_at)
+        view = self._view(name)
+        stamped = typed_rows(view, rows, written_at)
         if not len(stamped):
             return
         with self.answering():
             packed = packed_store(self.feast)
             if packed is not None:
-                packed.write_arrow(self.feast.config, self._views[name], stamped)
+                packed.write_arrow(self.feast.config, view, stamped)
             else:
-                self._provider.ingest_df(self._views[name], stamped.to_pandas(integer_object_nulls=True))
+                from feature_repo.stores.stock_writes import noted
+
+                with noted(self._provider.online_store, self.feast.config, view):
+                    self._provider.ingest_df(view, stamped.to_pandas(integer_object_nulls=True))
 
     def refresh(
         self,
@@ -143,6 +149,29 @@ class Store:
         with quiet[0], quiet[1], self.answering(configuration.client_errors), reading(present.values()):
             if present:
                 self.feast.materialize(since, until, feature_views=[*present])
+        if packed_store(self.feast) is None:  # the packed store's are made by the engine, for Feast's own command too
+            self.renew_snapshots(present)
+
+    def renew_snapshots(self, views: Iterable[str]) -> None:
+        """Have views of items read from memory, as they are online now; other views are passed over.
+
+        `materialize` does so itself.
+
+        Raises:
+            StoreUnavailableError: the online store does not answer.
+        """
+        from feature_repo.sources import rows_path
+
+        with self.answering():
+            packed = packed_store(self.feast)
+            for view in map(self.feast.get_feature_view, views):
+                if view.join_keys != [schema.ITEM_ID]:
+                    continue
+                if packed is not None:
+                    packed.snapshot(self.feast.config, view)
+                else:
+                    ids = read_rows(rows_path(self.settings, view.name), [schema.ITEM_ID])[schema.ITEM_ID]
+                    renew_snapshot(self.feast, self.snapshots, view, ids.unique().cast(pa.string()))
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """Forget entities of a view online, by their ids; those that are not stored are passed over.
@@ -191,7 +220,9 @@ class Store:
         found = job.to_arrow().sort_by(_ROW)
         if len(found) != len(rows):
             raise StoreError(f"{service}: {len(rows)} rows asked, {len(found)} answered by the offline store")
-        return _with_columns(rows, found, plan.columns)
+        for name, kind in plan.columns.items():
+            rows = rows.append_column(pa.field(name, kind), found[name].cast(kind))
+        return rows
 
     def online_frame(
         self,
@@ -208,10 +239,11 @@ class Store:
 
         at: what is known by then. requested_at: whose hour and weekday count; default `at`. Equal to
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
-        does not know have nulls and are named by `missing`.
+        does not know have nulls and are named by `online.missing`.
         """
-        ids = {schema.USER_ID: [user_id] * len(item_ids), schema.ITEM_ID: item_ids}
-        return self.online_rows(ids, at=at, requested_at=requested_at, device=device, place=place, service=service)
+        user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
+        asked = {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
+        return self._answer(service, asked, Request(at, requested_at or at, device, place))
 
     def online_rows(
         self,
@@ -228,22 +260,30 @@ class Store:
         ids: equally many ids by entity key. Each distinct id is read once.
 
         Raises:
-            StoreError: the service is unknown, or needs an entity key that is not among `ids`.
+            StoreError: the service is unknown, needs an entity key that is not among `ids`, or they are not equally
+                many.
         """
+        sizes = {key: len(of_key) for key, of_key in ids.items()}
+        if len(set(sizes.values())) != 1:
+            raise StoreError(f"entities have {sizes} ids; give equally many of each")
+        asked = {key: Ids.of(of_key) for key, of_key in ids.items()}
+        return self._answer(service, asked, Request(at, requested_at or at, device, place))
+
+    def _answer(self, service: str, asked: Mapping[str, Ids], request: Request) -> pa.Table:
         plan = self.plan(service)
-        if absent := plan.stored.keys() - ids.keys():
+        if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
-        found: dict[str, pa.Array] = {}
-        missing: dict[str, list[str]] = {}
-        for key, views in plan.stored.items():
-            distinct = pa.array(ids[key], pa.string()).dictionary_encode()
+
+        def read(key: str, views: Mapping[str, StoredView]) -> tuple[dict[str, pa.Array], list[str]]:
             with self.answering():
-                columns, missing[key] = read_stored(self.feast, key, distinct.dictionary, views, at)
-            found |= {name: column.take(distinct.indices) for name, column in columns.items()}
-        keys = pa.table({key: found[key] for key in plan.stored})
-        stored = pa.table(found | request_columns(at, requested_at or at, device, place, len(keys)))
-        answer = _with_columns(keys, with_on_demand(stored, plan), plan.columns)
-        return answer.replace_schema_metadata({_MISSING: json.dumps(missing)})
+                return read_stored(self.feast, key, asked[key], views, request.at, snapshots=self.snapshots)
+
+        return answer(plan, request, read)
+
+    @cached_property
+    def snapshots(self) -> StockSnapshots:
+        """Those of views in a stock online store; the packed store has its own."""
+        return StockSnapshots(self.settings.home.resolve() / "snapshots")
 
     @contextlib.contextmanager
     def answering(self, failures: configuration.Failures = configuration.failures) -> Iterator[None]:
@@ -277,41 +317,3 @@ class Store:
         if name not in self._views:
             raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
         return self._views[name]
-
-    @cached_property
-    def _view_columns(self) -> dict[str, Fields]:
-        """Columns of every view's rows but the time of writing, by view."""
-        return {
-            view.name: {**arrow_fields(view.entity_columns), schema.EVENT_TIMESTAMP: schema.TIMESTAMP}
-            | arrow_fields(view.features)
-            for view in self._views.values()
-        }
-
-    def _checked(self, name: str, rows: pa.Table) -> pa.Table:
-        """Rows with exactly the view's columns, in the view's types."""
-        columns = self._view_columns[self._view(name).name]
-        if absent := [column for column in columns if column not in rows.column_names]:
-            raise StoreError(f"rows of {name} lack {', '.join(absent)}; needed: {', '.join(columns)}")
-        try:
-            return rows.select(list(columns)).cast(pa.schema(list(columns.items())))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise StoreError(f"rows of {name} have a column of another type ({error}); wanted: {columns}") from error
-
-
-def missing(answer: pa.Table) -> dict[str, list[str]]:
-    """Ids by entity key of which the online store knew nothing, of what `online_frame` or `online_rows` answered."""
-    named: dict[str, list[str]] = json.loads(answer.schema.metadata[_MISSING])
-    return named
-
-
-def _stamped(rows: pa.Table, written_at: datetime | None) -> pa.Table:
-    """Rows with the moment of writing, by which Feast chooses among rows of one entity and event_timestamp."""
-    moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)
-    return rows.append_column(schema.CREATED_TIMESTAMP, pa.repeat(moment, len(rows)))
-
-
-def _with_columns(rows: pa.Table, found: pa.Table, columns: Fields) -> pa.Table:
-    """Rows with the named columns of another table of the same rows, in their types."""
-    for name, kind in columns.items():
-        rows = rows.append_column(pa.field(name, kind), found[name].cast(kind))
-    return rows

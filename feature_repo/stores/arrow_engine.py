@@ -25,6 +25,7 @@ from feast.repo_config import FeastConfigBaseModel
 from feature_repo.errors import StoreError
 from feature_repo.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from feature_repo.stores.packed import PackedOnlineStore
+from feature_repo.stores.stock_writes import noted
 
 _BATCH: Final = 20_000  # rows
 
@@ -49,7 +50,10 @@ class ArrowComputeEngine(LocalComputeEngine):
         self, registry: BaseRegistry, task: MaterializationTask, **further: object
     ) -> LocalMaterializationJob:
         view, store = task.feature_view, self.online_store
-        if not isinstance(store, PackedOnlineStore) or not _is_plain(view):
+        if not isinstance(store, PackedOnlineStore):
+            with noted(store, self.repo_config, view):
+                return super()._materialize_one(registry, task, **further)
+        if not _is_plain(view):
             return super()._materialize_one(registry, task, **further)
         path = _files(Path(self.repo_config.repo_path or "") / _source(view).path)
         with _duckdb(self._memory_limit) as duck:
@@ -67,6 +71,7 @@ class ArrowComputeEngine(LocalComputeEngine):
                     f"{path}: rows of feature view {view.name} cannot be read ({error}); see that the file is whole "
                     "and has the view's columns, or delete it: `trichord run` writes it again"
                 ) from error
+        store.snapshot(self.repo_config, view)
         name = f"{view.name}-{task.start_time}-{task.end_time}"
         return LocalMaterializationJob(job_id=name, status=MaterializationJobStatus.SUCCEEDED)
 

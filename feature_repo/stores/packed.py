@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -24,11 +26,15 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
 from feature_repo.errors import StoreError
-from feature_repo.stores.packed_file import PackedFile
-from feature_repo.stores.packed_keys import entity_keys
-from feature_repo.stores.packed_layout import DIGEST_SIZE, NEVER, Layout, layout_of
+from feature_repo.stores import snapshot_record
+from feature_repo.stores.packed_catalogue import forget, layouts, supersede
+from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
+from feature_repo.stores.packed_file import PackedFile, Reading
+from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_layout import NEVER, Layout, layout_of
 from feature_repo.stores.packed_protos import key_columns, table_of, values_of
-from feature_repo.stores.packed_rows import Moments, Rows, decode, encode, moments
+from feature_repo.stores.packed_rows import Moments, Rows, encode, moments
+from feature_repo.stores.snapshots import take_snapshot
 
 Progress: TypeAlias = Callable[[int], object]
 Written: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
@@ -36,18 +42,30 @@ Read: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 
 _BATCH: Final = 20_000  # rows in one transaction
 _MOMENTS: Final = 16  # bytes at the head of a row: when it was so, and when it was written
-_LAYOUTS: Final = bytes(DIGEST_SIZE)  # begins the keys under which the digests of every view stand
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
 _now: ContextVar[datetime | None] = ContextVar("now", default=None)
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is wanted of a view: some of its columns, null where a row is of before `fresh_from`."""
+
+    layout: Layout
+    names: tuple[str, ...]
+    fresh_from: datetime | None = None
+
+
 class PackedOnlineStoreConfig(FeastConfigBaseModel):
-    """path: folder of the file, from the repository's if relative. map_size_mib: the most that it can grow to."""
+    """path: folder of the file, from the repository's if relative. map_size_mib: the most that it can grow to.
+
+    snapshots_of: entity keys whose views are read from a snapshot in memory, made after each materialization.
+    """
 
     type: Literal["feature_repo.stores.packed.PackedOnlineStore"] = "feature_repo.stores.packed.PackedOnlineStore"
     path: str = "data/online"
     map_size_mib: int = 65536
+    snapshots_of: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -85,13 +103,30 @@ class PackedOnlineStore(OnlineStore):
             StoreError: an id is null.
             StoreUnavailableError: the file cannot be read.
         """
-        layout = layout_of(config.project, view)
-        keys = entity_keys(layout, ids)
-        nothing = layout.nothing
-        with _file(config).reading() as transaction:
-            get = transaction.get
-            packed = [get(key, nothing) for key in keys]
-        return decode(layout, packed, names, None if fresh_from is None else (fresh_from - _EPOCH) // _US)
+        part = Part(layout_of(config.project, view), tuple(names), fresh_from)
+        [rows] = self.read_parts(config, [part], ids)
+        return rows
+
+    def read_parts(
+        self, config: RepoConfig, parts: Sequence[Part], ids: Mapping[str, pa.Array], *, take: Places | None = None
+    ) -> list[Rows]:
+        """Features of several views of the same entity keys, all as of one moment; see `read_arrow`.
+
+        take: places among `ids` of the rows wanted, in case of ids that are wanted more than once.
+
+        Raises:
+            StoreError: an id is null.
+            StoreUnavailableError: the file cannot be read.
+        """
+        keys = {part.layout.keys: EntityKeys(part.layout, ids) for part in parts}
+        with _file(config).reading() as reading:
+            found = [_packed(reading, part.layout, keys[part.layout.keys]) for part in parts]
+        if take is not None:
+            found = [packed.take(take) for packed in found]
+        return [
+            decode(part.layout, packed, part.names, None if part.fresh_from is None else _microseconds(part.fresh_from))
+            for part, packed in zip(parts, found, strict=True)
+        ]
 
     def write_arrow(
         self, config: RepoConfig, view: FeatureView, rows: pa.Table, progress: Progress | None = None
@@ -112,12 +147,14 @@ class PackedOnlineStore(OnlineStore):
             batch = rows.slice(start, _BATCH)
             when = moments(batch)
             typed = _typed(layout, batch)
-            keys = entity_keys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
+            entities = EntityKeys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
+            keys = entities.under(layout.digest)
             latest = _latest(keys, when)
             packed = encode(layout, typed, when)
             with file.writing() as transaction:
                 places = _not_older(transaction, layout, keys, latest, when)
                 transaction.cursor().putmulti([(keys[place], packed[place]) for place in places])
+                snapshot_record.note(transaction, layout.digest, entities.texts.take(np.array(places, np.int64)))
             if progress:
                 progress(len(batch))
 
@@ -131,11 +168,24 @@ class PackedOnlineStore(OnlineStore):
             StoreUnavailableError: the file cannot be written.
         """
         layout = layout_of(config.project, view)
-        keys = entity_keys(layout, ids)
+        entities = EntityKeys(layout, ids)
         with _file(config).writing() as transaction:
-            for digest in {layout.digest, *_noted(transaction, config.project, view.name)}:
-                for key in keys:
-                    transaction.delete(digest + key[DIGEST_SIZE:])
+            for digest in {layout.digest, *layouts(transaction, config.project, view.name)}:
+                for key in entities.under(digest):
+                    transaction.delete(key)
+                snapshot_record.note(transaction, digest, entities.texts)
+
+    def snapshot(self, config: RepoConfig, view: FeatureView) -> bool:
+        """Write a snapshot of a view's rows, from which they are read until too many are newer; False if none is.
+
+        Only of the views that `snapshots_of` names.
+
+        Raises:
+            StoreUnavailableError: the file cannot be read or written.
+        """
+        if view.join_keys not in [[key] for key in config.online_store.snapshots_of]:
+            return False
+        return take_snapshot(_file(config), layout_of(config.project, view))
 
     def online_read(
         self,
@@ -149,7 +199,7 @@ class PackedOnlineStore(OnlineStore):
         names = [name for name in requested_features or layout.places if name in layout.places]
         fresh_from = (_now.get() or datetime.now(UTC)) - table.ttl if table.ttl else None
         rows = self.read_arrow(config, table, key_columns(layout, entity_keys), names, fresh_from=fresh_from)
-        fresh_us = NEVER if fresh_from is None else (fresh_from - _EPOCH) // _US
+        fresh_us = NEVER if fresh_from is None else _microseconds(fresh_from)
         values = values_of(layout, rows, names)
         return [
             (None, None) if event == NEVER else (_EPOCH + event * _US, row if event >= fresh_us else {})
@@ -195,9 +245,9 @@ class PackedOnlineStore(OnlineStore):
         file.create()
         with file.writing() as transaction:
             for view in _stored(tables_to_keep):
-                _supersede(transaction, layout_of(config.project, view))
+                supersede(transaction, layout_of(config.project, view))
             for view in _stored(tables_to_delete):
-                _forget(transaction, config.project, view.name)
+                forget(transaction, config.project, view.name)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Remove the file."""
@@ -206,7 +256,25 @@ class PackedOnlineStore(OnlineStore):
 
 def _file(config: RepoConfig) -> PackedFile:
     settings = config.online_store
-    return PackedFile(Path(config.repo_path or "") / settings.path, settings.map_size_mib << 20)
+    return _packed_file(str(config.repo_path or ""), settings.path, settings.map_size_mib)
+
+
+@lru_cache(maxsize=1024)
+def _packed_file(repository: str, path: str, map_size_mib: int) -> PackedFile:
+    return PackedFile(Path(repository) / path, map_size_mib << 20)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _US
+
+
+def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:
+    """Rows of entities, from the view's snapshot where it has one."""
+    found = reading.snapshots.read(reading.transaction, layout, keys)
+    if found is not None:
+        return found
+    get, nothing = reading.transaction.get, layout.nothing
+    return unpacked(layout, [get(key, nothing) for key in keys.under(layout.digest)])
 
 
 def _typed(layout: Layout, rows: pa.Table) -> pa.Table:
@@ -245,41 +313,3 @@ def _not_older(
 
 def _stored(views: Sequence[FeatureView]) -> list[FeatureView]:
     return [view for view in views if not isinstance(view, OnDemandFeatureView) or view.write_to_online_store]
-
-
-def _catalogue_key(project: str, view: str) -> bytes:
-    return _LAYOUTS + f"{project}\0{view}".encode()
-
-
-def _supersede(transaction: "lmdb.Transaction[bytes]", layout: Layout) -> None:
-    """Note a view's layout, and delete the rows of its former ones if it has rows already."""
-    former = set(_noted(transaction, layout.project, layout.view)) - {layout.digest}
-    if former and _has_rows(transaction, layout.digest):
-        for digest in former:
-            _delete_rows(transaction, digest)
-        former = set()
-    transaction.put(_catalogue_key(layout.project, layout.view), b"".join([*sorted(former), layout.digest]))
-
-
-def _noted(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> list[bytes]:
-    """Digests of the layouts that a view may have rows in."""
-    noted = transaction.get(_catalogue_key(project, view), b"")
-    return [noted[place : place + DIGEST_SIZE] for place in range(0, len(noted), DIGEST_SIZE)]
-
-
-def _forget(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> None:
-    for digest in _noted(transaction, project, view):
-        _delete_rows(transaction, digest)
-    transaction.delete(_catalogue_key(project, view))
-
-
-def _has_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bool:
-    cursor = transaction.cursor()
-    return cursor.set_range(digest) and cursor.key().startswith(digest)
-
-
-def _delete_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
-    cursor = transaction.cursor()
-    found = cursor.set_range(digest)
-    while found and cursor.key().startswith(digest):
-        found = cursor.delete() and bool(cursor.key())

@@ -7,6 +7,7 @@ processes; one writer at a time goes to fresh pages and switches the root last, 
 import contextlib
 import mmap
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +18,19 @@ import lmdb
 from lmdb.verify import VerifyError, verify
 
 from feature_repo.errors import StoreUnavailableError
+from feature_repo.stores.snapshots import SNAPSHOTS, Snapshots
 
 _READERS: Final = 1024  # at one time, in all processes
 _DATA: Final = "data.mdb"
 _PAGE: Final = mmap.PAGESIZE  # LMDB's too, where it makes a file
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A reading transaction, and the snapshots of the file that it reads."""
+
+    transaction: "lmdb.Transaction[bytes]"
+    snapshots: Snapshots
 
 
 @dataclass
@@ -30,6 +40,7 @@ class _Opened:
     environment: lmdb.Environment
     process: int
     file: tuple[int, int]
+    snapshots: Snapshots
     whole: int = 0
 
     def check(self, path: Path) -> None:
@@ -58,6 +69,7 @@ class PackedFile:
 
     def __init__(self, folder: Path, map_size: int) -> None:
         self.folder = folder
+        self._file = str(folder / _DATA)
         self._map_size = map_size
 
     def create(self) -> None:
@@ -74,14 +86,16 @@ class PackedFile:
                     _opened[self.folder] = self._open()
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator["lmdb.Transaction[bytes]"]:
+    def reading(self) -> Iterator[Reading]:
         """The last committed state, as long as the context lasts.
 
         Raises:
             StoreUnavailableError: there is no such file, or it is damaged.
         """
-        with self._answering(), self._environment().begin() as transaction:
-            yield transaction
+        with self._answering():
+            opened = self._current()
+            with opened.environment.begin() as transaction:
+                yield Reading(transaction, opened.snapshots)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator["lmdb.Transaction[bytes]"]:
@@ -91,7 +105,7 @@ class PackedFile:
             StoreUnavailableError: the file cannot be written, or is damaged.
         """
         with self._answering():
-            environment = self._environment()
+            environment = self._current().environment
             environment.reader_check()  # pages that a killed reader held become free
             with environment.begin(write=True) as transaction:
                 yield transaction
@@ -104,19 +118,20 @@ class PackedFile:
                 opened.environment.close()
         for name in (_DATA, "lock.mdb"):
             (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / SNAPSHOTS, ignore_errors=True)
 
-    def _environment(self) -> lmdb.Environment:
+    def _current(self) -> _Opened:
         """This process's environment of the file that lies there now, be it another one than before."""
         opened = _opened.get(self.folder)
         end = _end(opened.environment) if opened and opened.process == os.getpid() else 0
-        state = os.stat(self.folder / _DATA)  # noqa: PTH116 - a path's own takes twice as long, at every read
+        state = os.stat(self._file)  # noqa: PTH116 - a path's own takes twice as long, at every read
         if not state.st_size:
             raise lmdb.CorruptedError("the file is empty")  # LMDB would begin a new one
         if not opened or not end or opened.file != (state.st_dev, state.st_ino):
             opened = self._reopen(opened)
         elif state.st_size < end:
             opened.check(self.folder / _DATA)
-        return opened.environment
+        return opened
 
     def _reopen(self, former: _Opened | None) -> _Opened:
         with _opening:
@@ -138,7 +153,7 @@ class PackedFile:
         )
         file = self.folder / _DATA
         state = file.stat()
-        opened = _Opened(environment, os.getpid(), (state.st_dev, state.st_ino))
+        opened = _Opened(environment, os.getpid(), (state.st_dev, state.st_ino), Snapshots(self.folder))
         if state.st_size < _end(environment):
             opened.check(file)
         return opened

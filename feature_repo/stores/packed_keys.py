@@ -4,42 +4,65 @@ One text stands as it is; of several columns each text is preceded by its length
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.errors import StoreError
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.packed_rows import binary
+from feature_repo.stores.texts import Texts
 
 LONGEST: Final = 511  # bytes that LMDB takes
+_FEW: Final = 16  # keys for which Arrow's call costs more than Python's
 
 
-def entity_keys(layout: Layout, columns: Mapping[str, pa.Array]) -> list[bytes]:
-    """Keys of rows by the columns of their entity keys.
+class EntityKeys:
+    """Keys of some entities, of equally many ids by entity key; the views of one entity share them.
 
     Raises:
         StoreError: an id is null.
     """
-    parts: list[pa.Array] = []
-    for name, kind in layout.keys:
-        values = columns[name].cast(kind)
-        if values.null_count:
-            raise StoreError(f"{values.null_count} rows of view {layout.view} have no {name}; give every row one")
-        parts += _parts(values, alone=len(layout.keys) == 1)
-    joined = pc.binary_join_element_wise(pa.scalar(layout.digest), *parts, b"")
-    keys: list[bytes] = joined.to_numpy(zero_copy_only=False).tolist()
-    if len(keys) and pc.max(pc.binary_length(joined)).as_py() >= LONGEST:
-        return [key if len(key) < LONGEST else _hashed(key) for key in keys]
-    return keys
+
+    def __init__(self, layout: Layout, columns: Mapping[str, pa.Array]) -> None:
+        parts: list[pa.Array] = []
+        for name, kind in layout.keys:
+            values = columns[name]
+            values = values if values.type == kind else values.cast(kind)
+            if values.null_count:
+                raise StoreError(f"{values.null_count} rows of view {layout.view} have no {name}; give every row one")
+            parts += _parts(values, alone=len(layout.keys) == 1)
+        joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, b"")
+        self._keys: pa.BinaryArray = joined
+        if joined.nbytes >= LONGEST - DIGEST_SIZE and self.texts.longest >= LONGEST - DIGEST_SIZE:
+            self._keys = pa.array(map(_short, joined.to_pylist()), pa.binary())
+            self.texts = Texts.of(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def under(self, digest: bytes, places: npt.NDArray[np.int64] | None = None) -> list[bytes]:
+        """What they lie under in a layout; of all, or those at some places."""
+        keys = self._keys if places is None else self._keys.take(pa.array(places))
+        if len(keys) < _FEW:
+            return [digest + key for key in keys.to_pylist()]
+        joined: list[bytes] = pc.binary_join_element_wise(digest, keys, b"").to_numpy(zero_copy_only=False).tolist()
+        return joined
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What they lie under after the digest."""
+        return Texts.of(self._keys)
 
 
 def _parts(values: pa.Array, *, alone: bool) -> list[pa.Array]:
     if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
-        text = values.cast(pa.binary())
+        text = values.view(pa.binary())
         if alone:
             return [text]
         lengths = pc.binary_length(text).to_numpy(zero_copy_only=False).astype(">u4")
@@ -47,7 +70,8 @@ def _parts(values: pa.Array, *, alone: bool) -> list[pa.Array]:
     return [binary(np.full(len(values), 8), values.to_numpy(zero_copy_only=False).astype(">i8"))]
 
 
-def _hashed(key: bytes) -> bytes:
-    """A key of the longest size, which no other way makes."""
-    digest = blake2b(key[DIGEST_SIZE:], digest_size=64).digest()
-    return (key[:DIGEST_SIZE] + digest).ljust(LONGEST, b"\0")
+def _short(key: bytes) -> bytes:
+    """A key that LMDB takes: a long one becomes one of the longest size, which no other way makes."""
+    if len(key) < LONGEST - DIGEST_SIZE:
+        return key
+    return blake2b(key, digest_size=64).digest().ljust(LONGEST - DIGEST_SIZE, b"\0")

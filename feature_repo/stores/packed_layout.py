@@ -62,34 +62,34 @@ class Column:
     value_type: str
     width: int
 
-    @property
+    @cached_property
     def is_list(self) -> bool:
         """Whether a value is a list, of fixed length or not."""
         return self.value_type.endswith("_LIST")
 
-    @property
+    @cached_property
     def element_type(self) -> str:
         """Feast's name of the type of the value, or of each one in a list."""
         return self.value_type.removesuffix("_LIST")
 
-    @property
+    @cached_property
     def type(self) -> pa.DataType:
         """Its type in Arrow."""
         one = _ARROW[self.element_type]
         return pa.list_(one) if self.is_list else one
 
-    @property
+    @cached_property
     def element(self) -> np.dtype | None:
         """Bytes of the value, or of each one in a list; None for text."""
         code = _BYTES.get(_ARROW[self.element_type])
         return None if code is None else np.dtype(code)
 
-    @property
+    @cached_property
     def fixed(self) -> bool:
         """Whether every value takes the same number of bytes."""
         return self.element is not None and (self.width > 0 or not self.is_list)
 
-    @property
+    @cached_property
     def segments(self) -> int:
         """Stretches of varying length that it takes: a list of texts needs one for the texts' lengths."""
         if self.fixed:
@@ -140,6 +140,26 @@ class Layout:
     def places(self) -> dict[str, int]:
         """Place of each column, which is also that of its null bit."""
         return {one.name: place for place, one in enumerate(self.columns)}
+
+    @cached_property
+    def offsets(self) -> dict[str, int]:
+        """Where each field begins in the fixed part, in bytes."""
+        return {name: place[1] for name, place in (self.dtype.fields or {}).items()}
+
+    @cached_property
+    def _scalars(self) -> dict[tuple[str, ...], dict[int, list[str]]]:
+        return {}
+
+    def scalars(self, names: tuple[str, ...]) -> dict[int, list[str]]:
+        """Those of some columns that are single numbers, in the order in which they lie, by their size in bytes."""
+        if names not in self._scalars:
+            wanted = set(names)
+            by_size: dict[int, list[str]] = {}
+            for one in self.columns:
+                if one.name in wanted and one.fixed and not one.width and one.element:
+                    by_size.setdefault(one.element.itemsize, []).append(one.name)
+            self._scalars[names] = by_size
+        return self._scalars[names]
 
     @cached_property
     def nothing(self) -> bytes:

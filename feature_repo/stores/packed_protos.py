@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from feast.protos.feast.types import Value_pb2
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import feast_value_type_to_python_type
 
 from feature_repo.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP
 from feature_repo.stores.packed_layout import Column, Layout
@@ -37,6 +38,7 @@ _LISTS: Final = {
     "STRING": Value_pb2.StringList,
     "BYTES": Value_pb2.BytesList,
 }
+_COLUMNAR: Final = {*_FIELDS.values(), *(field.replace("_val", "_list_val") for field in _FIELDS.values())}
 
 
 def key_columns(layout: Layout, keys: Sequence[EntityKey]) -> dict[str, pa.Array]:
@@ -67,12 +69,25 @@ def values_of(layout: Layout, rows: Rows, names: Sequence[str]) -> list[dict[str
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def array_of(kind: pa.DataType, values: Sequence[Value | None]) -> pa.Array:
+    """Protobuf values of one type as an Arrow array of a type; null where none is set."""
+    field = next((name for one in values if one and (name := one.WhichOneof("val")) != "null_val" and name), None)
+    if field is None:
+        return pa.nulls(len(values), kind)
+    if field not in _COLUMNAR:
+        return pa.array([None if one is None else feast_value_type_to_python_type(one) for one in values], kind)
+    return _array(field, kind, values)
+
+
 def _column(column: Column, values: Sequence[Value | None]) -> pa.Array:
-    field = _field(column)
+    return _array(_field(column), column.type, values)
+
+
+def _array(field: str, kind: pa.DataType, values: Sequence[Value | None]) -> pa.Array:
     given = [getattr(one, field) if one and one.WhichOneof("val") == field else None for one in values]
-    if column.is_list:
+    if field.endswith("_list_val"):
         given = [None if one is None else list(one.val) for one in given]
-    return _scaled(pa.array(given, _wire(column.type)), column.type, pc.multiply)
+    return _scaled(pa.array(given, _wire(kind)), kind, pc.multiply)
 
 
 def _values(column: Column, values: pa.Array) -> list[Value]:

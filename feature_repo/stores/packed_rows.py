@@ -1,9 +1,8 @@
-"""Arrow columns into packed rows and back, a column at a time.
+"""Arrow columns into packed rows, a column at a time; `packed_columns` is the way back.
 
 Values inside a list cannot be null, as in Feast; a value that is NaN stays NaN.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_repo.errors import StoreError, StoreUnavailableError
+from feature_repo.errors import StoreError
 from feature_repo.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP
 from feature_repo.stores.packed_layout import CREATED, EVENT, LENGTHS, NEVER, NULLS, Column, Layout
 
@@ -39,6 +38,11 @@ class Rows:
     def known(self) -> npt.NDArray[np.bool_]:
         """Whether there is a row, also where it has expired."""
         return np.not_equal(self.event_us, NEVER)
+
+    def take(self, places: npt.NDArray[np.int64]) -> "Rows":
+        """Rows by their places."""
+        taken = pa.array(places)
+        return Rows({name: values.take(taken) for name, values in self.columns.items()}, self.event_us[places])
 
 
 def moments(rows: pa.Table) -> Moments:
@@ -82,34 +86,6 @@ def encode(layout: Layout, rows: pa.Table, when: Moments) -> list[bytes]:
     return packed
 
 
-def decode(layout: Layout, packed: Sequence[bytes], names: Iterable[str], fresh_from_us: int | None = None) -> Rows:
-    """Columns of packed rows. fresh_from_us: values of rows of an earlier moment are null.
-
-    Raises:
-        StoreUnavailableError: the bytes are not rows of this layout.
-    """
-    size, n = layout.dtype.itemsize, len(packed)
-    blob = b"".join(packed)
-    heads = b"".join([row[:size] for row in packed]) if layout.segments else blob
-    if len(heads) != n * size or len(blob) > _LARGEST:
-        raise _damaged(layout)
-    fixed = np.frombuffer(heads, layout.dtype) if n else np.zeros(0, layout.dtype)
-    nulls = np.unpackbits(fixed[NULLS], axis=1, count=len(layout.columns)).astype(bool)
-    if fresh_from_us is not None:
-        nulls |= (fixed[EVENT] < fresh_from_us)[:, None]
-    some: list[bool] = np.any(nulls, axis=0).tolist()
-    segments = _Segments(layout, fixed, blob) if layout.segments else None
-    columns: dict[str, pa.Array] = {}
-    for name in names:
-        place = layout.places[name]
-        column, null = layout.columns[place], nulls[:, place] if some[place] else None
-        if column.fixed:
-            columns[name] = _array(column, fixed[name], null)
-        elif segments:
-            columns[name] = segments.column(column, null)
-    return Rows(columns, np.ascontiguousarray(fixed[EVENT]))
-
-
 def binary(lengths: npt.NDArray[np.int64], data: Numbers) -> pa.Array:
     """Stretches of an array's bytes, one behind the other, as an Arrow array."""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -117,44 +93,6 @@ def binary(lengths: npt.NDArray[np.int64], data: Numbers) -> pa.Array:
         raise StoreError(f"{offsets[-1]} bytes in one batch; write fewer rows at once")
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))]
     return pa.Array.from_buffers(pa.binary(), len(lengths), buffers)
-
-
-class _Segments:
-    """The varying parts of some rows, which lie row by row, seen as one Arrow array of stretches."""
-
-    def __init__(self, layout: Layout, fixed: npt.NDArray[np.void], blob: bytes) -> None:
-        self._layout, self._rows = layout, len(fixed)
-        lengths = np.full((len(fixed), layout.segments + 1), layout.dtype.itemsize, np.int64)
-        lengths[:, 1:] = fixed[LENGTHS]
-        if lengths.sum() != len(blob):
-            raise _damaged(layout)
-        self._stretches = binary(lengths.ravel(), np.frombuffer(blob, np.uint8))
-
-    def column(self, column: Column, null: npt.NDArray[np.bool_] | None) -> pa.Array:
-        first = self._layout.first_segment[column.name]
-        offsets, data = self._one(first)
-        valid = _validity(null)
-        if not column.is_list:
-            return pa.Array.from_buffers(column.type, self._rows, [valid, offsets, data])
-        starts = np.frombuffer(offsets, np.int32)
-        if column.element is None:
-            lengths = np.frombuffer(data, "<u4").astype(np.int64)
-            _, text = self._one(first + 1)
-            inner = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-            values = pa.Array.from_buffers(column.type.value_type, len(lengths), [None, pa.py_buffer(inner), text])
-            starts = starts // 4
-        else:
-            values = _array(column, np.frombuffer(data, column.element), None)
-            starts = starts // column.element.itemsize
-        return pa.Array.from_buffers(column.type, self._rows, [valid, pa.py_buffer(starts)], children=[values])
-
-    def _one(self, segment: int) -> tuple[pa.Buffer, pa.Buffer]:
-        """Offsets and bytes of one segment of every row."""
-        every = self._layout.segments + 1
-        taken = self._stretches.take(pa.array(np.arange(segment + 1, len(self._stretches), every)))
-        _, offsets, data = taken.buffers()
-        end = int(np.frombuffer(offsets, np.int32)[len(taken)])
-        return offsets.slice(0, 4 * (len(taken) + 1)), data.slice(0, end) if data else pa.py_buffer(b"")
 
 
 def _fixed(column: Column, values: pa.Array, present: npt.NDArray[np.bool_]) -> Numbers:
@@ -200,25 +138,6 @@ def _numbers(values: pa.Array) -> Numbers:
     return numbers
 
 
-def _array(column: Column, numbers: Numbers, null: npt.NDArray[np.bool_] | None) -> pa.Array:
-    """Arrow values of numbers (one a row, or a vector a row) in the bytes that a row holds."""
-    if numbers.ndim == 2:
-        flat = _array(column, numbers.ravel(), None)
-        starts = np.arange(0, numbers.size + 1, column.width, dtype=np.int32)
-        buffers = [_validity(null), pa.py_buffer(starts)]
-        return pa.Array.from_buffers(column.type, len(numbers), buffers, children=[flat])
-    kind = column.type.value_type if column.is_list else column.type
-    if pa.types.is_boolean(kind):
-        return pa.array(numbers.astype(bool), mask=null)
-    values = pa.array(np.ascontiguousarray(numbers), mask=null)
-    return values.view(kind) if pa.types.is_timestamp(kind) else values
-
-
-def _validity(null: npt.NDArray[np.bool_] | None) -> pa.Buffer | None:
-    """Arrow's bits of what is not null; None where nothing is."""
-    return None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
-
-
 def _microseconds(moment: pa.ChunkedArray) -> pa.Array:
     return _one_chunk(moment.cast(TIMESTAMP, safe=False).cast(pa.int64()))
 
@@ -226,10 +145,3 @@ def _microseconds(moment: pa.ChunkedArray) -> pa.Array:
 def _one_chunk(values: pa.ChunkedArray) -> pa.Array:
     whole = values.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-
-
-def _damaged(layout: Layout) -> StoreUnavailableError:
-    return StoreUnavailableError(
-        f"rows of view {layout.view} in the online store are damaged; stop the servers, delete its folder, and run "
-        "`trichord run`"
-    )

@@ -13,9 +13,10 @@ from feature_repo import compute, schema, views
 from feature_repo.backfill import backfill
 from feature_repo.errors import StoreError
 from feature_repo.freshness import freshness
+from feature_repo.online import missing
 from feature_repo.settings import OnlineStore, Settings
 from feature_repo.sources import rows_path
-from feature_repo.store import Store, missing
+from feature_repo.store import Store
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(hours=1)

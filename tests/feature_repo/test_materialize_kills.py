@@ -26,6 +26,8 @@ from feature_repo.freshness import freshness
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.stores import arrow_engine, packed
+from feature_repo.view_rows import columns_of
+from feature_repo.views import feature_views
 
 FORK = multiprocessing.get_context("fork")  # starting anew costs seconds of imports a process
 KILLS = int(os.environ.get("TRICHORD_FAULT_KILLS", "10"))
@@ -46,7 +48,7 @@ def rows(number: int) -> dict[str, pa.Table]:
         schema.USER_ID: pa.array(USERS),
         schema.EVENT_TIMESTAMP: pa.repeat(pa.scalar(moment(number), schema.TIMESTAMP), n),
     }
-    activity = Store(Settings())._view_columns["user_activity"]
+    activity = columns_of(feature_views(Settings())["user_activity"])
     affinity = {
         "affinity_categories": [[str(number)] * (number % 30)] * n,
         "affinity_weights": [[number] * (number % 30)] * n,

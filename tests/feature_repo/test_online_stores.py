@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pytest
 import yaml
+from feast import FeatureService
 
 from feature_repo import compute, schema
 from feature_repo.address import address
@@ -26,8 +27,9 @@ from feature_repo.configuration import FILES, REPO, feast_config, location
 from feature_repo.errors import SettingsError, StoreUnavailableError
 from feature_repo.feast_json import as_json
 from feature_repo.lookup import NOT_FOUND, PRESENT, look_up
+from feature_repo.online import missing
 from feature_repo.settings import OnlineStore, Settings, load_settings
-from feature_repo.store import Store, missing
+from feature_repo.store import Store
 from feature_repo.views import TASTE_EXPIRES
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -284,6 +286,69 @@ def test_a_row_expires_at_the_same_microsecond_as_in_the_default_store(
         )
         assert ours == theirs
         assert ours["affinity_weights"].null_count == expired
+
+
+def content(item: str, categories: list[str]) -> pa.Table:
+    one = {"item_id": item, "title": item, "categories": categories, "created_at": START}
+    return compute.content_rows(pa.Table.from_pylist([one], schema.ITEMS))
+
+
+def categories(store: Store, *items: str) -> list[object]:
+    asked = store.online_frame("u", items, at=NOW, service="content")
+    found: list[object] = asked["categories"].to_pylist()
+    return found
+
+
+def materialized(settings: Settings, items: pa.Table) -> Store:
+    """A store of items alone, and a service of their content."""
+    store = Store(settings)
+    store.apply()
+    views = {view.name: view for view in store.feast.list_feature_views()}
+    store.feast.apply([FeatureService(name="content", features=[views["item_content"]])])
+    store.write_view("item_content", compute.content_rows(items), written_at=NOW)
+    store.materialize(NOW, views=["item_content"])
+    return store
+
+
+def write_as_feast(store: Store, rows: pa.Table) -> None:
+    """Write rows of a view as a program does that knows nothing of this platform."""
+    stamped = rows.append_column("created_timestamp", rows["event_timestamp"])
+    store.feast.write_to_online_store("item_content", stamped.to_pandas())
+
+
+def test_items_that_are_not_pushed_are_read_from_a_snapshot(server: Server, items: pa.Table, tmp_path: Path) -> None:
+    store = materialized(settings_of(server, tmp_path / "one"), items)
+    assert categories(store, "b", "a", "nothing", "d") == [["x", "y"], ["x"], None, []]
+    write_as_feast(store, content("a", ["unnoticed"]))
+    assert categories(store, "a") == [["x"]]
+    write_as_feast(store, content("new", ["found"]))  # not in the snapshot
+    frame = store.online_frame("u", ["b", "new", "nothing", "a"], at=NOW, service="content")
+    assert frame["categories"].to_pylist() == [["x", "y"], ["found"], None, ["x"]]
+    assert missing(frame) == {"item_id": ["nothing"]}
+    store.materialize(NOW, views=["item_content"])
+    assert categories(store, "a") == [["x"]]
+
+
+def test_what_any_home_writes_is_seen_by_the_next_read(server: Server, items: pa.Table, tmp_path: Path) -> None:
+    ours, theirs = (materialized(settings_of(server, tmp_path / home), items) for home in ("ours", "theirs"))
+    assert categories(ours, "a") == categories(theirs, "a") == [["x"]]
+    theirs.push("item_content", content("a", ["pushed"]))
+    assert categories(ours, "a") == categories(theirs, "a") == [["pushed"]]
+    theirs.write_view("item_content", content("a", ["materialized"]), written_at=NOW)
+    theirs.materialize(NOW, views=["item_content"])
+    assert categories(ours, "a") == categories(theirs, "a") == [["materialized"]]
+    assert categories(ours, "b") == [["x", "y"]]  # not in their snapshot
+
+
+def test_a_damaged_snapshot_leaves_the_server(
+    server: Server, items: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = materialized(settings_of(server, tmp_path), items)
+    [file] = (tmp_path / "snapshots").iterdir()
+    file.write_bytes(file.read_bytes()[:-8])
+    assert categories(store, "a") == categories(store, "a") == [["x"]]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "snapshot of view item_content cannot be read" in caplog.text
 
 
 def test_feasts_own_command_registers_with_the_same_file(server: Server, tmp_path: Path) -> None:

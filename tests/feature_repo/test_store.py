@@ -7,13 +7,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
+from feast import FeatureService
 
 from feature_repo import compute, schema
 from feature_repo.configuration import REPO
 from feature_repo.errors import StoreError
+from feature_repo.online import missing
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
-from feature_repo.store import Store, missing
+from feature_repo.store import Store
 from feature_repo.stores.packed import as_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -281,3 +283,34 @@ def test_feasts_server_answers_and_takes_pushes(filled: Store, make_events: Even
     place = answer["metadata"]["feature_names"].index("user_interactions")
     assert answer["results"][place]["values"] == [1, 3, None]
     assert answer["results"][place]["statuses"] == ["PRESENT", "PRESENT", "NOT_FOUND"]
+
+
+def test_items_are_read_from_a_snapshot_that_each_materialization_renews(
+    tmp_path: Path, make_items: Callable[[dict[str, list[str]]], pa.Table]
+) -> None:
+    home = Store(Settings(home=tmp_path))
+    home.apply()
+    snapshots = tmp_path / "online" / "snapshots"
+
+    def categories() -> list[object]:
+        frame = home.online_frame("nobody", ["a", "b"], at=NOW, service="content")
+        found: list[object] = frame["categories"].to_pylist()
+        return found
+
+    views = {view.name: view for view in home.feast.list_feature_views()}
+    home.feast.apply([FeatureService(name="content", features=[views["item_content"]])])
+    home.write_view("item_content", compute.content_rows(make_items({"a": ["x"], "b": []})), written_at=NOW)
+    home.materialize(NOW)
+    assert categories() == [["x"], []]
+    [first] = snapshots.iterdir()
+    later = compute.content_rows(make_items({"a": ["feast"]}))
+    stamped = later.append_column("created_timestamp", pa.array([NOW + DAY], schema.TIMESTAMP))
+    home.feast.write_to_online_store("item_content", stamped.to_pandas())  # without this class
+    assert categories() == [["feast"], []]
+    home.push("item_content", compute.content_rows(make_items({"b": ["pushed"]})))
+    assert categories() == [["feast"], ["pushed"]]
+    home.write_view("item_content", compute.content_rows(make_items({"a": ["y"], "b": ["z"]})))
+    home.materialize(NOW)
+    assert categories() == [["y"], ["z"]]
+    [second] = snapshots.iterdir()
+    assert first != second

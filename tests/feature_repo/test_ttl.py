@@ -12,7 +12,8 @@ from feature_repo.asked import Asked
 from feature_repo.lookup import STATUSES, look_up
 from feature_repo.settings import OnlineStore, Settings
 from feature_repo.store import Store
-from feature_repo.views import TASTE_EXPIRES
+from feature_repo.view_rows import columns_of
+from feature_repo.views import TASTE_EXPIRES, feature_views
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)
@@ -40,7 +41,8 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     store.apply()
     users = {"user_id": ["nobody"], "event_timestamp": pa.array([START], schema.TIMESTAMP)}
     store.write_view("user_vectors", pa.table(users | {"user_vector": [[0.0] * 128]}))
-    counts = {name: pa.nulls(1, kind) for name, kind in store._view_columns["user_activity"].items()}
+    columns = columns_of(feature_views(store.settings)["user_activity"])
+    counts = {name: pa.nulls(1, kind) for name, kind in columns.items()}
     store.write_view("user_activity", pa.table(counts | users))
     return store
 
