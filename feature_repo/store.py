@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+_ASOF: Final = "feature_repo.stores.asof.AsofDuckDBOfflineStore"
 _ROW: Final = "__row"  # Feast does not promise to keep the order of rows
 _MISSING: Final = b"missing"
 
@@ -170,11 +171,18 @@ class Store:
         """
         plan = self.plan(service)
         entities = _entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
-        job = self.feast.get_historical_features(entities.to_pandas(), self.feast.get_feature_service(service))
+        stored = {view: part.fields for of_key in plan.stored.values() for view, part in of_key.items()}
+        takes_arrow = self.feast.config.offline_store.type == _ASOF  # Feast's own stores take pandas alone
+        job = self.feast.get_historical_features(
+            entities if takes_arrow else entities.to_pandas(),
+            [f"{view}:{field}" for view, fields in stored.items() for field in fields],
+        )
         found = job.to_arrow().sort_by(_ROW)
         if len(found) != len(rows):
             raise StoreError(f"{service}: {len(rows)} rows asked, {len(found)} answered by the offline store")
-        return _with_columns(rows, found, plan.columns)
+        for fields in stored.values():
+            entities = _with_columns(entities, found, fields)
+        return _with_columns(rows, with_on_demand(entities, plan), plan.columns)
 
     def online_frame(
         self,

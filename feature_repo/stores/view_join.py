@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -26,16 +26,17 @@ from feast.infra.offline_stores.duckdb import _read_data_source
 from feature_repo.errors import StoreError
 from feature_repo.sources import is_recomputed
 from feature_repo.stores.latest_rows import LEAST, NONE, Ints, LatestRows
-from feature_repo.stores.naming import quoted
+from feature_repo.stores.naming import literal, quoted
 
 ASKED: Final = "asked"  # in DuckDB: `moment` and all entity keys of the entity rows, in their order
 _SOURCE: Final = "source"
 _FOUND: Final = "found"  # place of an entity row, number of the row of the view
-_PART: Final = "found_part"
+_FOUND_PART: Final = "found_part"
 _KEYS: Final = "asked_keys"
+_KEY: Final = "__asof_key"  # a number for each distinct key, among columns of any name
 _ROW: Final = "__asof_row"
 
-SLICE: Final = 1 << 22  # entity rows held at once, at about 100 bytes each
+PART: Final = 1 << 22  # entity rows held at once, at about 100 bytes each
 BATCH: Final = 1 << 17  # rows of a view looked at together
 
 
@@ -87,41 +88,44 @@ class ViewJoin:
         """Features of all rows of `ASKED`, in their order; null where there are none, or only older than the ttl.
 
         The numbers of the rows that count are found first; features are read of these alone.
+
+        duck: a connection of this join's own, for its tables.
         """
-        source = self._relation(duck)
-        in_source = {new: old for old, new in self.source.field_mapping.items() if old in source.columns}
+        columns = self._place_source(duck)
+        in_source = {new: old for old, new in self.source.field_mapping.items() if old in columns}
 
         def column(name: str) -> str:
             return f"{_SOURCE}.{quoted(in_source.get(name, name))}"
 
-        source.create_view(_SOURCE, replace=True)
-        duck.execute(f"create or replace table {_FOUND} (place bigint, number bigint)")
+        duck.execute(f"create or replace temp table {_FOUND} (place bigint, number bigint)")
         count = _count(duck, ASKED)
-        for start in range(0, count, SLICE):
-            places = np.arange(start, min(start + SLICE, count))
+        for start in range(0, count, PART):
+            places = np.arange(start, min(start + PART, count))
             numbers = self._numbers(duck, column, places)
-            duck.register(_PART, pa.table({"place": places, "number": pa.array(numbers, mask=numbers == NONE)}))
-            duck.execute(f"insert into {_FOUND} from {_PART}")
-            duck.unregister(_PART)
+            duck.register(_FOUND_PART, pa.table({"place": places, "number": pa.array(numbers, mask=numbers == NONE)}))
+            duck.execute(f"insert into {_FOUND} from {_FOUND_PART}")
+            duck.unregister(_FOUND_PART)
         features = ", ".join(f"{column(name)} as {quoted(shown)}" for shown, name in self.features.items())
         query = f"""
             select {features}
             from {_FOUND} as found left join {_SOURCE} on found.number = {_SOURCE}.{_ROW}
             order by found.place"""
-        return cast(DuckDBPyRelation, duck.sql(query))  # None for what is no select
+        return duck.sql(query)
 
     def _numbers(self, duck: DuckDBPyConnection, column: Callable[[str], str], places: Ints) -> Ints:
         """Of entity rows at consecutive places, the number of the row that counts, or `NONE`."""
-        keys = [quoted(key) for key in self.keys.values()]
+        keys = [quoted(key) for key in dict.fromkeys(self.keys.values())]
         part = f"select * from {ASKED} where rowid between {places[0]} and {places[-1]}"
         distinct = f"select distinct {', '.join(keys)} from ({part})" if keys else "select 1"
-        duck.execute(f"create or replace table {_KEYS} as select row_number() over () - 1 as key, * from ({distinct})")
+        duck.execute(
+            f"create or replace temp table {_KEYS} as select row_number() over () - 1 as {_KEY}, * from ({distinct})"
+        )
         on = [f"asked.{key} = keys.{key}" for key in keys]
         asked = duck.sql(
             f"""
-            select key, epoch_us(moment) as moment, asked.rowid as place
+            select {_KEY}, epoch_us(asked.moment) as moment, asked.rowid as place
             from {ASKED} as asked join {_KEYS} as keys on {" and ".join(on or ["true"])}
-            where asked.rowid between {places[0]} and {places[-1]} and moment is not null
+            where asked.rowid between {places[0]} and {places[-1]} and asked.moment is not null
             order by all"""
         ).to_arrow_table()
         counts = np.full(len(places), NONE, np.int64)
@@ -143,11 +147,11 @@ class ViewJoin:
         # both by themselves, so that they are compared with the statistics of a file's parts
         seen = [f"{stamp} <= {_moment(last)}" for stamp in ([event, created] if hides else [event])]
         if self._ttl_us:
-            seen.append(f"{event} >= {_moment(first - self._ttl_us)}")
+            seen.append(f"{event} >= {_moment(max(first - self._ttl_us, LEAST // 2))}")  # ever since, for DuckDB
         on = [f"{column(name)} = keys.{quoted(key)}" for name, key in self.keys.items()]
         return f"""
             select
-                key,
+                {_KEY},
                 epoch_us({visible}) as visible,
                 epoch_us({event}) as event,
                 coalesce(epoch_us({created}), {LEAST}) as created,
@@ -163,17 +167,22 @@ class ViewJoin:
     def _has_created(self) -> bool:
         return bool(self.source.created_timestamp_column)
 
-    def _relation(self, duck: DuckDBPyConnection) -> DuckDBPyRelation:
-        """All rows of the source, numbered."""
+    def _place_source(self, duck: DuckDBPyConnection) -> list[str]:
+        """Make all rows of the source, numbered, known to a connection as `_SOURCE`; its columns."""
         path = local_parquet(self.source, self.repo_path)
         if path is None:  # as Feast reads it: in memory
             rows = _read_data_source(self.source, self.repo_path).to_pyarrow()
             number = pa.array(range(len(rows)), pa.int64())
-            return duck.from_arrow(rows.append_column(_ROW, number))
-        if not Path(path).exists():
-            raise StoreError(f"{path}: feature view {self.name} has no rows yet; write them first")
-        files = f"{path}/**/*.parquet" if Path(path).is_dir() else path
-        return duck.read_parquet(files).project(f"*, (file_index::bigint << 40) + file_row_number as {_ROW}")
+            duck.register(_SOURCE, rows.append_column(_ROW, number))
+        else:
+            if not Path(path).exists():
+                raise StoreError(f"{path}: feature view {self.name} has no rows yet; write them first")
+            files = f"{path}/**/*.parquet" if Path(path).is_dir() else path
+            duck.execute(
+                f"create temp view {_SOURCE} as select *, (file_index::bigint << 40) + file_row_number as {_ROW} "
+                f"from read_parquet({literal(files)})"
+            )
+        return list(duck.sql(f"from {_SOURCE}").columns)
 
 
 def local_parquet(source: object, repo_path: str) -> str | None:
