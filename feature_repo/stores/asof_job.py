@@ -138,7 +138,8 @@ class AsofRetrievalJob(RetrievalJob):
             answer = self._entities.place_in(duck).to_arrow_table()
             self._place_asked(duck)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                parts = list(pool.map(lambda join: join.answer(duck.cursor()).to_arrow_table(), self._joins))
+                own = [duck.cursor() for _ in self._joins]
+                parts = list(pool.map(lambda join, duck: join.answer(duck).to_arrow_table(), self._joins, own))
             for found in parts:
                 for name in found.column_names:
                     answer = answer.append_column(found.field(name), found[name])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,8 @@ _ROW: Final = "__asof_row"
 
 PART: Final = 1 << 22  # entity rows held at once, at about 100 bytes each
 BATCH: Final = 1 << 17  # rows of a view looked at together
+
+_READING: Final = Lock()  # Feast reads by one connection of its own
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,8 @@ class ViewJoin:
         """Make all rows of the source, numbered, known to a connection as `_SOURCE`; its columns."""
         path = local_parquet(self.source, self.repo_path)
         if path is None:  # as Feast reads it: in memory
-            rows = _read_data_source(self.source, self.repo_path).to_pyarrow()
+            with _READING:
+                rows = _read_data_source(self.source, self.repo_path).to_pyarrow()
             number = pa.array(range(len(rows)), pa.int64())
             duck.register(_SOURCE, rows.append_column(_ROW, number))
         else:

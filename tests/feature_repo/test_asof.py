@@ -374,6 +374,16 @@ def test_entity_rows_are_joined_in_parts_as_they_are_at_once(world: World, monke
     assert at_once["amount"].null_count < len(asked)
 
 
+def test_sources_that_feast_reads_into_memory_are_joined_alike(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table({"user_id": ["u", "v"], "event_timestamp": [0, 5], "amount": [1, 2]})
+    views = [world.view(f"in_memory_{place}", rows, ["user_id"]) for place in range(4)]
+    asked = pa.table({"user_id": ["v", "u", "v"], "event_timestamp": pa.array([at(6), at(1), at(2)], TIMESTAMP)})
+    from_files = world.ask(OURS, views, asked, full=True).to_arrow()
+    monkeypatch.setattr(view_join, "local_parquet", lambda *_: None)  # as of Delta tables or other machines' files
+    assert world.ask(OURS, views, asked, full=True).to_arrow() == from_files
+    assert from_files["in_memory_3__amount"].to_pylist() == [2, 1, None]
+
+
 def test_no_rows_are_answered_with_no_rows(world: World) -> None:
     view = world.view("none", table({"user_id": ["u"], "event_timestamp": [0], "amount": [1]}), ["user_id"])
     asked = pa.table({"user_id": pa.array([], pa.string()), "event_timestamp": pa.array([], TIMESTAMP)})
