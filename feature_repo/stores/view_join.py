@@ -37,7 +37,7 @@ _KEYS: Final = "asked_keys"
 _KEY: Final = "__asof_key"  # a number for each distinct key, among columns of any name
 _ROW: Final = "__asof_row"
 
-PART: Final = 1 << 22  # entity rows held at once, at about 100 bytes each
+PART: Final = 1 << 21  # entity rows held at once, at about 150 bytes each
 BATCH: Final = 1 << 17  # rows of a view looked at together
 
 _READING: Final = Lock()  # Feast reads by one connection of its own
