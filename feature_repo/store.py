@@ -19,7 +19,8 @@ from feature_repo import compute, configuration, schema
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
 from feature_repo.online import Ids, Request, answer, packed_store, read_stored
-from feature_repo.plan import Plan, StoredView, entity_rows, plan_service
+from feature_repo.plan import Plan, StoredView, plan_service
+from feature_repo.point_in_time import features_at
 from feature_repo.settings import Settings
 from feature_repo.stock_online import renew_snapshot
 from feature_repo.stock_snapshots import StockSnapshots
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from feast.infra.provider import Provider
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-_ROW: Final = "__row"  # Feast does not promise to keep the order of rows
 
 
 class Store:
@@ -214,15 +213,7 @@ class Store:
         timestamp: its hour and weekday count), device and place; any further columns travel along.
         Returns the same rows in the same order, then `feature_columns(service)`. Unknown entities have nulls.
         """
-        plan = self.plan(service)
-        entities = entity_rows(rows, plan).append_column(_ROW, pa.array(range(len(rows)), pa.int64()))
-        job = self.feast.get_historical_features(entities.to_pandas(), self.feast.get_feature_service(service))
-        found = job.to_arrow().sort_by(_ROW)
-        if len(found) != len(rows):
-            raise StoreError(f"{service}: {len(rows)} rows asked, {len(found)} answered by the offline store")
-        for name, kind in plan.columns.items():
-            rows = rows.append_column(pa.field(name, kind), found[name].cast(kind))
-        return rows
+        return features_at(self.feast, self.plan(service), rows)
 
     def online_frame(
         self,

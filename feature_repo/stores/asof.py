@@ -1,7 +1,8 @@
-"""Feast's DuckDB offline store with one native ASOF join a view as its point-in-time join.
+"""Feast's DuckDB offline store with a point-in-time join of its own: as of each row's moment, view by view.
 
-Feast's own is an inequality join of every requested row with all earlier rows of its entity, of which it then keeps
-the latest; an ASOF join goes to the latest at once. All other reading is the stock store's.
+Feast's is an inequality join of every requested row with all earlier rows of its entity, of which it then keeps the
+latest. Here each row of a view is looked at once, which is also less than DuckDB's ASOF join does: that sorts the view.
+All other reading is the stock store's.
 
 What was not yet written at a row's moment is not seen, as under Feast's `filter_by_created_timestamp`, which is on
 here unless the store is told otherwise: a value computed late, or corrected later, was not what a model could have read
@@ -35,7 +36,8 @@ class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
     """The stock store's settings under this store's name, and those of the point-in-time join.
 
     hide_unwritten: whether a row is seen only from the moment on at which it was written.
-    memory_limit: of DuckDB ("4GB"); beyond it a join goes on in files. Default: 80 % of the machine's.
+    memory_limit: of DuckDB ("4GB"); beyond it a join goes on in files. Default: 80 % of the machine's. Besides it the
+    join of a view holds up to about 300 MB.
     spill_folder: where those files go. Default: the system's folder for temporary files.
     """
 

@@ -1,11 +1,13 @@
 """A point-in-time join that is ready to run: to Arrow, to pandas, to a Parquet file, to a saved dataset."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import duckdb
 import ibis
@@ -26,6 +28,8 @@ from feature_repo.stores.entity_rows import ENTITIES, EntityRows
 from feature_repo.stores.naming import quoted
 from feature_repo.stores.view_join import ASKED, ViewJoin, local_parquet
 
+_AT_ONCE: Final = 2  # views joined beside each other: much of a join is one thread's work
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -36,7 +40,7 @@ class Resources:
 
 
 class AsofRetrievalJob(RetrievalJob):
-    """Entity rows with features, each view joined in a step of its own; many ASOF joins at once need far more memory.
+    """Entity rows with features, each view joined in a step of its own, so that memory does not grow with their number.
 
     It runs anew each time that it is asked, and raises `StoreError` where DuckDB cannot answer.
     """
@@ -133,8 +137,10 @@ class AsofRetrievalJob(RetrievalJob):
         with self._duck() as duck:
             answer = self._entities.place_in(duck).to_arrow_table()
             self._place_asked(duck)
-            for join in self._joins:
-                found = join.answer(duck).to_arrow_table()
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                own = [duck.cursor() for _ in self._joins]
+                parts = list(pool.map(lambda join, duck: join.answer(duck).to_arrow_table(), self._joins, own))
+            for found in parts:
                 for name in found.column_names:
                     answer = answer.append_column(found.field(name), found[name])
         return answer
@@ -149,7 +155,7 @@ class AsofRetrievalJob(RetrievalJob):
         self._place_asked(duck)
         tables = [ENTITIES]
         for place, join in enumerate(self._joins):
-            join.answer(duck).create(f"step_{place}")
+            join.answer(duck.cursor()).create(f"step_{place}")
             tables.append(f"step_{place}")
         return duck.sql(f"from {' positional join '.join(tables)}")
 
@@ -183,7 +189,7 @@ class AsofRetrievalJob(RetrievalJob):
     @contextmanager
     def _duck(self) -> Iterator[DuckDBPyConnection]:
         with TemporaryDirectory(prefix="asof-", dir=self._resources.spill_folder) as folder, duckdb.connect() as duck:
-            duck.execute("set timezone = 'UTC'")
+            duck.execute("set global timezone = 'UTC'")  # of its cursors, too
             duck.execute("set temp_directory = $folder", {"folder": folder})
             if self._resources.memory_limit is not None:
                 duck.execute("set memory_limit = $limit", {"limit": self._resources.memory_limit})

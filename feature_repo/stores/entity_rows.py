@@ -12,7 +12,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from feature_repo.errors import StoreError
 from feature_repo.schema import EVENT_TIMESTAMP, TIMESTAMP
-from feature_repo.stores.naming import quoted
+from feature_repo.stores.naming import literal, quoted
 
 EntityFrame: TypeAlias = pd.DataFrame | pa.Table | Path | str
 
@@ -43,7 +43,7 @@ class EntityRows:
             moment = _moment(frame.schema)
             return cls(_with_utc(frame, moment), moment, tuple(frame.column_names))
         if isinstance(frame, Path | str):
-            query = f"from read_parquet({_literal(frame)})" if _is_path(frame) else str(frame).rstrip().rstrip(";")
+            query = f"from read_parquet({literal(frame)})" if _is_path(frame) else str(frame).rstrip().rstrip(";")
             columns = _described(query)
             moment = _moment(columns)
             name = quoted(moment)
@@ -106,7 +106,3 @@ def _described(query: str) -> pa.Schema:
 
 def _is_path(frame: Path | str) -> bool:
     return isinstance(frame, Path) or (frame.endswith(".parquet") and " " not in frame.strip())
-
-
-def _literal(path: Path | str) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

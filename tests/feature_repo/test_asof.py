@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from feature_repo.errors import StoreError
 from feature_repo.schema import TIMESTAMP
+from feature_repo.stores import view_join
 
 START = datetime(2024, 3, 10, tzinfo=UTC)  # New York's clocks go forward that day
 OURS = "feature_repo.stores.asof.AsofDuckDBOfflineStore"
@@ -225,6 +226,24 @@ def test_a_value_is_seen_from_the_moment_on_at_which_it_was_written(world: World
     assert seen.to_arrow()["amount"].to_pylist() == [10, 10, 21, 21, 30, 30]
 
 
+def test_of_rows_of_one_moment_one_of_unknown_time_of_writing_is_the_oldest_and_is_hidden(world: World) -> None:
+    rows = table({"user_id": ["u", "u", "v"], "event_timestamp": [0] * 3, "created_timestamp": [-9, None, None]})
+    view = world.view("unknown", rows.append_column("amount", pa.array([1, 2, 3])), ["user_id"])
+    frame = pd.DataFrame({"user_id": ["u", "v"], "event_timestamp": [at(1)] * 2})
+    assert seeing_all(world).ask(OURS, [view], frame).to_arrow()["amount"].to_pylist() == [1, 3]
+    assert world.ask(OURS, [view], frame).to_arrow()["amount"].to_pylist() == [1, None]
+
+
+def test_names_of_columns_and_a_ttl_of_any_length_do_not_disturb_the_join(world: World) -> None:
+    rows = table({"user_id": ["u", "u"], "shop_id": [1, 2], "event_timestamp": [0, 1], "amount": [1, 2]})
+    mapping = {"key": "user_id", "place": "shop_id", "number": "amount"}
+    rows = rows.rename_columns(["key", "place", "event_timestamp", "number"])
+    view = world.view("named", rows, ["user_id", "shop_id"], timedelta.max, field_mapping=mapping)
+    view = view.with_join_key_map({"user_id": "key", "shop_id": "place"})
+    asked = pa.table({"key": ["u"], "place": [1], "visible": [3], "event_timestamp": pa.array([at(2)], TIMESTAMP)})
+    assert world.ask(OURS, [view], asked).to_arrow()["amount"].to_pylist() == [1]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(st.tuples(hours, hours), min_size=1, max_size=10, unique=True),
@@ -329,6 +348,40 @@ def test_rows_without_key_or_moment_have_no_features_but_stay(world: World) -> N
     view = world.view("nulls", rows, ["user_id"])
     asked = pa.table({"user_id": ["u", None, "u"], "event_timestamp": pa.array([at(1), at(1), None], TIMESTAMP)})
     assert world.ask(OURS, [view], asked).to_arrow()["amount"].to_pylist() == [1, None, None]
+
+
+def test_entity_rows_are_joined_in_parts_as_they_are_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = list(range(20))
+    rows = table(
+        {
+            "user_id": ["u", "v", None, "w"] * 5,
+            "event_timestamp": hours,
+            "created_timestamp": [hour + hour % 3 for hour in hours],
+            "amount": hours,
+        }
+    )
+    view = world.view("parts", rows, ["user_id"], timedelta(hours=6))
+    asked = pa.table(
+        {
+            "user_id": ["u", None, "w", "x", "v"] * 7,
+            "event_timestamp": pa.array([None if hour == 9 else at(hour) for hour in range(35, 0, -1)], TIMESTAMP),
+        }
+    )
+    at_once = world.ask(OURS, [view], asked).to_arrow()
+    monkeypatch.setattr(view_join, "PART", 4)
+    monkeypatch.setattr(view_join, "BATCH", 3)
+    assert world.ask(OURS, [view], asked).to_arrow() == at_once
+    assert at_once["amount"].null_count < len(asked)
+
+
+def test_sources_that_feast_reads_into_memory_are_joined_alike(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table({"user_id": ["u", "v"], "event_timestamp": [0, 5], "amount": [1, 2]})
+    views = [world.view(f"in_memory_{place}", rows, ["user_id"]) for place in range(4)]
+    asked = pa.table({"user_id": ["v", "u", "v"], "event_timestamp": pa.array([at(6), at(1), at(2)], TIMESTAMP)})
+    from_files = world.ask(OURS, views, asked, full=True).to_arrow()
+    monkeypatch.setattr(view_join, "local_parquet", lambda *_: None)  # as of Delta tables or other machines' files
+    assert world.ask(OURS, views, asked, full=True).to_arrow() == from_files
+    assert from_files["in_memory_3__amount"].to_pylist() == [2, 1, None]
 
 
 def test_no_rows_are_answered_with_no_rows(world: World) -> None:

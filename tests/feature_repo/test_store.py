@@ -240,6 +240,15 @@ def test_the_asof_store_answers_what_feasts_own_does(filled: Store) -> None:
         assert ours["row"].to_pylist() == list(range(len(rows)))
         theirs = theirs.sort_by("row").select(ours.column_names)
         assert ours.to_pylist() == theirs.to_pylist()
+    # a training frame has the on-demand features that Feast computes, though made without it
+    of_stock = Store(filled.settings)
+    of_stock.__dict__["feast"] = stock
+    asked = requests(rows).drop_columns(["device", "place"])
+    asked = asked.append_column("device", pa.array(frame["device"])).append_column("place", pa.array(frame["place"]))
+    by_feast = filled.feast.get_historical_features(frame, service).to_arrow()
+    for store in (filled, of_stock):
+        answer = store.training_frame(asked).select(filled.feature_columns("ranking_v1").names)
+        assert answer.to_pylist() == by_feast.select(answer.column_names).to_pylist()
 
 
 def test_a_stock_online_store_answers_what_the_packed_one_does(
