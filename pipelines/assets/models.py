@@ -16,6 +16,7 @@ from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
+from ranking.representation.foretelling import Foretelling
 from ranking.splits import Protocol
 from ranking.strategy.fit import Window, divisions, fit_trees, open_window, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
@@ -67,12 +68,18 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             if not divided:
                 continue
             configs = tuned(workspace, protocol).generators()
-            # The earliest training part teaches the alignment, so that it knows no window's future
+            # The earliest training part teaches what is learned from content, so that it knows no window's future
             alignment = Alignment.fit(workspace.content, divided[-1].train)
+            foretelling = Foretelling.fit(workspace.content, divided[-1].train)
             for number, division in enumerate(divided):
                 workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
                 window = open_window(
-                    division, content=workspace.content, alignment=alignment, configs=configs, config=CONFIG
+                    division,
+                    content=workspace.content,
+                    alignment=alignment,
+                    foretelling=foretelling,
+                    configs=configs,
+                    config=CONFIG,
                 )
                 window.save(window_folder(folder, protocol, number))
                 facts[f"{protocol}.{number}"] = len(window.stored)
