@@ -84,6 +84,7 @@ MAKE: dict[str, Callable[[], Generator]] = {
     ),
 }
 IMPERSONAL = {"popular", "popular_windowed"}
+FROM_CONTENT = {"aligned", "content", "cold_start", "cold_start_foretold"}
 ANSWERS_STRANGERS = IMPERSONAL | {"cold_start", "cold_start_foretold"}
 
 every = pytest.mark.parametrize("name", MAKE)
@@ -163,14 +164,14 @@ def test_a_model_fitted_on_nothing_offers_nothing_from_behaviour(name):
     nothing = checkerboard().where(np.zeros(len(checkerboard()), bool))
     scores = MAKE[name]().fit(nothing).score(ask(checkerboard(), [0, UNKNOWN]))
     assert scores.shape == (2, N_ITEMS)
-    if name not in {"aligned", "content", "cold_start"}:
+    if name not in FROM_CONTENT:
         assert np.isneginf(scores).all()
 
 
 @every
 def test_items_without_an_event_are_offered_from_content_alone(name):
     unmet = fitted(name).score(ask(checkerboard(), range(N_USERS)))[:, -N_COLD:]
-    assert np.isfinite(unmet).all() if name in {"aligned", "content", "cold_start"} else np.isneginf(unmet).all()
+    assert np.isfinite(unmet).all() if name in FROM_CONTENT else np.isneginf(unmet).all()
 
 
 @pytest.mark.parametrize("name", sorted(MAKE.keys() - IMPERSONAL))
