@@ -15,8 +15,9 @@ Every closed form is tuned in the same run, on items hidden from the division's 
 and width of the factors, the kernel ridge by its own rule (`choose`), which never sees a held-out item either.
 
 Intervals are 95 %, from a delete-half jackknife over *items* (60 halves): what varies most is which items happen to be
-new. A difference over several divisions is their mean. `lost_modality`: half of the candidates lose one of their
-modalities, drawn at random; every model meets the same ones. Prints one JSON object.
+new. A difference over several divisions is their mean. Rows that end in `lost`: half of the candidates lose one of
+their modalities, drawn at random, the same ones for every model; the ridge is then one fitted and tuned for what is
+left. Prints one JSON object.
 """
 
 import argparse
@@ -165,10 +166,9 @@ class Ridge:
         self.inputs = Inputs.fit(content, self.warm)
         self.settings = self._tuned(content)
 
-    def _columns(self, content: ItemContent, without: frozenset[str] = frozenset()) -> Floats:
-        inputs = {head: one for head, one in self.inputs.of(content).items() if head not in without}
+    def _columns(self, content: ItemContent) -> Floats:
         constant = np.full((len(content.items), 1), INTERCEPT, np.float32)
-        return np.hstack([*(one.values for one in inputs.values()), constant])
+        return np.hstack([*(one.values for one in self.inputs.of(content).values()), constant])
 
     def _tuned(self, content: ItemContent) -> tuple[float, int]:
         """Shrinkage and width that are best on two halves of the known items, each hidden once."""
@@ -186,10 +186,10 @@ class Ridge:
                     total[shrinkage, width] += measured((known @ factors)[users] @ foretold.T, asked[users])
         return max(total, key=lambda one: total[one])
 
-    def scores(self, division: Division, content: ItemContent, without: frozenset[str] = frozenset()) -> Floats:
-        """Inner products of tastes and foretold factors; a head that is left out counts as 0."""
+    def scores(self, division: Division, content: ItemContent) -> Floats:
+        """Inner products of tastes and foretold factors."""
         shrinkage, width = self.settings
-        factors, columns = item_factors(self.liked, width), self._columns(content, without)
+        factors, columns = item_factors(self.liked, width), self._columns(content)
         foretold = columns[division.candidates] @ fit_ridge(columns[self.warm], factors[self.warm], shrinkage)
         return (division.history @ factors) @ foretold.T
 
@@ -223,11 +223,15 @@ def z(scores: Floats) -> Floats:
     return standardised(scores, np.ones(scores.shape, bool))
 
 
-def by_alignment(found: Alignment, division: Division, content: ItemContent, history: ItemContent) -> Floats:
-    """Cosine of taste and item, plus the items' bias. history: what is known of the items of the past."""
-    vectors, bias = found.item_vectors(content), found.item_bias(content) * found.config.temperature
-    taste = unit_rows(division.history @ found.item_vectors(history))
-    return taste @ vectors[division.candidates].T + bias[division.candidates]
+def by_alignment(
+    found: Alignment, division: Division, content: ItemContent, history: ItemContent, heads: Iterable[str]
+) -> Floats:
+    """Cosine of taste and item, plus the items' bias, by some heads. history: content of the past's items."""
+    without = frozenset(found.inputs.means) - frozenset(heads)
+    vectors, bias = found.item_vectors(content, without=without), found.item_bias(content, without=without)
+    taste = unit_rows(division.history @ found.item_vectors(history, without=without))
+    places = division.candidates
+    return taste @ vectors[places].T + bias[places] * found.config.temperature
 
 
 def by_foretelling(found: Foretelling, division: Division, content: ItemContent, history: ItemContent) -> Floats:
@@ -254,9 +258,16 @@ def with_losses(content: ItemContent, heads: tuple[str, ...], division: Division
 
 
 def evaluate(data: Set, division: Division, seeds: int) -> tuple[Scores, dict]:
-    """Scores of every row of the table, and what was chosen and how long it took."""
+    """Scores of every row of the table, and what was chosen and how long it took.
+
+    One alignment of everything serves every set of modalities: it has learned with some of them missing.
+    """
     rows: Scores = {"random": np.random.default_rng(3).random(division.relevant.shape).astype(np.float32)}
-    notes: dict = {}
+    everything = data.heads[-1]
+    whole = reduced(data.content, everything)
+    start = time.perf_counter()
+    aligned = [Alignment.fit(whole, division.train, seed=seed) for seed in range(seeds)]
+    notes: dict = {"alignment_s_a_seed": round((time.perf_counter() - start) / seeds, 1)}
     for heads in data.heads:
         name, content = "+".join(heads), reduced(data.content, heads)
         ridge = Ridge(content, division.train)
@@ -271,19 +282,15 @@ def evaluate(data: Set, division: Division, seeds: int) -> tuple[Scores, dict]:
             "foretelling": [foretelling.choice.heads, foretelling.choice.strength],
             "foretelling_s": round(time.perf_counter() - start, 1),
         }
-        full = heads == data.heads[-1]
-        start = time.perf_counter()
-        aligned = [Alignment.fit(content, division.train, seed=seed) for seed in range(seeds if full else 1)]
-        notes[name]["alignment_s_a_seed"] = round((time.perf_counter() - start) / len(aligned), 1)
-        add_alignment(rows, name, [by_alignment(one, division, content, content) for one in aligned])
-        if full:
-            lost, parts = with_losses(content, heads, division)
-            patched = ridge.scores(division, content).copy()
-            for head, places in parts.items():
-                patched[:, places] = ridge.scores(division, content, frozenset({head}))[:, places]
-            rows[f"ridge {name}, lost"] = patched
-            rows[f"foretold {name}, lost"] = by_foretelling(foretelling, division, lost, content)
-            add_alignment(rows, f"{name}, lost", [by_alignment(one, division, lost, content) for one in aligned])
+        add_alignment(rows, name, [by_alignment(one, division, whole, whole, heads) for one in aligned])
+    lost, parts = with_losses(whole, everything, division)
+    patched = rows[f"ridge {name}"].copy()
+    for head, places in parts.items():
+        left = reduced(data.content, [one for one in everything if one != head])
+        patched[:, places] = Ridge(left, division.train).scores(division, left)[:, places]
+    rows[f"ridge {name}, lost"] = patched
+    rows[f"foretold {name}, lost"] = by_foretelling(foretelling, division, lost, whole)
+    add_alignment(rows, f"{name}, lost", [by_alignment(one, division, lost, whole, everything) for one in aligned])
     return rows, notes
 
 
@@ -331,6 +338,7 @@ def compared(data: Set, seeds: int) -> list[tuple[str, str]]:
     pairs = [(f"product {full}", f"{worse} {full}") for worse in ("ridge", "kNN", "foretold", "alignment x1")]
     pairs += [(f"product {full}", f"ridge {text}"), (f"foretold {full}", f"ridge {full}")]
     pairs += [(f"alignment x{seeds} + ridge {full}", f"ridge {full}")]
+    pairs += [(f"foretold {full}, lost", f"foretold {full}"), (f"foretold {full}, lost", f"ridge {full}, lost")]
     pairs += [(f"product {'+'.join(heads)}", f"product {text}") for heads in data.heads[1:]]
     pairs += [(f"foretold {'+'.join(heads)}", f"foretold {text}") for heads in data.heads[1:]]
     pairs += [(f"product {full}, lost", f"product {full}"), (f"product {full}, lost", f"ridge {full}, lost")]

@@ -71,6 +71,7 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             # The earliest training part teaches what is learned from content, so that it knows no window's future
             alignment = Alignment.fit(workspace.content, divided[-1].train)
             foretelling = Foretelling.fit(workspace.content, divided[-1].train)
+            foretelling.save(foretelling_folder(folder, protocol))
             for number, division in enumerate(divided):
                 workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
                 window = open_window(
@@ -104,6 +105,8 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         rows = 0
         for protocol in Protocol:
             for number, window in windows(workspace, "candidate_sets", protocol):
+                if not number:
+                    window.foretelling.save(foretelling_folder(folder, protocol))
                 workspace.listener.step(f"training_set {protocol}", number, WINDOWS)
                 joined = window.joined(workspace.store.training_frame)
                 joined.save(window_folder(folder, protocol, number))
@@ -161,7 +164,19 @@ def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:
     return folder
 
 
+def foretelling_folder(artifact: Path, protocol: Protocol) -> Path:
+    """Where an artifact keeps what all windows of a protocol foretell audiences by; made if it is not there."""
+    folder = artifact / protocol / "foretelling"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def windows(workspace: Workspace, artifact: str, protocol: Protocol) -> Iterator[tuple[int, Window]]:
     """The windows that an artifact keeps of a protocol, the latest first."""
-    for number, division in enumerate(divisions(workspace.interactions, protocol, WINDOWS)):
-        yield number, Window.load(window_folder(workspace.home.folder(artifact), protocol, number), division)
+    kept = workspace.home.folder(artifact)
+    divided = divisions(workspace.interactions, protocol, WINDOWS)
+    if not divided:
+        return
+    foretelling = Foretelling.load(foretelling_folder(kept, protocol))
+    for number, division in enumerate(divided):
+        yield number, Window.load(window_folder(kept, protocol, number), division, foretelling)

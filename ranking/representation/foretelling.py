@@ -6,7 +6,7 @@ of the same inputs and better than the alignment; see docs/alignment.md.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,7 @@ class Foretelling:
     choice: Choice
     factors: Floats
     taught: Codes
+    _answered: dict[frozenset[str], tuple[ItemContent, Floats]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def fit(cls, content: ItemContent, train: Interactions, *, choice: Choice | None = None) -> "Foretelling":
@@ -57,8 +58,15 @@ class Foretelling:
 
         content: of the items of the fit, in its order. without: heads to leave out, as if every item lacked them.
         An item that lacks some of the chosen heads is foretold by a ridge of those it has, as if it had been fitted
-        for them alone; one that has none of them by a ridge of what else it has.
+        for them alone; one that has none of them by a ridge of what else it has. An answer is kept for the next time.
         """
+        asked, answer = self._answered.get(without, (None, None))
+        if asked is not content or answer is None:
+            answer = self._foretold(content, without)
+            self._answered[without] = content, answer
+        return answer
+
+    def _foretold(self, content: ItemContent, without: frozenset[str]) -> Floats:
         masked = {head: one for head, one in self.inputs.of(content).items() if head not in without}
         foretold = np.zeros_like(self.factors)
         for heads, items in _by_presence(masked, self.choice.heads):

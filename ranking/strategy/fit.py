@@ -66,21 +66,18 @@ class Window:
         return replace(self, stored=features(self.stored))
 
     def save(self, folder: Path) -> None:
-        """Write all but the division, which a log gives again."""
+        """Write all but the division, which a log gives again, and the foretelling, which other windows share."""
         self.alignment.save(folder)
-        (folder / "foretelling").mkdir(exist_ok=True)
-        self.foretelling.save(folder / "foretelling")
         save_as(folder / "configs.json", self.configs, GeneratorConfigs)
         self.candidates.save(folder)
         pq.write_table(self.stored, folder / "stored.parquet")
 
     @classmethod
-    def load(cls, folder: Path, division: Split) -> Self:
+    def load(cls, folder: Path, division: Split, foretelling: Foretelling) -> Self:
         """Read what `save` wrote."""
         configs = load_as(folder / "configs.json", GeneratorConfigs)
         stored = pq.read_table(folder / "stored.parquet")
-        alignment, foretelling = Alignment.load(folder), Foretelling.load(folder / "foretelling")
-        return cls(division, alignment, foretelling, configs, Candidates.load(folder), stored)
+        return cls(division, Alignment.load(folder), foretelling, configs, Candidates.load(folder), stored)
 
 
 def place_items(

@@ -230,7 +230,7 @@ def test_an_item_whose_only_signal_lies_after_the_cutoff_gets_no_lift(checkerboa
 
 def test_a_saved_window_gives_the_same_slates(past, checkerboard, tmp_path: Path):
     past[1].save(tmp_path)
-    loaded = Window.load(tmp_path, past[1].division)
+    loaded = Window.load(tmp_path, past[1].division, past[1].foretelling)
     vocabulary = vocabulary_of(past)
     mine, its = (window.slates(checkerboard.content, vocabulary) for window in (past[1], loaded))
     assert its.features.names == mine.features.names
