@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from scipy import sparse
 
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.full_ranking import full_ranking
@@ -26,7 +27,7 @@ def tune_cold_start(
     space: learned from nothing later than the division's training part.
     """
     new = np.bincount(division.train.item, minlength=len(created_at)) < config.max_events
-    wanted = division.relevant.multiply(new[None]).tocsr()
+    wanted = sparse.csr_matrix(division.relevant.multiply(new[None]))
     wanted.eliminate_zeros()
     likes = np.diff(wanted.indptr)
     if (likes > 0).sum() < MIN_ASKED:

@@ -36,9 +36,9 @@ def two_tastes(users: int = USERS) -> Split:
 
 
 def space_where(knowing: str) -> Space:
-    """One opinion knows every item's taste, the other mistakes those of the new items."""
+    """One opinion knows every item's taste, the other takes each new item for the opposite."""
     mistaken = TASTE.copy()
-    mistaken[ITEMS // 2 :] = TASTE[np.random.default_rng(1).permutation(ITEMS)[: ITEMS // 2]]
+    mistaken[ITEMS // 2 :] = TASTE[ITEMS // 2 :, ::-1]
     of = {"aligned": mistaken, "foretold": mistaken} | {knowing: TASTE}
     return Space(of["aligned"], {}, np.zeros(ITEMS, np.float32), of["foretold"], TASTE)
 
