@@ -1,6 +1,7 @@
 """What is learned from behaviour: tuned single models, candidates of past moments, the ranker."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -14,18 +15,22 @@ from pipelines.errors import DatasetError
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
+from ranking.candidates.cold_start import ColdStartConfig
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
+from ranking.representation.foretelling import Foretelling
 from ranking.splits import Protocol
-from ranking.strategy.fit import Window, divisions, fit_trees, open_window, vocabulary_of
+from ranking.strategy.fit import Window, divisions, fit_trees, open_window, place_items, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
+from ranking.strategy.newcomers import tune_cold_start
 from ranking.strategy.tuned import TunedModels, tune_models
 
 GROUP = "models"
 CONFIG = HybridConfig()
 TRIALS = 6  # per model and protocol
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
+COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the served ranker learns from them
 
 
@@ -67,12 +72,24 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             if not divided:
                 continue
             configs = tuned(workspace, protocol).generators()
-            # The earliest training part teaches the alignment, so that it knows no window's future
+            # The earliest training part teaches what is learned from content, so that it knows no window's future
             alignment = Alignment.fit(workspace.content, divided[-1].train)
+            foretelling = Foretelling.fit(workspace.content, divided[-1].train)
+            foretelling.save(foretelling_folder(folder, protocol))
+            space = place_items(alignment, foretelling, workspace.content)
+            created_at = workspace.content.created_at
+            cold_start = tune_cold_start(configs.cold_start, divided[-1], space=space, created_at=created_at)
+            configs = replace(configs, cold_start=cold_start)
+            save_as(folder / protocol / COLD_START, cold_start, ColdStartConfig)
             for number, division in enumerate(divided):
                 workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
                 window = open_window(
-                    division, content=workspace.content, alignment=alignment, configs=configs, config=CONFIG
+                    division,
+                    content=workspace.content,
+                    alignment=alignment,
+                    foretelling=foretelling,
+                    configs=configs,
+                    config=CONFIG,
                 )
                 window.save(window_folder(folder, protocol, number))
                 facts[f"{protocol}.{number}"] = len(window.stored)
@@ -97,6 +114,8 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         rows = 0
         for protocol in Protocol:
             for number, window in windows(workspace, "candidate_sets", protocol):
+                if not number:
+                    window.foretelling.save(foretelling_folder(folder, protocol))
                 workspace.listener.step(f"training_set {protocol}", number, WINDOWS)
                 joined = window.joined(workspace.store.training_frame)
                 joined.save(window_folder(folder, protocol, number))
@@ -125,20 +144,25 @@ def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
     )
 
 
-@dg.asset(group_name=GROUP, deps=[tuned_models, vector_index])
+@dg.asset(group_name=GROUP, deps=[candidate_sets, vector_index])
 def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """The served generators, fitted on everything that happened."""
 
     def make(folder: Path) -> Facts:
         space = Space.load(workspace.home.folder("vector_index"))
-        configs = tuned(workspace, SERVED).generators()
+        cold_start = load_as(workspace.home.folder("candidate_sets") / SERVED / COLD_START, ColdStartConfig)
+        configs = replace(tuned(workspace, SERVED).generators(), cold_start=cold_start)
         log, created_at = workspace.interactions, workspace.content.created_at
         generators = fit_generators(log, configs, space=space, created_at=created_at)
         save_generators(generators, folder)
         return {"interactions": len(log), "generators": ", ".join(one.name for one in generators)}
 
     return materialized(
-        workspace.build("collaborative_models", make, inputs=["tuned_models", "vector_index", "events", "users"])
+        workspace.build(
+            "collaborative_models",
+            make,
+            inputs=["tuned_models", "candidate_sets", "vector_index", "events", "users"],
+        )
     )
 
 
@@ -154,7 +178,19 @@ def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:
     return folder
 
 
+def foretelling_folder(artifact: Path, protocol: Protocol) -> Path:
+    """Where an artifact keeps what all windows of a protocol foretell audiences by; made if it is not there."""
+    folder = artifact / protocol / "foretelling"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def windows(workspace: Workspace, artifact: str, protocol: Protocol) -> Iterator[tuple[int, Window]]:
     """The windows that an artifact keeps of a protocol, the latest first."""
-    for number, division in enumerate(divisions(workspace.interactions, protocol, WINDOWS)):
-        yield number, Window.load(window_folder(workspace.home.folder(artifact), protocol, number), division)
+    kept = workspace.home.folder(artifact)
+    divided = divisions(workspace.interactions, protocol, WINDOWS)
+    if not divided:
+        return
+    foretelling = Foretelling.load(foretelling_folder(kept, protocol))
+    for number, division in enumerate(divided):
+        yield number, Window.load(window_folder(kept, protocol, number), division, foretelling)

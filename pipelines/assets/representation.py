@@ -15,6 +15,7 @@ from pipelines.workspace import Workspace
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment import user_vectors as vectors_of_users
+from ranking.representation.foretelling import Foretelling
 from ranking.strategy.fit import place_items
 from ranking.types import Floats, IdIndex, Queries
 
@@ -28,7 +29,15 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
     def make(folder: Path) -> Facts:
         progress = workspace.progress("alignment_model")
         Alignment.fit(workspace.content, workspace.interactions, progress=progress).save(folder)
-        return {"modalities": ", ".join(workspace.content.vectors)}
+        foretelling = Foretelling.fit(workspace.content, workspace.interactions)
+        (folder / "foretelling").mkdir()
+        foretelling.save(folder / "foretelling")
+        chosen = foretelling.choice
+        return {
+            "modalities": ", ".join(workspace.content.vectors),
+            "new_items_by": ", ".join(chosen.heads),
+            "new_items_ndcg": {**chosen.ndcg},
+        }
 
     return materialized(workspace.build("alignment_model", make, inputs=[*EMBEDDINGS, "items", "events", "users"]))
 
@@ -38,7 +47,9 @@ def vector_index(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
     """Where every item lies: an exact index, all modalities together and each alone."""
 
     def make(folder: Path) -> Facts:
-        space = place_items(Alignment.load(workspace.home.folder("alignment_model")), workspace.content)
+        models = workspace.home.folder("alignment_model")
+        foretelling = Foretelling.load(models / "foretelling")
+        space = place_items(Alignment.load(models), foretelling, workspace.content)
         space.save(folder)
         return {"items": len(space.fused), "dimensions": space.fused.shape[1], "recall_against_exact": 1.0}
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ranking.artifacts import Arrays
-from ranking.candidates.aligned import filled, taste_vectors
+from ranking.candidates.aligned import filled, unit_rows
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
@@ -19,33 +19,54 @@ class ColdStartConfig:
     """Hyper-parameters of `ColdStart`.
 
     max_events: items with fewer training events than this are cold.
+    alignment_weight: of the aligned cosines beside the foretold audience, both standardised. NDCG@10 among new films
+    of ml-latest-small .222 with 1 or .5, .218 without; among new artists of Last.fm .428, .423 with .5, .410 without.
     memory: what of a query's history makes its taste.
     """
 
     max_events: int = 5
+    alignment_weight: float = 1.0
     memory: Memory = field(default_factory=lambda: Memory(feedback=Feedback.POSITIVE))
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who likes an item: foretold from content, and remembered, float32 [n_items, f] each, as in `Space`."""
+
+    foretold: Floats
+    remembered: Floats
 
 
 class ColdStart(Generator):
     """Cold items that exist at the query's `as_of`, by content alone; all others are not offered.
 
-    Behaviour cannot rank them, so `vectors` must come from content: aligned, or regressed onto behaviour. A query
-    without a taste is answered by `bias`, the popularity that content predicts, or else by how new an item is.
+    Two opinions are standardised over the offered items of a query and added: how near an item lies to the taste in the
+    aligned space, and how well its foretold audience agrees with the remembered ones of the history. A query without a
+    taste is answered by `bias`, the popularity that content predicts, or else by how new an item is.
 
     Args:
         config: hyper-parameters.
         vectors: float32 [n_items, d], rows at length 1, or 0 for items without content.
         created_at: int64 [n_items], microseconds UTC; the least int64 where unknown: such an item always exists.
         bias: float32 [n_items] or None.
+        audience: None leaves the aligned space alone.
     """
 
     name: ClassVar[str] = "cold_start"
 
-    def __init__(self, config: ColdStartConfig, vectors: Floats, created_at: Times, bias: Floats | None = None) -> None:
+    def __init__(
+        self,
+        config: ColdStartConfig,
+        vectors: Floats,
+        created_at: Times,
+        bias: Floats | None = None,
+        audience: Audience | None = None,
+    ) -> None:
         self.config = config
         self.vectors = vectors
         self.created_at = created_at
         self.bias = bias
+        self.audience = audience
 
     def fit(self, train: Interactions) -> Self:
         """Learn which items are cold."""
@@ -54,13 +75,17 @@ class ColdStart(Generator):
         return self
 
     def score(self, queries: Queries) -> Floats:
-        """Cosines plus bias; for a query without a taste the bias, or 1 / (1 + age in days)."""
-        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
+        """Sum of the opinions; for a query without a taste the bias, or 1 / (1 + age in days)."""
+        profiles = self.config.memory.profiles(queries)
+        summed = profiles @ self.vectors
+        answered = filled(summed)
         default = self._recency(queries) if self.bias is None else self.bias
-        cosine = tastes @ self.vectors.T + (0 if self.bias is None else self.bias)
-        scores = np.where(answered[:, None], cosine, default)
-        comparable = filled(self.vectors) | ~answered[:, None]
-        return offer_only(self._cold & exists(self.created_at, queries) & comparable, scores)
+        scores = unit_rows(summed) @ self.vectors.T + (0 if self.bias is None else self.bias)
+        offered = self._cold & exists(self.created_at, queries) & (filled(self.vectors) | ~answered[:, None])
+        if self.audience is not None:
+            agreement = (profiles @ self.audience.remembered) @ self.audience.foretold.T
+            scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
+        return offer_only(offered, np.where(answered[:, None], scores, default))
 
     def _recency(self, queries: Queries) -> Floats:
         age_days = (queries.as_of[:, None] - self.created_at.astype(np.float64)) / DAY_US
@@ -71,6 +96,8 @@ class ColdStart(Generator):
         arrays: Arrays = {"vectors": self.vectors, "created_at": self.created_at, "cold": self._cold}
         if self.bias is not None:
             arrays["bias"] = self.bias
+        if self.audience is not None:
+            arrays |= {"foretold": self.audience.foretold, "remembered": self.audience.remembered}
         save_state(folder, self.config, arrays)
 
     @classmethod
@@ -78,7 +105,10 @@ class ColdStart(Generator):
         """Read what `save` wrote."""
         config, state = load_state(folder, ColdStartConfig)
         bias = state.floats("bias") if "bias" in state else None
-        model = cls(config, state.floats("vectors"), state.times("created_at"), bias)
+        audience = None
+        if "foretold" in state:
+            audience = Audience(state.floats("foretold"), state.floats("remembered"))
+        model = cls(config, state.floats("vectors"), state.times("created_at"), bias, audience)
         model._cold = state.bools("cold")
         return model
 
@@ -86,3 +116,11 @@ class ColdStart(Generator):
 def exists(created_at: Times, queries: Queries) -> Bools:
     """Which items were there before each query's `as_of`, bool [q, n_items]."""
     return created_at < queries.as_of[:, None]
+
+
+def standardised(scores: Floats, offered: Bools) -> Floats:
+    """Scores of mean 0 and deviation 1 over each row's offered items, [q, n]; 0 where all of them are the same."""
+    count = np.maximum(offered.sum(axis=1, keepdims=True), 1)
+    centred = scores - np.where(offered, scores, 0).sum(axis=1, keepdims=True) / count
+    deviation = np.sqrt((np.where(offered, centred, 0) ** 2).sum(axis=1, keepdims=True) / count)
+    return np.asarray(centred / np.where(deviation > 1e-9, deviation, np.inf), np.float32)

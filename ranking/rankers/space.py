@@ -25,6 +25,8 @@ class Space:
 
     fused: float32 [n, d], unit rows, 0 for an item without content. by_modality: the same for each modality alone.
     appeal: float32 [n], popularity as content alone predicts it.
+    foretold: float32 [n, f], each item's audience as its content foretells it, 0 without content; remembered: the same
+    where the audience is known, what a history sums up. Their inner products rank new items.
 
     Coordinates themselves are no features: the alignment of a release is another one than those of the windows that
     its ranker learned from, with other axes. Cosines keep their meaning from one to the next.
@@ -33,6 +35,8 @@ class Space:
     fused: Floats
     by_modality: dict[Modality, Floats]
     appeal: Floats
+    foretold: Floats
+    remembered: Floats
 
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
         """Columns float32 [n] for candidates (row of the query, ascending; item code), NaN where there is no vector."""
@@ -52,6 +56,8 @@ class Space:
             {
                 "fused": self.fused,
                 "appeal": self.appeal,
+                "foretold": self.foretold,
+                "remembered": self.remembered,
                 **{f"modality.{name}": vectors for name, vectors in self.by_modality.items()},
             },
         )
@@ -65,8 +71,10 @@ class Space:
             for name, array in arrays.items()
             if name.startswith("modality.")
         }
-        fused, appeal = (arrays[name].astype(np.float32) for name in ("fused", "appeal"))
-        return cls(fused, by_modality, appeal)
+        fused, appeal, foretold, remembered = (
+            arrays[name].astype(np.float32) for name in ("fused", "appeal", "foretold", "remembered")
+        )
+        return cls(fused, by_modality, appeal, foretold, remembered)
 
 
 def part_of(name: str) -> Part:

@@ -56,7 +56,7 @@ class Trainer:
         optimizer, schedule = self._optimizer()
         for step in range(self.config.steps):
             batch = pairs[self.rng.integers(len(pairs), size=self.config.batch)]
-            loss = self.loss(users[batch], self.liked.indices[batch])
+            loss = self.loss(users[batch], self.liked.indices[batch], contrast=step % self.config.contrast_every == 0)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_([*self.network.parameters(), self.log_temperature], self.config.clip_norm)
@@ -64,7 +64,7 @@ class Trainer:
             schedule.step()
             progress(step + 1, self.config.steps)
 
-    def loss(self, users: npt.NDArray[np.int64], targets: npt.NDArray[np.int32]) -> Tensor:
+    def loss(self, users: npt.NDArray[np.int64], targets: npt.NDArray[np.int32], *, contrast: bool = True) -> Tensor:
         """User-item softmax over (a sample of) the warm items, plus a little of the contrast between modalities."""
         low, high = self.config.temperature_range
         temperature = self.log_temperature.exp().clamp(low, high)
@@ -80,7 +80,10 @@ class Trainer:
         offered = self.network.fuse(projected, kept)
         scores = history @ offered.T / temperature + self.network.bias(values, kept)
         loss = user_item_softmax(scores, target, others > 0)
-        return loss + self.config.contrast * self._contrast(np.unique(targets), temperature)
+        if not contrast:
+            return loss
+        weight = self.config.contrast * self.config.contrast_every
+        return loss + weight * self._contrast(np.unique(targets), temperature)
 
     def _sample(self, targets: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """The targets and as many further items as the configuration allows, ascending."""

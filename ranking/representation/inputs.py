@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ranking.artifacts import Arrays, load_arrays, load_as, save_arrays, save_as
 from ranking.representation.content import UNKNOWN_TIME
@@ -28,6 +29,10 @@ class Masked:
 
     values: Floats
     present: Bools
+
+    def rows(self, codes: npt.NDArray[np.integer]) -> "Masked":
+        """Some of the rows."""
+        return Masked(self.values[codes], self.present[codes])
 
 
 @dataclass(frozen=True)

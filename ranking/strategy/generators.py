@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from ranking.artifacts import load_json, save_json
 from ranking.candidates.aligned import Aligned, AlignedConfig
-from ranking.candidates.cold_start import ColdStart, ColdStartConfig
+from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
 from ranking.candidates.generator import Generator
@@ -66,9 +66,10 @@ def fit_content_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
     """Those of them that go by where items lie."""
+    audience = Audience(space.foretold, space.remembered)
     return (
         Aligned(configs.aligned, space.fused, space.appeal).fit(train),
-        ColdStart(configs.cold_start, space.fused, created_at, space.appeal).fit(train),
+        ColdStart(configs.cold_start, space.fused, created_at, space.appeal, audience).fit(train),
     )
 
 

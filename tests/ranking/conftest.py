@@ -25,6 +25,7 @@ from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.representation.alignment import Alignment, AlignmentConfig
 from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.foretelling import Foretelling
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
 from ranking.serving.releases import Manifest, Releases
@@ -125,7 +126,7 @@ def fit_hybrid(items: pa.Table, events: pa.Table, store: Store) -> Hybrid:
     rng = np.random.default_rng(1)
     camp = np.eye(2)[np.arange(N_ITEMS) % 2] @ rng.normal(size=(2, 8)) + 0.3 * rng.normal(size=(N_ITEMS, 8))
     vectors = (camp / np.linalg.norm(camp, axis=1, keepdims=True)).astype(np.float32)
-    space = Space(vectors, {Modality.IMAGE: vectors}, np.zeros(N_ITEMS, np.float32))
+    space = Space(vectors, {Modality.IMAGE: vectors}, np.zeros(N_ITEMS, np.float32), vectors, vectors)
     created_at = items["created_at"].cast(pa.int64()).to_numpy()
     config = HybridConfig(candidates=30, trees=TreesConfig(seeds=(0,), trees=30, min_rows_in_leaf=5, threads=1))
 
@@ -212,9 +213,15 @@ class Checkerboard:
     def windows(self, divided: Sequence[Split]) -> list[Window]:
         """A window a division, opened and joined, as the pipeline does."""
         alignment = Alignment.fit(self.content, divided[-1].train, config=AlignmentConfig(dim=8, hidden=16, steps=40))
+        foretelling = Foretelling.fit(self.content, divided[-1].train)
         return [
             open_window(
-                one, content=self.content, alignment=alignment, configs=GeneratorConfigs(), config=HybridConfig()
+                one,
+                content=self.content,
+                alignment=alignment,
+                foretelling=foretelling,
+                configs=GeneratorConfigs(),
+                config=HybridConfig(),
             ).joined(self.features)
             for one in divided
         ]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ranking.candidates.aligned import Aligned, AlignedConfig
+from ranking.candidates.aligned import Aligned, AlignedConfig, unit_rows
 from ranking.candidates.als import Als, AlsConfig
-from ranking.candidates.cold_start import ColdStart, ColdStartConfig
+from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig, standardised
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
@@ -79,9 +79,13 @@ MAKE: dict[str, Callable[[], Generator]] = {
     "aligned": lambda: Aligned(AlignedConfig(), parity_vectors()),
     "content": lambda: ContentKnn.of(parity_vectors(), np.arange(N_ITEMS) > 0),
     "cold_start": lambda: ColdStart(ColdStartConfig(), parity_vectors(), ALWAYS),
+    "cold_start_foretold": lambda: ColdStart(
+        ColdStartConfig(max_events=99), parity_vectors(), ALWAYS, audience=Audience(parity_vectors(), parity_vectors())
+    ),
 }
 IMPERSONAL = {"popular", "popular_windowed"}
-ANSWERS_STRANGERS = IMPERSONAL | {"cold_start"}
+FROM_CONTENT = {"aligned", "content", "cold_start", "cold_start_foretold"}
+ANSWERS_STRANGERS = IMPERSONAL | {"cold_start", "cold_start_foretold"}
 
 every = pytest.mark.parametrize("name", MAKE)
 
@@ -160,14 +164,14 @@ def test_a_model_fitted_on_nothing_offers_nothing_from_behaviour(name):
     nothing = checkerboard().where(np.zeros(len(checkerboard()), bool))
     scores = MAKE[name]().fit(nothing).score(ask(checkerboard(), [0, UNKNOWN]))
     assert scores.shape == (2, N_ITEMS)
-    if name not in {"aligned", "content", "cold_start"}:
+    if name not in FROM_CONTENT:
         assert np.isneginf(scores).all()
 
 
 @every
 def test_items_without_an_event_are_offered_from_content_alone(name):
     unmet = fitted(name).score(ask(checkerboard(), range(N_USERS)))[:, -N_COLD:]
-    assert np.isfinite(unmet).all() if name in {"aligned", "content", "cold_start"} else np.isneginf(unmet).all()
+    assert np.isfinite(unmet).all() if name in FROM_CONTENT else np.isneginf(unmet).all()
 
 
 @pytest.mark.parametrize("name", sorted(MAKE.keys() - IMPERSONAL))
@@ -378,6 +382,25 @@ def test_cold_start_shows_a_stranger_the_newest_or_the_likeliest():
     _, biased = cold_world(np.array([9, 0.3, 0.1, 0.2], np.float32))
     codes, _ = top_k(biased.score(ask(train, [UNKNOWN], 60)), 4)
     assert codes.tolist() == [[1, 3, 2, UNKNOWN]]
+
+
+def test_cold_start_adds_the_standardised_opinions():
+    train = log([(u, 0, u) for u in range(6)], 6, 5)
+    draw = np.random.default_rng(2)
+    vectors = unit_rows(draw.normal(size=(5, 3)).astype(np.float32))
+    foretold, remembered = draw.normal(size=(2, 5, 4)).astype(np.float32)
+    config = ColdStartConfig(max_events=2, alignment_weight=0.5)
+    model = ColdStart(config, vectors, np.zeros(5, np.int64), audience=Audience(foretold, remembered)).fit(train)
+    agreement, nearness = foretold[1:] @ remembered[0], vectors[1:] @ vectors[0]
+    expected = (agreement - agreement.mean()) / agreement.std() + 0.5 * (nearness - nearness.mean()) / nearness.std()
+    np.testing.assert_allclose(model.score(ask(train, [2]))[0], [-np.inf, *expected], rtol=1e-4)
+
+
+def test_scores_without_difference_stand_at_zero():
+    offered = np.array([[True, True, False], [False, False, False]])
+    scores = np.array([[3, 3, 9], [1, 2, 3]], np.float32)
+    assert standardised(scores, offered)[:, :2].tolist()[0] == [0, 0]
+    assert not standardised(scores, offered)[1].any()
 
 
 # history

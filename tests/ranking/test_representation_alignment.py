@@ -9,9 +9,11 @@ from scipy import sparse
 from feature_repo.schema import Modality
 from ranking.errors import ArtifactError
 from ranking.representation.alignment import Alignment, AlignmentConfig, user_vectors
-from ranking.representation.behaviour import ContentToBehaviour, item_factors, positives
+from ranking.representation.behaviour import item_factors, positives
 from ranking.representation.content import UNKNOWN_TIME
-from ranking.representation.inputs import Inputs
+from ranking.representation.foretelling import Foretelling
+from ranking.representation.foretelling_choice import choose
+from ranking.representation.inputs import Inputs, Masked
 from ranking.representation.losses import info_nce, user_item_softmax
 from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent, Queries
 
@@ -77,22 +79,23 @@ def precision_at_5(scores: Floats, relevant: Bools) -> float:
 
 CONTENT, TRAIN, LIKED_COLD = planted_world()
 ALIGNMENT = Alignment.fit(CONTENT, TRAIN, seed=0)
-RIDGE = ContentToBehaviour.fit(CONTENT, TRAIN)
+FORETELLING = Foretelling.fit(CONTENT, TRAIN)
+FORETOLD = FORETELLING.item_vectors(CONTENT)
 
 
-def test_alignment_and_ridge_rank_new_items_better_than_centred_content() -> None:
+def test_alignment_and_foretelling_rank_new_items_better_than_centred_content() -> None:
     masked = ALIGNMENT.inputs.of(CONTENT)
     raw = unit(np.hstack([one.values for one in masked.values()]))
     precision = {}
     for name, history, items in (
         ("content", raw, raw),
         ("alignment", ALIGNMENT.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT)),
-        ("ridge", RIDGE.history_vectors(CONTENT), RIDGE.item_vectors(CONTENT)),
+        ("foretelling", FORETELLING.history_vectors(FORETOLD), FORETOLD),
     ):
         scores = user_vectors(history, everyone(TRAIN)) @ items[-COLD:].T
         precision[name] = precision_at_5(scores, LIKED_COLD)
     assert precision["alignment"] > 1.3 * precision["content"], precision
-    assert precision["ridge"] > 1.3 * precision["content"], precision
+    assert precision["foretelling"] > 1.3 * precision["content"], precision
     assert precision["content"] > LIKED_COLD.mean(), precision
 
 
@@ -150,7 +153,6 @@ def test_a_vector_depends_on_its_own_item_alone() -> None:
         categories=CONTENT.categories[:3],
     )
     np.testing.assert_allclose(ALIGNMENT.item_vectors(few), ALIGNMENT.item_vectors(CONTENT)[:3], atol=1e-5)
-    np.testing.assert_allclose(RIDGE.item_vectors(few), RIDGE.item_vectors(CONTENT)[:3], atol=1e-4)
 
 
 def test_a_user_is_the_normalised_sum_of_the_positive_history() -> None:
@@ -177,16 +179,17 @@ def test_items_without_any_content_can_be_fitted() -> None:
     assert not alignment.item_vectors(nothing).any()
 
 
-def test_alignment_and_ridge_survive_saving(tmp_path: Path) -> None:
+def test_alignment_and_foretelling_survive_saving(tmp_path: Path) -> None:
     (tmp_path / "alignment").mkdir()
-    (tmp_path / "ridge").mkdir()
+    (tmp_path / "foretelling").mkdir()
     ALIGNMENT.save(tmp_path / "alignment")
-    RIDGE.save(tmp_path / "ridge")
-    alignment, ridge = Alignment.load(tmp_path / "alignment"), ContentToBehaviour.load(tmp_path / "ridge")
+    FORETELLING.save(tmp_path / "foretelling")
+    alignment, foretelling = Alignment.load(tmp_path / "alignment"), Foretelling.load(tmp_path / "foretelling")
+    assert foretelling.choice == FORETELLING.choice
     assert alignment.config == ALIGNMENT.config
     np.testing.assert_array_equal(alignment.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT))
     np.testing.assert_array_equal(alignment.item_bias(CONTENT), ALIGNMENT.item_bias(CONTENT))
-    np.testing.assert_array_equal(ridge.history_vectors(CONTENT), RIDGE.history_vectors(CONTENT))
+    np.testing.assert_array_equal(foretelling.item_vectors(CONTENT), FORETOLD)
 
 
 def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"alignment\.json: not a readable AlignmentConfig"):
         Alignment.load(tmp_path)
     with pytest.raises(ArtifactError):
-        ContentToBehaviour.load(tmp_path)
+        Foretelling.load(tmp_path)
 
 
 def test_learning_sees_no_negative_feedback_and_no_cold_item() -> None:
@@ -237,3 +240,53 @@ def test_contrast_lets_one_modality_find_another() -> None:
     similarity = vectors["text"][-COLD:] @ vectors["image"][-COLD:].T
     rank = (similarity > similarity.diagonal()[:, None]).sum(1)
     assert np.median(rank) < COLD / 4  # chance: half
+
+
+# foretelling
+
+
+def test_foretold_audiences_are_those_of_the_kernel_ridge() -> None:
+    masked = FORETELLING.inputs.of(CONTENT)
+    warm = np.flatnonzero(np.bincount(TRAIN.item, minlength=ITEMS) > 0)
+    kernel = 0.09 + sum(
+        np.exp(-(((one.values[:, None] - one.values[None, warm]) ** 2).sum(2)))
+        for head, one in masked.items()
+        if head in FORETELLING.choice.heads
+    )
+    shrunk = kernel[warm] + FORETELLING.choice.strength * np.eye(len(warm))
+    expected = kernel @ np.linalg.solve(shrunk, item_factors(positives(TRAIN))[warm])
+    np.testing.assert_allclose(FORETOLD, expected, atol=1e-4)
+
+
+def test_an_item_that_lacks_a_modality_is_foretold_as_if_nobody_had_it() -> None:
+    both = replace(FORETELLING, choice=replace(FORETELLING.choice, heads=("image", "text")))
+    absent = np.arange(ITEMS) >= ITEMS - 10
+    lacking = replace(CONTENT, present={**CONTENT.present, Modality.IMAGE: ~absent})
+    text_only = both.item_vectors(CONTENT, without=frozenset({Modality.IMAGE}))
+    np.testing.assert_allclose(both.item_vectors(lacking)[absent], text_only[absent], atol=1e-6)
+    np.testing.assert_allclose(both.item_vectors(lacking)[~absent], both.item_vectors(CONTENT)[~absent], atol=1e-6)
+
+
+def test_an_item_without_a_chosen_modality_is_foretold_by_what_it_has() -> None:
+    by_text = replace(FORETELLING, choice=replace(FORETELLING.choice, heads=("text",)))
+    by_image = replace(FORETELLING, choice=replace(FORETELLING.choice, heads=("image",)))
+    lacking = replace(CONTENT, present={**CONTENT.present, Modality.TEXT: np.arange(ITEMS) > 0})
+    np.testing.assert_allclose(by_text.item_vectors(lacking)[0], by_image.item_vectors(CONTENT)[0], atol=1e-5)
+    nothing = replace(CONTENT, present={name: np.zeros(ITEMS, bool) for name in CONTENT.present})
+    assert not by_text.item_vectors(nothing).any()
+
+
+def test_a_modality_without_meaning_is_not_chosen() -> None:
+    rows = FORETELLING.inputs.of(CONTENT)
+    noise = unit(np.random.default_rng(4).normal(size=(ITEMS, 8)))
+    chosen = choose(rows | {"noise": Masked(noise, np.ones(ITEMS, bool))}, positives(TRAIN))
+    assert "noise" not in chosen.heads
+    assert chosen.ndcg["chosen"] >= max(chosen.ndcg[head] for head in rows)
+    assert chosen.ndcg["noise"] < min(chosen.ndcg[head] for head in rows)
+
+
+@pytest.mark.parametrize("user", [[], [0], [0, 1, 2]])
+def test_with_nothing_to_ask_everything_is_read(user: list[int]) -> None:
+    foretelling = Foretelling.fit(CONTENT, log_of(np.array(user, int), np.array(user, int)))
+    assert foretelling.choice.heads == tuple(FORETELLING.inputs.means)
+    assert np.isfinite(foretelling.item_vectors(CONTENT)).all()

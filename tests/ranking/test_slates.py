@@ -75,7 +75,7 @@ def described(candidates: Candidates, queries: Queries, **stored: list[object]) 
     rows = request_rows(candidates, queries, USERS, ITEMS)
     for name, values in stored.items():
         rows = rows.append_column(name, pa.array(values))
-    space = Space(UNIT, {Modality.TEXT: UNIT, Modality.AUDIO: UNIT}, np.arange(4, dtype=np.float32))
+    space = Space(UNIT, {Modality.TEXT: UNIT, Modality.AUDIO: UNIT}, np.arange(4, dtype=np.float32), UNIT, UNIT)
     around = Surroundings.fit(log_of([0], [0], [0], device=["phone"], place=["home"]), UNIT)
     vocabulary = {"top": ("drama", "noir")}
     return describe(candidates, queries, rows, where=space, surroundings=around, vocabulary=vocabulary)
@@ -208,7 +208,7 @@ def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
     asked = Queries.from_interactions(
         log, np.arange(len(log.users), dtype=np.int32), np.full(len(log.users), 10**6, np.int64)
     )
-    space = Space(vectors, {Modality.IMAGE: vectors}, draw.normal(size=n_items).astype(np.float32))
+    space = Space(vectors, {Modality.IMAGE: vectors}, draw.normal(size=n_items).astype(np.float32), vectors, vectors)
     row, item = (one.ravel() for one in np.meshgrid(np.arange(len(asked)), np.arange(n_items), indexing="ij"))
     found = space.features(row, item.astype(np.int32), asked)
     for place, (r, i) in enumerate(zip(row.tolist(), item.tolist(), strict=True)):
@@ -227,7 +227,7 @@ def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
 
 
 def test_a_saved_space_is_the_same(tmp_path: Path):
-    space = Space(UNIT, {Modality.TEXT: UNIT[::-1].copy()}, np.arange(4, dtype=np.float32))
+    space = Space(UNIT, {Modality.TEXT: UNIT[::-1].copy()}, np.arange(4, dtype=np.float32), UNIT, UNIT)
     space.save(tmp_path)
     loaded = Space.load(tmp_path)
     assert set(loaded.by_modality) == {Modality.TEXT}
