@@ -1,4 +1,4 @@
-"""New items ranked by content alone: alignment and foretold audience against ridge, content kNN and popularity.
+"""New items ranked by content alone: alignment and predicted audience against ridge, content kNN and popularity.
 
     python benchmarks/cold_items.py --home HOME [--seeds 3] > movielens.json
     python benchmarks/cold_items.py --lastfm FOLDER [--seeds 3] > lastfm.json
@@ -40,7 +40,7 @@ from ranking.metrics import ndcg
 from ranking.representation.alignment import Alignment
 from ranking.representation.behaviour import item_factors, positives
 from ranking.representation.content import UNKNOWN_TIME, item_content
-from ranking.representation.foretelling import Foretelling
+from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import CATEGORIES, Inputs, unit_rows
 from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent
 
@@ -182,23 +182,23 @@ class Ridge:
             for width in WIDTHS:
                 factors = item_factors(known, width)
                 for shrinkage in SHRINKAGES:
-                    foretold = columns[rows[mask]] @ fit_ridge(columns[rows[~mask]], factors, shrinkage)
-                    total[shrinkage, width] += measured((known @ factors)[users] @ foretold.T, asked[users])
+                    predicted = columns[rows[mask]] @ fit_ridge(columns[rows[~mask]], factors, shrinkage)
+                    total[shrinkage, width] += measured((known @ factors)[users] @ predicted.T, asked[users])
         return max(total, key=lambda one: total[one])
 
     def scores(self, division: Division, content: ItemContent) -> Floats:
-        """Inner products of tastes and foretold factors."""
+        """Inner products of tastes and predicted factors."""
         shrinkage, width = self.settings
         factors, columns = item_factors(self.liked, width), self._columns(content)
-        foretold = columns[division.candidates] @ fit_ridge(columns[self.warm], factors[self.warm], shrinkage)
-        return (division.history @ factors) @ foretold.T
+        predicted = columns[division.candidates] @ fit_ridge(columns[self.warm], factors[self.warm], shrinkage)
+        return (division.history @ factors) @ predicted.T
 
     def popularity(self, division: Division, content: ItemContent) -> Floats:
-        """How many like an item (logarithm), foretold by the same ridge: the same for every user."""
+        """How many like an item (logarithm), predicted by the same ridge: the same for every user."""
         likes = np.log1p(np.asarray(self.liked.sum(axis=0)).ravel()).astype(np.float32)
         columns = self._columns(content)
-        foretold = columns[division.candidates] @ fit_ridge(columns[self.warm], likes[self.warm], self.settings[0])
-        return np.tile(foretold, (len(division.relevant), 1))
+        predicted = columns[division.candidates] @ fit_ridge(columns[self.warm], likes[self.warm], self.settings[0])
+        return np.tile(predicted, (len(division.relevant), 1))
 
     def nearest(self, division: Division, content: ItemContent) -> Floats:
         """Centred content kNN: cosines of each head summed."""
@@ -234,7 +234,7 @@ def by_alignment(
     return taste @ vectors[places].T + bias[places] * found.config.temperature
 
 
-def by_foretelling(found: Foretelling, division: Division, content: ItemContent, history: ItemContent) -> Floats:
+def by_mapping(found: FactorMapping, division: Division, content: ItemContent, history: ItemContent) -> Floats:
     known = found.history_vectors(found.item_vectors(history))
     return (division.history @ known) @ found.item_vectors(content)[division.candidates].T
 
@@ -275,12 +275,12 @@ def evaluate(data: Set, division: Division, seeds: int) -> tuple[Scores, dict]:
         rows[f"kNN {name}"] = ridge.nearest(division, content)
         rows[f"ridge {name}"] = ridge.scores(division, content)
         start = time.perf_counter()
-        foretelling = Foretelling.fit(content, division.train)
-        rows[f"foretold {name}"] = by_foretelling(foretelling, division, content, content)
+        mapping = FactorMapping.fit(content, division.train)
+        rows[f"predicted {name}"] = by_mapping(mapping, division, content, content)
         notes[name] = {
             "ridge": ridge.settings,
-            "foretelling": [foretelling.choice.heads, foretelling.choice.strength],
-            "foretelling_s": round(time.perf_counter() - start, 1),
+            "mapping": [mapping.choice.heads, mapping.choice.strength],
+            "factor_mapping_s": round(time.perf_counter() - start, 1),
         }
         add_alignment(rows, name, [by_alignment(one, division, whole, whole, heads) for one in aligned])
     lost, parts = with_losses(whole, everything, division)
@@ -289,7 +289,7 @@ def evaluate(data: Set, division: Division, seeds: int) -> tuple[Scores, dict]:
         left = reduced(data.content, [one for one in everything if one != head])
         patched[:, places] = Ridge(left, division.train).scores(division, left)[:, places]
     rows[f"ridge {name}, lost"] = patched
-    rows[f"foretold {name}, lost"] = by_foretelling(foretelling, division, lost, whole)
+    rows[f"predicted {name}, lost"] = by_mapping(mapping, division, lost, whole)
     add_alignment(rows, f"{name}, lost", [by_alignment(one, division, lost, whole, everything) for one in aligned])
     return rows, notes
 
@@ -298,11 +298,11 @@ def add_alignment(rows: Scores, name: str, seeds: list[Floats]) -> None:
     """The alignment by one and by all seeds, alone and beside the closed forms; `product` is what new items get."""
     rows[f"alignment x1 {name}"] = seeds[0]
     rows[f"alignment x1 + ridge {name}"] = z(seeds[0]) + z(rows[f"ridge {name}"])
-    rows[f"product {name}"] = z(seeds[0]) + z(rows[f"foretold {name}"])
+    rows[f"product {name}"] = z(seeds[0]) + z(rows[f"predicted {name}"])
     if len(seeds) > 1:
         rows[f"alignment x{len(seeds)} {name}"] = sum(seeds)
         rows[f"alignment x{len(seeds)} + ridge {name}"] = z(sum(seeds)) + z(rows[f"ridge {name}"])
-        rows[f"alignment x{len(seeds)} + foretold {name}"] = z(sum(seeds)) + z(rows[f"foretold {name}"])
+        rows[f"alignment x{len(seeds)} + predicted {name}"] = z(sum(seeds)) + z(rows[f"predicted {name}"])
 
 
 def halved(rows: Scores, relevant: Bools) -> dict[str, npt.NDArray[np.float64]]:
@@ -335,15 +335,15 @@ def difference(full: list[dict], halves: list[dict], better: str, worse: str) ->
 
 def compared(data: Set, seeds: int) -> list[tuple[str, str]]:
     text, full = "+".join(data.heads[0]), "+".join(data.heads[-1])
-    pairs = [(f"product {full}", f"{worse} {full}") for worse in ("ridge", "kNN", "foretold", "alignment x1")]
-    pairs += [(f"product {full}", f"ridge {text}"), (f"foretold {full}", f"ridge {full}")]
+    pairs = [(f"product {full}", f"{worse} {full}") for worse in ("ridge", "kNN", "predicted", "alignment x1")]
+    pairs += [(f"product {full}", f"ridge {text}"), (f"predicted {full}", f"ridge {full}")]
     pairs += [(f"alignment x{seeds} + ridge {full}", f"ridge {full}")]
-    pairs += [(f"foretold {full}, lost", f"foretold {full}"), (f"foretold {full}, lost", f"ridge {full}, lost")]
+    pairs += [(f"predicted {full}, lost", f"predicted {full}"), (f"predicted {full}, lost", f"ridge {full}, lost")]
     pairs += [(f"product {'+'.join(heads)}", f"product {text}") for heads in data.heads[1:]]
-    pairs += [(f"foretold {'+'.join(heads)}", f"foretold {text}") for heads in data.heads[1:]]
+    pairs += [(f"predicted {'+'.join(heads)}", f"predicted {text}") for heads in data.heads[1:]]
     pairs += [(f"product {full}, lost", f"product {full}"), (f"product {full}, lost", f"ridge {full}, lost")]
     if seeds > 1:
-        pairs += [(f"alignment x{seeds} + foretold {full}", f"product {full}")]
+        pairs += [(f"alignment x{seeds} + predicted {full}", f"product {full}")]
     return pairs
 
 

@@ -18,7 +18,7 @@ from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
-from ranking.representation.foretelling import Foretelling
+from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol
 from ranking.strategy.fit import Window, divisions, fit_trees, open_window, place_items, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
@@ -74,9 +74,9 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             configs = tuned(workspace, protocol).generators()
             # The earliest training part teaches what is learned from content, so that it knows no window's future
             alignment = Alignment.fit(workspace.content, divided[-1].train)
-            foretelling = Foretelling.fit(workspace.content, divided[-1].train)
-            foretelling.save(foretelling_folder(folder, protocol))
-            space = place_items(alignment, foretelling, workspace.content)
+            mapping = FactorMapping.fit(workspace.content, divided[-1].train)
+            mapping.save(factor_mapping_folder(folder, protocol))
+            space = place_items(alignment, mapping, workspace.content)
             created_at = workspace.content.created_at
             cold_start = tune_cold_start(configs.cold_start, divided[-1], space=space, created_at=created_at)
             configs = replace(configs, cold_start=cold_start)
@@ -87,7 +87,7 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                     division,
                     content=workspace.content,
                     alignment=alignment,
-                    foretelling=foretelling,
+                    mapping=mapping,
                     configs=configs,
                     config=CONFIG,
                 )
@@ -115,7 +115,7 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         for protocol in Protocol:
             for number, window in windows(workspace, "candidate_sets", protocol):
                 if not number:
-                    window.foretelling.save(foretelling_folder(folder, protocol))
+                    window.mapping.save(factor_mapping_folder(folder, protocol))
                 workspace.listener.step(f"training_set {protocol}", number, WINDOWS)
                 joined = window.joined(workspace.store.training_frame)
                 joined.save(window_folder(folder, protocol, number))
@@ -178,9 +178,9 @@ def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:
     return folder
 
 
-def foretelling_folder(artifact: Path, protocol: Protocol) -> Path:
-    """Where an artifact keeps what all windows of a protocol foretell audiences by; made if it is not there."""
-    folder = artifact / protocol / "foretelling"
+def factor_mapping_folder(artifact: Path, protocol: Protocol) -> Path:
+    """Where an artifact keeps what all windows of a protocol predict audiences by; made if it is not there."""
+    folder = artifact / protocol / "factor_mapping"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -191,6 +191,6 @@ def windows(workspace: Workspace, artifact: str, protocol: Protocol) -> Iterator
     divided = divisions(workspace.interactions, protocol, WINDOWS)
     if not divided:
         return
-    foretelling = Foretelling.load(foretelling_folder(kept, protocol))
+    mapping = FactorMapping.load(factor_mapping_folder(kept, protocol))
     for number, division in enumerate(divided):
-        yield number, Window.load(window_folder(kept, protocol, number), division, foretelling)
+        yield number, Window.load(window_folder(kept, protocol, number), division, mapping)

@@ -15,7 +15,7 @@ from pipelines.workspace import Workspace
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment import user_vectors as vectors_of_users
-from ranking.representation.foretelling import Foretelling
+from ranking.representation.factor_mapping import FactorMapping
 from ranking.strategy.fit import place_items
 from ranking.types import Floats, IdIndex, Queries
 
@@ -29,10 +29,10 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
     def make(folder: Path) -> Facts:
         progress = workspace.progress("alignment_model")
         Alignment.fit(workspace.content, workspace.interactions, progress=progress).save(folder)
-        foretelling = Foretelling.fit(workspace.content, workspace.interactions)
-        (folder / "foretelling").mkdir()
-        foretelling.save(folder / "foretelling")
-        chosen = foretelling.choice
+        mapping = FactorMapping.fit(workspace.content, workspace.interactions)
+        (folder / "factor_mapping").mkdir()
+        mapping.save(folder / "factor_mapping")
+        chosen = mapping.choice
         return {
             "modalities": ", ".join(workspace.content.vectors),
             "new_items_by": ", ".join(chosen.heads),
@@ -48,8 +48,8 @@ def vector_index(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 
     def make(folder: Path) -> Facts:
         models = workspace.home.folder("alignment_model")
-        foretelling = Foretelling.load(models / "foretelling")
-        space = place_items(Alignment.load(models), foretelling, workspace.content)
+        mapping = FactorMapping.load(models / "factor_mapping")
+        space = place_items(Alignment.load(models), mapping, workspace.content)
         space.save(folder)
         return {"items": len(space.fused), "dimensions": space.fused.shape[1], "recall_against_exact": 1.0}
 

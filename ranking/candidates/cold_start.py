@@ -19,7 +19,7 @@ class ColdStartConfig:
     """Hyper-parameters of `ColdStart`.
 
     max_events: items with fewer training events than this are cold.
-    alignment_weight: of the aligned cosines beside the foretold audience, both standardised. NDCG@10 among new films
+    alignment_weight: of the aligned cosines beside the predicted audience, both standardised. NDCG@10 among new films
     of ml-latest-small .222 with 1 or .5, .218 without; among new artists of Last.fm .428, .423 with .5, .410 without.
     memory: what of a query's history makes its taste.
     """
@@ -31,9 +31,9 @@ class ColdStartConfig:
 
 @dataclass(frozen=True)
 class Audience:
-    """Who likes an item: foretold from content, and remembered, float32 [n_items, f] each, as in `Space`."""
+    """Who likes an item: predicted from content, and remembered, float32 [n_items, f] each, as in `Space`."""
 
-    foretold: Floats
+    predicted: Floats
     remembered: Floats
 
 
@@ -41,7 +41,7 @@ class ColdStart(Generator):
     """Cold items that exist at the query's `as_of`, by content alone; all others are not offered.
 
     Two opinions are standardised over the offered items of a query and added: how near an item lies to the taste in the
-    aligned space, and how well its foretold audience agrees with the remembered ones of the history. A query without a
+    aligned space, and how well its predicted audience agrees with the remembered ones of the history. A query without a
     taste is answered by `bias`, the popularity that content predicts, or else by how new an item is.
 
     Args:
@@ -83,7 +83,7 @@ class ColdStart(Generator):
         scores = unit_rows(summed) @ self.vectors.T + (0 if self.bias is None else self.bias)
         offered = self._cold & exists(self.created_at, queries) & (filled(self.vectors) | ~answered[:, None])
         if self.audience is not None:
-            agreement = (profiles @ self.audience.remembered) @ self.audience.foretold.T
+            agreement = (profiles @ self.audience.remembered) @ self.audience.predicted.T
             scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
         return offer_only(offered, np.where(answered[:, None], scores, default))
 
@@ -97,7 +97,7 @@ class ColdStart(Generator):
         if self.bias is not None:
             arrays["bias"] = self.bias
         if self.audience is not None:
-            arrays |= {"foretold": self.audience.foretold, "remembered": self.audience.remembered}
+            arrays |= {"predicted": self.audience.predicted, "remembered": self.audience.remembered}
         save_state(folder, self.config, arrays)
 
     @classmethod
@@ -106,8 +106,8 @@ class ColdStart(Generator):
         config, state = load_state(folder, ColdStartConfig)
         bias = state.floats("bias") if "bias" in state else None
         audience = None
-        if "foretold" in state:
-            audience = Audience(state.floats("foretold"), state.floats("remembered"))
+        if "predicted" in state:
+            audience = Audience(state.floats("predicted"), state.floats("remembered"))
         model = cls(config, state.floats("vectors"), state.times("created_at"), bias, audience)
         model._cold = state.bools("cold")
         return model

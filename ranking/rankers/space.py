@@ -25,7 +25,7 @@ class Space:
 
     fused: float32 [n, d], unit rows, 0 for an item without content. by_modality: the same for each modality alone.
     appeal: float32 [n], popularity as content alone predicts it.
-    foretold: float32 [n, f], each item's audience as its content foretells it, 0 without content; remembered: the same
+    predicted: float32 [n, f], each item's audience as its content predicts it, 0 without content; remembered: the same
     where the audience is known, what a history sums up. Their inner products rank new items.
 
     Coordinates themselves are no features: the alignment of a release is another one than those of the windows that
@@ -35,7 +35,7 @@ class Space:
     fused: Floats
     by_modality: dict[Modality, Floats]
     appeal: Floats
-    foretold: Floats
+    predicted: Floats
     remembered: Floats
 
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
@@ -56,7 +56,7 @@ class Space:
             {
                 "fused": self.fused,
                 "appeal": self.appeal,
-                "foretold": self.foretold,
+                "predicted": self.predicted,
                 "remembered": self.remembered,
                 **{f"modality.{name}": vectors for name, vectors in self.by_modality.items()},
             },
@@ -71,10 +71,10 @@ class Space:
             for name, array in arrays.items()
             if name.startswith("modality.")
         }
-        fused, appeal, foretold, remembered = (
-            arrays[name].astype(np.float32) for name in ("fused", "appeal", "foretold", "remembered")
+        fused, appeal, predicted, remembered = (
+            arrays[name].astype(np.float32) for name in ("fused", "appeal", "predicted", "remembered")
         )
-        return cls(fused, by_modality, appeal, foretold, remembered)
+        return cls(fused, by_modality, appeal, predicted, remembered)
 
 
 def part_of(name: str) -> Part:

@@ -5,8 +5,8 @@ an item), because contrastive alignment of an item's modalities alone recommends
 new films of MovieLens-1M .180 against .218, this one .259. The contrastive term is kept at a small weight and
 does little: a poster finds its plot among a thousand (recall@10) with .036, without .032. See docs/alignment.md.
 
-Behaviour teaches the heads and is no input of theirs: factors that were computed with the very like to be foretold give
-it away. With them as a further head in training .172 instead of .183 among new films of ml-latest-small (though on
+Behaviour teaches the heads and is no input of theirs: factors that were computed with the very like to be predicted
+give it away. With them as a further head in training .172 instead of .183 among new films of ml-latest-small (though on
 MovieLens-1M .265 instead of .243, with other factors).
 """
 
@@ -116,7 +116,7 @@ class Alignment:
         return fused
 
     def item_bias(self, content: ItemContent, *, without: frozenset[Modality] = frozenset()) -> Floats:
-        """Popularity as content foretells it, float32 [n]; it adds to scores divided by the temperature."""
+        """Popularity as content predicts it, float32 [n]; it adds to scores divided by the temperature."""
         import torch  # heavy, as above
 
         masked = self._masked(content, without)

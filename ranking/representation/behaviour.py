@@ -8,8 +8,8 @@ from scipy.sparse.linalg import svds
 
 from ranking.types import Floats, Interactions
 
-FACTORS: Final = 128  # foretold from content, NDCG@10 among new films of ml-latest-small .218; 64: .210, 256: .220
-# Exponents of the damping, chosen by NDCG@10 among new films when a ridge foretells them from content, two random
+FACTORS: Final = 128  # predicted from content, NDCG@10 among new films of ml-latest-small .218; 64: .210, 256: .220
+# Exponents of the damping, chosen by NDCG@10 among new films when a ridge predicts them from content, two random
 # splits of ml-latest-small (.228, .282; no damping .222, .270; iALS factors .215, .265).
 USER_DAMPING: Final = 0.5
 ITEM_DAMPING: Final = 0.25

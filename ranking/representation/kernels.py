@@ -25,7 +25,7 @@ def kernel(left: Mapping[str, Masked], right: Mapping[str, Masked]) -> Floats:
 
 
 def ridge(gram: Floats, targets: Floats, strength: float) -> Floats:
-    """Weights [n, d] such that kernel(asked, taught) @ weights foretells the targets [n, d]; gram: [n, n], kept."""
+    """Weights [n, d] such that kernel(asked, taught) @ weights predicts the targets [n, d]; gram: [n, n], kept."""
     shrunk = gram.copy()
     shrunk[np.diag_indices(len(gram))] += strength
     return np.asarray(cho_solve(cho_factor(shrunk, lower=True, overwrite_a=True), targets), np.float32)

@@ -24,7 +24,7 @@ from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.representation.alignment import Alignment
-from ranking.representation.foretelling import Foretelling
+from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, Split, split
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig
@@ -44,7 +44,7 @@ class Window:
 
     division: Split
     alignment: Alignment
-    foretelling: Foretelling
+    mapping: FactorMapping
     configs: GeneratorConfigs
     candidates: Candidates
     stored: pa.Table
@@ -53,7 +53,7 @@ class Window:
         """Candidates with all their features; without: a modality that items are to be placed without."""
         queries = self.division.queries
         left_out = frozenset() if without is None else frozenset({without})
-        where = place_items(self.alignment, self.foretelling, content, without=left_out)
+        where = place_items(self.alignment, self.mapping, content, without=left_out)
         candidates = self.candidates
         if without is not None:
             again = fit_content_generators(
@@ -68,33 +68,37 @@ class Window:
         return replace(self, stored=features(self.stored))
 
     def save(self, folder: Path) -> None:
-        """Write all but the division, which a log gives again, and the foretelling, which other windows share."""
+        """Write all but the division, which a log gives again, and the factor mapping, which other windows share."""
         self.alignment.save(folder)
         save_as(folder / "configs.json", self.configs, GeneratorConfigs)
         self.candidates.save(folder)
         pq.write_table(self.stored, folder / "stored.parquet")
 
     @classmethod
-    def load(cls, folder: Path, division: Split, foretelling: Foretelling) -> Self:
+    def load(cls, folder: Path, division: Split, mapping: FactorMapping) -> Self:
         """Read what `save` wrote."""
         configs = load_as(folder / "configs.json", GeneratorConfigs)
         stored = pq.read_table(folder / "stored.parquet")
-        return cls(division, Alignment.load(folder), foretelling, configs, Candidates.load(folder), stored)
+        return cls(division, Alignment.load(folder), mapping, configs, Candidates.load(folder), stored)
 
 
 def place_items(
-    alignment: Alignment, foretelling: Foretelling, content: ItemContent, *, without: frozenset[Modality] = frozenset()
+    alignment: Alignment,
+    mapping: FactorMapping,
+    content: ItemContent,
+    *,
+    without: frozenset[Modality] = frozenset(),
 ) -> Space:
-    """Where the alignment puts the items, and the audience that is foretold of each."""
+    """Where the alignment puts the items, and the audience that is predicted of each."""
     heads = alignment.modality_vectors(content)
-    foretold = foretelling.item_vectors(content, without=without)
+    predicted = mapping.item_vectors(content, without=without)
     return Space(
         alignment.item_vectors(content, without=without),
         {modality: heads[modality] for modality in Modality if modality in heads and modality not in without},
         # the bias belongs to logits, which are cosines over the temperature
         alignment.item_bias(content, without=without) * alignment.config.temperature,
-        foretold,
-        foretelling.history_vectors(foretold),
+        predicted,
+        mapping.history_vectors(predicted),
     )
 
 
@@ -122,20 +126,20 @@ def open_window(
     *,
     content: ItemContent,
     alignment: Alignment,
-    foretelling: Foretelling,
+    mapping: FactorMapping,
     configs: GeneratorConfigs,
     config: HybridConfig,
 ) -> Window:
     """Fit the generators on a division's training part and let them propose; features are still to be asked for.
 
-    alignment, foretelling: learned from nothing later than that training part.
+    alignment, mapping: learned from nothing later than that training part.
     """
     train, queries, created_at = division.train, division.queries, content.created_at
-    space = place_items(alignment, foretelling, content)
+    space = place_items(alignment, mapping, content)
     generators = fit_generators(train, configs, space=space, created_at=created_at)
     candidates = retrieve(generators, queries, k=config.candidates, created_at=created_at, reserved=config.reserved)
     rows = request_rows(candidates, queries, train.users, train.items)
-    return Window(division, alignment, foretelling, configs, candidates, rows)
+    return Window(division, alignment, mapping, configs, candidates, rows)
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:

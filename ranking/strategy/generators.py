@@ -66,7 +66,7 @@ def fit_content_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
     """Those of them that go by where items lie."""
-    audience = Audience(space.foretold, space.remembered)
+    audience = Audience(space.predicted, space.remembered)
     return (
         Aligned(configs.aligned, space.fused, space.appeal).fit(train),
         ColdStart(configs.cold_start, space.fused, created_at, space.appeal, audience).fit(train),

@@ -1,4 +1,4 @@
-"""How new items are ranked: whether the alignment has a say beside the foretold audience, by what came true."""
+"""How new items are ranked: whether the alignment has a say beside the predicted audience, by what came true."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ def tune_cold_start(
     likes = np.diff(wanted.indptr)
     if (likes > 0).sum() < MIN_ASKED:
         return replace(config, alignment_weight=weights[0])
-    audience = Audience(space.foretold, space.remembered)
+    audience = Audience(space.predicted, space.remembered)
     found = {}
     for weight in weights:
         tried = replace(config, alignment_weight=weight)

@@ -25,7 +25,7 @@ from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
 from ranking.representation.alignment import Alignment, AlignmentConfig
 from ranking.representation.content import UNKNOWN_TIME
-from ranking.representation.foretelling import Foretelling
+from ranking.representation.factor_mapping import FactorMapping
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
 from ranking.serving.releases import Manifest, Releases
@@ -213,13 +213,13 @@ class Checkerboard:
     def windows(self, divided: Sequence[Split]) -> list[Window]:
         """A window a division, opened and joined, as the pipeline does."""
         alignment = Alignment.fit(self.content, divided[-1].train, config=AlignmentConfig(dim=8, hidden=16, steps=40))
-        foretelling = Foretelling.fit(self.content, divided[-1].train)
+        mapping = FactorMapping.fit(self.content, divided[-1].train)
         return [
             open_window(
                 one,
                 content=self.content,
                 alignment=alignment,
-                foretelling=foretelling,
+                mapping=mapping,
                 configs=GeneratorConfigs(),
                 config=HybridConfig(),
             ).joined(self.features)

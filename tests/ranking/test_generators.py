@@ -79,13 +79,13 @@ MAKE: dict[str, Callable[[], Generator]] = {
     "aligned": lambda: Aligned(AlignedConfig(), parity_vectors()),
     "content": lambda: ContentKnn.of(parity_vectors(), np.arange(N_ITEMS) > 0),
     "cold_start": lambda: ColdStart(ColdStartConfig(), parity_vectors(), ALWAYS),
-    "cold_start_foretold": lambda: ColdStart(
+    "cold_start_predicted": lambda: ColdStart(
         ColdStartConfig(max_events=99), parity_vectors(), ALWAYS, audience=Audience(parity_vectors(), parity_vectors())
     ),
 }
 IMPERSONAL = {"popular", "popular_windowed"}
-FROM_CONTENT = {"aligned", "content", "cold_start", "cold_start_foretold"}
-ANSWERS_STRANGERS = IMPERSONAL | {"cold_start", "cold_start_foretold"}
+FROM_CONTENT = {"aligned", "content", "cold_start", "cold_start_predicted"}
+ANSWERS_STRANGERS = IMPERSONAL | {"cold_start", "cold_start_predicted"}
 
 every = pytest.mark.parametrize("name", MAKE)
 
@@ -388,10 +388,10 @@ def test_cold_start_adds_the_standardised_opinions():
     train = log([(u, 0, u) for u in range(6)], 6, 5)
     draw = np.random.default_rng(2)
     vectors = unit_rows(draw.normal(size=(5, 3)).astype(np.float32))
-    foretold, remembered = draw.normal(size=(2, 5, 4)).astype(np.float32)
+    predicted, remembered = draw.normal(size=(2, 5, 4)).astype(np.float32)
     config = ColdStartConfig(max_events=2, alignment_weight=0.5)
-    model = ColdStart(config, vectors, np.zeros(5, np.int64), audience=Audience(foretold, remembered)).fit(train)
-    agreement, nearness = foretold[1:] @ remembered[0], vectors[1:] @ vectors[0]
+    model = ColdStart(config, vectors, np.zeros(5, np.int64), audience=Audience(predicted, remembered)).fit(train)
+    agreement, nearness = predicted[1:] @ remembered[0], vectors[1:] @ vectors[0]
     expected = (agreement - agreement.mean()) / agreement.std() + 0.5 * (nearness - nearness.mean()) / nearness.std()
     np.testing.assert_allclose(model.score(ask(train, [2]))[0], [-np.inf, *expected], rtol=1e-4)
 

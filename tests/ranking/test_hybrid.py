@@ -34,7 +34,7 @@ def hybrid(checkerboard, past) -> Hybrid:
     asked, *earlier = past
     vocabulary = vocabulary_of(earlier)
     slates = [window.slates(checkerboard.content, vocabulary) for window in earlier]
-    space = place_items(asked.alignment, asked.foretelling, checkerboard.content)
+    space = place_items(asked.alignment, asked.mapping, checkerboard.content)
     train, created_at = asked.division.train, checkerboard.content.created_at
     return Hybrid(
         HybridConfig(candidates=30, trees=TREES),
@@ -235,7 +235,7 @@ def test_an_item_whose_only_signal_lies_after_the_cutoff_gets_no_lift(checkerboa
 
 def test_a_saved_window_gives_the_same_slates(past, checkerboard, tmp_path: Path):
     past[1].save(tmp_path)
-    loaded = Window.load(tmp_path, past[1].division, past[1].foretelling)
+    loaded = Window.load(tmp_path, past[1].division, past[1].mapping)
     vocabulary = vocabulary_of(past)
     mine, its = (window.slates(checkerboard.content, vocabulary) for window in (past[1], loaded))
     assert its.features.names == mine.features.names
@@ -267,9 +267,9 @@ def test_leaving_the_only_modality_out_leaves_nothing_of_content(past, checkerbo
         vectors={Modality.TEXT: checkerboard.content.vectors[Modality.TEXT]},
         present={Modality.TEXT: checkerboard.content.present[Modality.TEXT]},
     )
-    space = place_items(past[0].alignment, past[0].foretelling, text, without=frozenset({Modality.TEXT}))
+    space = place_items(past[0].alignment, past[0].mapping, text, without=frozenset({Modality.TEXT}))
     assert not space.fused.any()
-    assert not space.foretold.any()
+    assert not space.predicted.any()
 
 
 # tuning

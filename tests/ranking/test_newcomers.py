@@ -39,11 +39,11 @@ def space_where(knowing: str) -> Space:
     """One opinion knows every item's taste, the other takes each new item for the opposite."""
     mistaken = TASTE.copy()
     mistaken[ITEMS // 2 :] = TASTE[ITEMS // 2 :, ::-1]
-    of = {"aligned": mistaken, "foretold": mistaken} | {knowing: TASTE}
-    return Space(of["aligned"], {}, np.zeros(ITEMS, np.float32), of["foretold"], TASTE)
+    of = {"aligned": mistaken, "predicted": mistaken} | {knowing: TASTE}
+    return Space(of["aligned"], {}, np.zeros(ITEMS, np.float32), of["predicted"], TASTE)
 
 
-@pytest.mark.parametrize(("knowing", "weight"), [("aligned", 1.0), ("foretold", 0.0)])
+@pytest.mark.parametrize(("knowing", "weight"), [("aligned", 1.0), ("predicted", 0.0)])
 def test_the_alignment_has_a_say_where_it_helps(knowing: str, weight: float) -> None:
     chosen = tune_cold_start(ColdStartConfig(), two_tastes(), space=space_where(knowing), created_at=ALWAYS)
     assert chosen == ColdStartConfig(alignment_weight=weight)
@@ -51,5 +51,5 @@ def test_the_alignment_has_a_say_where_it_helps(knowing: str, weight: float) -> 
 
 def test_with_too_few_to_ask_it_has() -> None:
     division = two_tastes(users=20)
-    chosen = tune_cold_start(ColdStartConfig(), division, space=space_where("foretold"), created_at=ALWAYS)
+    chosen = tune_cold_start(ColdStartConfig(), division, space=space_where("predicted"), created_at=ALWAYS)
     assert chosen.alignment_weight == 1.0

@@ -11,8 +11,8 @@ from ranking.errors import ArtifactError
 from ranking.representation.alignment import Alignment, AlignmentConfig, user_vectors
 from ranking.representation.behaviour import item_factors, positives
 from ranking.representation.content import UNKNOWN_TIME
-from ranking.representation.foretelling import Foretelling
-from ranking.representation.foretelling_choice import choose
+from ranking.representation.factor_mapping import FactorMapping
+from ranking.representation.factor_mapping_choice import choose
 from ranking.representation.inputs import Inputs, Masked
 from ranking.representation.losses import info_nce, user_item_softmax
 from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent, Queries
@@ -79,23 +79,23 @@ def precision_at_5(scores: Floats, relevant: Bools) -> float:
 
 CONTENT, TRAIN, LIKED_COLD = planted_world()
 ALIGNMENT = Alignment.fit(CONTENT, TRAIN, seed=0)
-FORETELLING = Foretelling.fit(CONTENT, TRAIN)
-FORETOLD = FORETELLING.item_vectors(CONTENT)
+MAPPING = FactorMapping.fit(CONTENT, TRAIN)
+PREDICTED = MAPPING.item_vectors(CONTENT)
 
 
-def test_alignment_and_foretelling_rank_new_items_better_than_centred_content() -> None:
+def test_alignment_and_factor_mapping_rank_new_items_better_than_centred_content() -> None:
     masked = ALIGNMENT.inputs.of(CONTENT)
     raw = unit(np.hstack([one.values for one in masked.values()]))
     precision = {}
     for name, history, items in (
         ("content", raw, raw),
         ("alignment", ALIGNMENT.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT)),
-        ("foretelling", FORETELLING.history_vectors(FORETOLD), FORETOLD),
+        ("mapping", MAPPING.history_vectors(PREDICTED), PREDICTED),
     ):
         scores = user_vectors(history, everyone(TRAIN)) @ items[-COLD:].T
         precision[name] = precision_at_5(scores, LIKED_COLD)
     assert precision["alignment"] > 1.3 * precision["content"], precision
-    assert precision["foretelling"] > 1.3 * precision["content"], precision
+    assert precision["mapping"] > 1.3 * precision["content"], precision
     assert precision["content"] > LIKED_COLD.mean(), precision
 
 
@@ -179,17 +179,17 @@ def test_items_without_any_content_can_be_fitted() -> None:
     assert not alignment.item_vectors(nothing).any()
 
 
-def test_alignment_and_foretelling_survive_saving(tmp_path: Path) -> None:
+def test_alignment_and_factor_mapping_survive_saving(tmp_path: Path) -> None:
     (tmp_path / "alignment").mkdir()
-    (tmp_path / "foretelling").mkdir()
+    (tmp_path / "mapping").mkdir()
     ALIGNMENT.save(tmp_path / "alignment")
-    FORETELLING.save(tmp_path / "foretelling")
-    alignment, foretelling = Alignment.load(tmp_path / "alignment"), Foretelling.load(tmp_path / "foretelling")
-    assert foretelling.choice == FORETELLING.choice
+    MAPPING.save(tmp_path / "mapping")
+    alignment, mapping = Alignment.load(tmp_path / "alignment"), FactorMapping.load(tmp_path / "mapping")
+    assert mapping.choice == MAPPING.choice
     assert alignment.config == ALIGNMENT.config
     np.testing.assert_array_equal(alignment.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT))
     np.testing.assert_array_equal(alignment.item_bias(CONTENT), ALIGNMENT.item_bias(CONTENT))
-    np.testing.assert_array_equal(foretelling.item_vectors(CONTENT), FORETOLD)
+    np.testing.assert_array_equal(mapping.item_vectors(CONTENT), PREDICTED)
 
 
 def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"alignment\.json: not a readable AlignmentConfig"):
         Alignment.load(tmp_path)
     with pytest.raises(ArtifactError):
-        Foretelling.load(tmp_path)
+        FactorMapping.load(tmp_path)
 
 
 def test_learning_sees_no_negative_feedback_and_no_cold_item() -> None:
@@ -242,24 +242,24 @@ def test_contrast_lets_one_modality_find_another() -> None:
     assert np.median(rank) < COLD / 4  # chance: half
 
 
-# foretelling
+# factor mapping
 
 
-def test_foretold_audiences_are_those_of_the_kernel_ridge() -> None:
-    masked = FORETELLING.inputs.of(CONTENT)
+def test_predicted_audiences_are_those_of_the_kernel_ridge() -> None:
+    masked = MAPPING.inputs.of(CONTENT)
     warm = np.flatnonzero(np.bincount(TRAIN.item, minlength=ITEMS) > 0)
     kernel = 0.09 + sum(
         np.exp(-(((one.values[:, None] - one.values[None, warm]) ** 2).sum(2)))
         for head, one in masked.items()
-        if head in FORETELLING.choice.heads
+        if head in MAPPING.choice.heads
     )
-    shrunk = kernel[warm] + FORETELLING.choice.strength * np.eye(len(warm))
+    shrunk = kernel[warm] + MAPPING.choice.strength * np.eye(len(warm))
     expected = kernel @ np.linalg.solve(shrunk, item_factors(positives(TRAIN))[warm])
-    np.testing.assert_allclose(FORETOLD, expected, atol=1e-4)
+    np.testing.assert_allclose(PREDICTED, expected, atol=1e-4)
 
 
-def test_an_item_that_lacks_a_modality_is_foretold_as_if_nobody_had_it() -> None:
-    both = replace(FORETELLING, choice=replace(FORETELLING.choice, heads=("image", "text")))
+def test_an_item_that_lacks_a_modality_is_predicted_as_if_nobody_had_it() -> None:
+    both = replace(MAPPING, choice=replace(MAPPING.choice, heads=("image", "text")))
     absent = np.arange(ITEMS) >= ITEMS - 10
     lacking = replace(CONTENT, present={**CONTENT.present, Modality.IMAGE: ~absent})
     text_only = both.item_vectors(CONTENT, without=frozenset({Modality.IMAGE}))
@@ -267,9 +267,9 @@ def test_an_item_that_lacks_a_modality_is_foretold_as_if_nobody_had_it() -> None
     np.testing.assert_allclose(both.item_vectors(lacking)[~absent], both.item_vectors(CONTENT)[~absent], atol=1e-6)
 
 
-def test_an_item_without_a_chosen_modality_is_foretold_by_what_it_has() -> None:
-    by_text = replace(FORETELLING, choice=replace(FORETELLING.choice, heads=("text",)))
-    by_image = replace(FORETELLING, choice=replace(FORETELLING.choice, heads=("image",)))
+def test_an_item_without_a_chosen_modality_is_predicted_by_what_it_has() -> None:
+    by_text = replace(MAPPING, choice=replace(MAPPING.choice, heads=("text",)))
+    by_image = replace(MAPPING, choice=replace(MAPPING.choice, heads=("image",)))
     lacking = replace(CONTENT, present={**CONTENT.present, Modality.TEXT: np.arange(ITEMS) > 0})
     np.testing.assert_allclose(by_text.item_vectors(lacking)[0], by_image.item_vectors(CONTENT)[0], atol=1e-5)
     nothing = replace(CONTENT, present={name: np.zeros(ITEMS, bool) for name in CONTENT.present})
@@ -277,7 +277,7 @@ def test_an_item_without_a_chosen_modality_is_foretold_by_what_it_has() -> None:
 
 
 def test_a_modality_without_meaning_is_not_chosen() -> None:
-    rows = FORETELLING.inputs.of(CONTENT)
+    rows = MAPPING.inputs.of(CONTENT)
     noise = unit(np.random.default_rng(4).normal(size=(ITEMS, 8)))
     chosen = choose(rows | {"noise": Masked(noise, np.ones(ITEMS, bool))}, positives(TRAIN))
     assert "noise" not in chosen.heads
@@ -287,6 +287,6 @@ def test_a_modality_without_meaning_is_not_chosen() -> None:
 
 @pytest.mark.parametrize("user", [[], [0], [0, 1, 2]])
 def test_with_nothing_to_ask_everything_is_read(user: list[int]) -> None:
-    foretelling = Foretelling.fit(CONTENT, log_of(np.array(user, int), np.array(user, int)))
-    assert foretelling.choice.heads == tuple(FORETELLING.inputs.means)
-    assert np.isfinite(foretelling.item_vectors(CONTENT)).all()
+    mapping = FactorMapping.fit(CONTENT, log_of(np.array(user, int), np.array(user, int)))
+    assert mapping.choice.heads == tuple(MAPPING.inputs.means)
+    assert np.isfinite(mapping.item_vectors(CONTENT)).all()

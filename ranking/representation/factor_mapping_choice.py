@@ -1,4 +1,4 @@
-"""Which modalities foretell behaviour, and how hard to shrink: chosen on items that were hidden from the fit."""
+"""Which modalities predict behaviour, and how hard to shrink: chosen on items that were hidden from the fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class _Half:
 
     def ndcg(self, heads: tuple[str, ...], strength: float) -> float:
         weights = ridge(np.asarray(CONSTANT + sum(self.grams[head] for head in heads)), self.factors, strength)
-        foretold = (CONSTANT + sum(self.asked[head] for head in heads)) @ weights
-        ranked = np.argsort(-(self.tastes @ foretold.T), axis=1, kind="stable")[:, :DEPTH]
+        predicted = (CONSTANT + sum(self.asked[head] for head in heads)) @ weights
+        ranked = np.argsort(-(self.tastes @ predicted.T), axis=1, kind="stable")[:, :DEPTH]
         hits = np.take_along_axis(self.relevant, ranked, axis=1)
         return float(ndcg(hits, self.relevant.sum(axis=1), DEPTH).mean())
