@@ -56,6 +56,31 @@ class Part:
     fresh_from: datetime | None = None
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """Rows of a view as they are to be written. latest: place of the latest of each key."""
+
+    layout: Layout
+    entities: EntityKeys
+    keys: list[bytes]
+    when: Moments
+    latest: dict[bytes, int]
+    packed: list[bytes]
+
+    @classmethod
+    def of(cls, layout: Layout, rows: pa.Table) -> "_Ready":
+        when = moments(rows)
+        typed = _typed(layout, rows)
+        entities = EntityKeys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
+        keys = entities.under(layout.digest)
+        return cls(layout, entities, keys, when, _latest(keys, when), encode(layout, typed, when))
+
+    def write(self, transaction: "lmdb.Transaction[bytes]") -> None:
+        places = _not_older(transaction, self.layout, self.keys, self.latest, self.when)
+        transaction.cursor().putmulti([(self.keys[place], self.packed[place]) for place in places])
+        snapshot_record.note(transaction, self.layout.digest, self.entities.texts.take(np.array(places, np.int64)))
+
+
 class PackedOnlineStoreConfig(FeastConfigBaseModel):
     """path: folder of the file, from the repository's if relative. map_size_mib: the most that it can grow to.
 
@@ -141,22 +166,22 @@ class PackedOnlineStore(OnlineStore):
             StoreError: an id or event_timestamp is null, or a value does not fit its field.
             StoreUnavailableError: the file cannot be written.
         """
-        layout = layout_of(config.project, view)
-        file = _file(config)
         for start in range(0, len(rows), _BATCH):
             batch = rows.slice(start, _BATCH)
-            when = moments(batch)
-            typed = _typed(layout, batch)
-            entities = EntityKeys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
-            keys = entities.under(layout.digest)
-            latest = _latest(keys, when)
-            packed = encode(layout, typed, when)
-            with file.writing() as transaction:
-                places = _not_older(transaction, layout, keys, latest, when)
-                transaction.cursor().putmulti([(keys[place], packed[place]) for place in places])
-                snapshot_record.note(transaction, layout.digest, entities.texts.take(np.array(places, np.int64)))
+            self.write_views(config, [(view, batch)])
             if progress:
                 progress(len(batch))
+
+    def write_views(self, config: RepoConfig, rows: Sequence[tuple[FeatureView, pa.Table]]) -> None:
+        """Write rows of several views in one transaction: all are seen at once; see `write_arrow`.
+
+        rows: each view once, with as many of its rows as are well held in memory.
+        """
+        ready = [_Ready.of(layout_of(config.project, view), some) for view, some in rows if len(some)]
+        if ready:
+            with _file(config).writing() as transaction:
+                for one in ready:
+                    one.write(transaction)
 
     def delete_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> None:
         """Forget entities, by equally many ids by entity key; those that are not stored are passed over.
@@ -280,7 +305,8 @@ def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:
 def _typed(layout: Layout, rows: pa.Table) -> pa.Table:
     """The layout's columns of some rows, in its types."""
     try:
-        return rows.select(layout.schema.names).cast(layout.schema)
+        chosen = rows.select(layout.schema.names)
+        return chosen if chosen.schema.types == layout.schema.types else chosen.cast(layout.schema)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise StoreError(
             f"rows of view {layout.view} do not fit it ({error}); wanted: "
