@@ -102,6 +102,13 @@ def reach(config: "RepoConfig") -> None:
     ).close()
 
 
+def disconnect(feast: "FeatureStore") -> None:
+    """Give up the connections of a stock store that failed; a pool that is only forgotten may join its own thread."""
+    pool = getattr(feast._get_provider().online_store, "_conn_pool", None)  # Postgres
+    if pool is not None:
+        pool.close(timeout=0)
+
+
 def unavailable(settings: Settings, error: Exception) -> StoreUnavailableError:
     """The error that names the store, its reason and the remedy."""
     remedy = "see that it runs and"

@@ -293,6 +293,7 @@ class Store:
             yield
         except failures(self.settings) as error:
             self._reached = False
+            configuration.disconnect(self.feast)
             for name in ("feast", "_provider"):  # they hold the broken connections
                 self.__dict__.pop(name, None)
             raise configuration.unavailable(self.settings, error) from error
