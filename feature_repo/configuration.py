@@ -19,7 +19,7 @@ from feature_repo.errors import SettingsError, StoreUnavailableError
 from feature_repo.settings import OnlineStore, Settings
 
 if TYPE_CHECKING:
-    from feast import RepoConfig
+    from feast import FeatureStore, RepoConfig
 
 Failures: TypeAlias = Callable[[Settings], tuple[type[Exception], ...]]
 Yaml: TypeAlias = "str | int | bool | list[Yaml] | dict[str, Yaml] | None"

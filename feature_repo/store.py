@@ -293,9 +293,9 @@ class Store:
             yield
         except failures(self.settings) as error:
             self._reached = False
-            configuration.disconnect(self.feast)
-            for name in ("feast", "_provider"):  # they hold the broken connections
-                self.__dict__.pop(name, None)
+            if "feast" in self.__dict__:
+                configuration.disconnect(self.__dict__.pop("feast"))
+            self.__dict__.pop("_provider", None)
             raise configuration.unavailable(self.settings, error) from error
 
     @cached_property
