@@ -1,4 +1,4 @@
-"""Rows of a view on their way into the file: encoded before the transaction that writes those which are not outdated."""
+"""Rows of a view on their way into the file: encoded first, then written in a transaction if they are not outdated."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
