@@ -5,11 +5,10 @@
 HOME is a home on which `trichord run` has run; it is copied first, since events are posted to it. Prints one JSON
 object: milliseconds at the 50th and 99th percentile of all events, as medians of the runs; each event is of a random
 user and item of the log, in one process without HTTP. `stages` says where the time goes: the event log's append with
-its fsync, features of the user and the item by SQL (`sql`, which computes further views while `push` writes the rows of
-one into the online store), and the read that must see the event, which fails the run if it does not. `without_push` is
-an event's time but for `push` and the read, `cpu` the processor time of `accept` in all threads. `depths` has the same
-of a user and an item that both have so many events already. `floor` is what any such path pays: an fsync of 1 kB, and a
-prepared `select 1` in DuckDB; on a busy machine all of these grow together.
+its fsync, features of the user and the item by SQL (`sql`), their rows into the online store (`push`), and the read
+that must see the event, which fails the run if it does not. `without_push` is an event's time but for `push` and the
+read, `cpu` the processor time of `accept` in all threads. `depths` has the same of a user and an item that both have so
+many events already. `floor` is what any such path pays: an fsync of 1 kB, and a prepared `select 1` in DuckDB.
 """
 
 import argparse
@@ -41,7 +40,8 @@ from ranking.serving.recorded import Recorded
 STAGES = {
     "append": (EventLog, "append"),
     "memory": (Recorded, "of"),
-    "push": (Store, "push"),
+    "sql": (compute, "rows_at"),
+    "push": (Store, "push_all"),
 }
 NAMES = ("append", "memory", "sql", "push", "read", "without_push", "cpu")
 Spent = dict[str, float]
@@ -55,20 +55,6 @@ def timed(spent: Spent, name: str, work: Callable[..., object]) -> Callable[...,
             return work(*args, **more)
         finally:
             spent[name] += (time.perf_counter() - started) * 1e3
-
-    return measured
-
-
-def timed_iterator(spent: Spent, name: str, work: Callable[..., Iterator[object]]) -> Callable[..., Iterator[object]]:
-    """Time until the first and then each next is there, not what is done with them in between."""
-
-    @wraps(work)
-    def measured(*args: object, **more: object) -> Iterator[object]:
-        started = time.perf_counter()
-        for one in work(*args, **more):
-            spent[name] += (time.perf_counter() - started) * 1e3
-            yield one
-            started = time.perf_counter()
 
     return measured
 
@@ -188,7 +174,6 @@ def main() -> None:
     spent: Spent = defaultdict(float)
     for name, (owner, method) in STAGES.items():
         setattr(owner, method, timed(spent, name, getattr(owner, method)))
-    compute.ready_rows_at = timed_iterator(spent, "sql", compute.ready_rows_at)
     with tempfile.TemporaryDirectory(prefix="trichord-push-") as folder:
         home = Path(shutil.copytree(arguments.home, Path(folder) / "home", symlinks=True))
         Store(Settings(home=home)).apply()  # the registry names the home

@@ -110,27 +110,15 @@ def rows_at(
     events: `schema.LABELLED_EVENTS`, at least all of these users and items before `at`. items: `schema.ITEMS`, at least
     those of the events.
     """
-    return dict(ready_rows_at(events, items, at=at, users=users, item_ids=item_ids))
-
-
-def ready_rows_at(
-    events: pa.Table,
-    items: pa.Table,
-    *,
-    at: datetime,
-    users: Sequence[str] = (),
-    item_ids: Sequence[str] = (),
-) -> Iterator[tuple[str, pa.Table]]:
-    """`rows_at` view by view, while those of the next views are still computed."""
     asked = {schema.USER_ID: pa.array(users, pa.string()), schema.ITEM_ID: pa.array(item_ids, pa.string())}
     theirs = {key: events.filter(pc.is_in(events[key], ids)) for key, ids in asked.items() if len(ids)}
     spines = {key: _spine(key, asked[key], at) for key in theirs}
     views = {name: view.key for name, view in BEHAVIOUR.items() if view.key in theirs}
     if max(len(users), len(item_ids)) > _FEW:
-        return ((name, view_rows(name, theirs[key], items, spine=spines[key])) for name, key in views.items())
+        return {name: view_rows(name, theirs[key], items, spine=spines[key]) for name, key in views.items()}
     read = {key: _with_categories(table, items) for key, table in theirs.items()}
     rows = _pool().map(lambda name: _kept(name).rows(spines[views[name]], read[views[name]]), views)
-    return zip(views, rows, strict=True)
+    return dict(zip(views, rows, strict=True))
 
 
 def content_rows(items: pa.Table) -> pa.Table:

@@ -19,7 +19,7 @@ from feature_repo.errors import SettingsError, StoreUnavailableError
 from feature_repo.settings import OnlineStore, Settings
 
 if TYPE_CHECKING:
-    from feast import RepoConfig
+    from feast import FeatureStore, RepoConfig
 
 Failures: TypeAlias = Callable[[Settings], tuple[type[Exception], ...]]
 Yaml: TypeAlias = "str | int | bool | list[Yaml] | dict[str, Yaml] | None"
@@ -100,6 +100,13 @@ def reach(config: "RepoConfig") -> None:
         sslmode=server.sslmode,
         connect_timeout=CONNECT_TIMEOUT_S,
     ).close()
+
+
+def disconnect(feast: "FeatureStore") -> None:
+    """Give up the connections of a stock store that failed; a pool that is only forgotten may join its own thread."""
+    pool = getattr(feast._get_provider().online_store, "_conn_pool", None)  # Postgres
+    if pool is not None:
+        pool.close(timeout=0)
 
 
 def unavailable(settings: Settings, error: Exception) -> StoreUnavailableError:

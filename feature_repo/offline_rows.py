@@ -1,5 +1,6 @@
 """The Parquet files of the views' rows of all times: replaced whole, and looked at before they are read."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,10 @@ def write_rows(path: Path, rows: pa.Table) -> Path:
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows, partial)
+        with partial.open("wb") as file:
+            pq.write_table(rows, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         return partial.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -88,8 +88,13 @@ class Store:
         return read_rows(path)
 
     def push(self, name: str, rows: pa.Table, *, written_at: datetime | None = None) -> None:
-        """Write rows of a view to the online store; the packed one keeps what it has of a later event_timestamp.
+        """`push_all` of one view."""
+        self.push_all({name: rows}, written_at=written_at)
 
+    def push_all(self, rows: Mapping[str, pa.Table], *, written_at: datetime | None = None) -> None:
+        """Write rows by view to the online store; the packed one keeps what it has of a later event_timestamp.
+
+        Whoever reads the packed store sees the rows of all views or none.
         It writes what `feast.push` to the view's push source would, without reading the whole registry again each
         time, and into the packed store as Arrow.
 
@@ -97,19 +102,18 @@ class Store:
             StoreError: the view is unknown, or a column is missing or of another type.
             StoreUnavailableError: the online store does not answer.
         """
-        view = self._view(name)
-        stamped = typed_rows(view, rows, written_at)
-        if not len(stamped):
-            return
+        views = [(view, typed_rows(view, rows[name], written_at)) for name in rows if (view := self._view(name))]
         with self.answering():
             packed = packed_store(self.feast)
             if packed is not None:
-                packed.write_arrow(self.feast.config, view, stamped)
-            else:
-                from feature_repo.stores.stock_writes import noted
+                packed.write_views(self.feast.config, views)
+                return
+            from feature_repo.stores.stock_writes import noted
 
-                with noted(self._provider.online_store, self.feast.config, view):
-                    self._provider.ingest_df(view, stamped.to_pandas(integer_object_nulls=True))
+            for view, stamped in views:
+                if len(stamped):
+                    with noted(self._provider.online_store, self.feast.config, view):
+                        self._provider.ingest_df(view, stamped.to_pandas(integer_object_nulls=True))
 
     def refresh(
         self,
@@ -125,8 +129,7 @@ class Store:
         events: `schema.LABELLED_EVENTS`, all that there are of these users and items; what occurred at `at` or later
         does not count. items: `schema.ITEMS` of the items that the events name.
         """
-        for view, rows in compute.ready_rows_at(events, items, at=at, users=users, item_ids=item_ids):
-            self.push(view, rows)
+        self.push_all(compute.rows_at(events, items, at=at, users=users, item_ids=item_ids))
 
     def materialize(self, until: datetime, *, since: datetime = EPOCH, views: Iterable[str] | None = None) -> None:
         """Write the latest row of every entity between two moments of the data's own clock to the online store.
@@ -290,8 +293,9 @@ class Store:
             yield
         except failures(self.settings) as error:
             self._reached = False
-            for name in ("feast", "_provider"):  # they hold the broken connections
-                self.__dict__.pop(name, None)
+            if "feast" in self.__dict__:
+                configuration.disconnect(self.__dict__.pop("feast"))
+            self.__dict__.pop("_provider", None)
             raise configuration.unavailable(self.settings, error) from error
 
     @cached_property

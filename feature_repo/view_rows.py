@@ -31,7 +31,9 @@ def typed_rows(view: "FeatureView", rows: pa.Table, written_at: datetime | None 
     if absent := [column for column in columns if column not in rows.column_names]:
         raise StoreError(f"rows of {view.name} lack {', '.join(absent)}; needed: {', '.join(columns)}")
     try:
-        typed = rows.select(list(columns)).cast(pa.schema(list(columns.items())))
+        typed = rows.select(list(columns))
+        if typed.schema.types != [*columns.values()]:
+            typed = typed.cast(pa.schema(list(columns.items())))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise StoreError(f"rows of {view.name} have a column of another type ({error}); wanted: {columns}") from error
     moment = pa.scalar(written_at or datetime.now(UTC), schema.TIMESTAMP)

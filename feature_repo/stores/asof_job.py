@@ -197,8 +197,9 @@ class AsofRetrievalJob(RetrievalJob):
                 yield duck
             except duckdb.Error as error:
                 views = ", ".join(join.name for join in self._joins)
+                what = str(error).partition("\n")[0]  # the rest quotes the SQL
                 raise StoreError(
-                    f"the point-in-time join of {views} failed: {error}; if a file is damaged, delete it: "
+                    f"the point-in-time join of {views} failed: {what}; if a file is damaged, delete it: "
                     "`trichord run` writes it again"
                 ) from error
 

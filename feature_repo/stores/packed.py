@@ -15,8 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-import lmdb
-import numpy as np
 import pyarrow as pa
 from feast import Entity, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
@@ -25,7 +23,6 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
-from feature_repo.errors import StoreError
 from feature_repo.stores import snapshot_record
 from feature_repo.stores.packed_catalogue import forget, layouts, supersede
 from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
@@ -33,7 +30,8 @@ from feature_repo.stores.packed_file import PackedFile, Reading
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import NEVER, Layout, layout_of
 from feature_repo.stores.packed_protos import key_columns, table_of, values_of
-from feature_repo.stores.packed_rows import Moments, Rows, encode, moments
+from feature_repo.stores.packed_rows import Rows
+from feature_repo.stores.packed_writes import Ready
 from feature_repo.stores.snapshots import take_snapshot
 
 Progress: TypeAlias = Callable[[int], object]
@@ -41,7 +39,6 @@ Written: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | Non
 Read: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 
 _BATCH: Final = 20_000  # rows in one transaction
-_MOMENTS: Final = 16  # bytes at the head of a row: when it was so, and when it was written
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
 _now: ContextVar[datetime | None] = ContextVar("now", default=None)
@@ -141,22 +138,22 @@ class PackedOnlineStore(OnlineStore):
             StoreError: an id or event_timestamp is null, or a value does not fit its field.
             StoreUnavailableError: the file cannot be written.
         """
-        layout = layout_of(config.project, view)
-        file = _file(config)
         for start in range(0, len(rows), _BATCH):
             batch = rows.slice(start, _BATCH)
-            when = moments(batch)
-            typed = _typed(layout, batch)
-            entities = EntityKeys(layout, {name: typed[name].combine_chunks() for name, _ in layout.keys})
-            keys = entities.under(layout.digest)
-            latest = _latest(keys, when)
-            packed = encode(layout, typed, when)
-            with file.writing() as transaction:
-                places = _not_older(transaction, layout, keys, latest, when)
-                transaction.cursor().putmulti([(keys[place], packed[place]) for place in places])
-                snapshot_record.note(transaction, layout.digest, entities.texts.take(np.array(places, np.int64)))
+            self.write_views(config, [(view, batch)])
             if progress:
                 progress(len(batch))
+
+    def write_views(self, config: RepoConfig, rows: Sequence[tuple[FeatureView, pa.Table]]) -> None:
+        """Write rows of several views in one transaction: all are seen at once; see `write_arrow`.
+
+        rows: each view once, with as many of its rows as are well held in memory.
+        """
+        ready = [Ready.of(layout_of(config.project, view), some) for view, some in rows if len(some)]
+        if ready:
+            with _file(config).writing() as transaction:
+                for one in ready:
+                    one.write(transaction)
 
     def delete_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> None:
         """Forget entities, by equally many ids by entity key; those that are not stored are passed over.
@@ -275,40 +272,6 @@ def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:
         return found
     get, nothing = reading.transaction.get, layout.nothing
     return unpacked(layout, [get(key, nothing) for key in keys.under(layout.digest)])
-
-
-def _typed(layout: Layout, rows: pa.Table) -> pa.Table:
-    """The layout's columns of some rows, in its types."""
-    try:
-        return rows.select(layout.schema.names).cast(layout.schema)
-    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise StoreError(
-            f"rows of view {layout.view} do not fit it ({error}); wanted: "
-            f"{', '.join(f'{field.name} {field.type}' for field in layout.schema)}"
-        ) from error
-
-
-def _latest(keys: list[bytes], when: Moments) -> dict[bytes, int]:
-    """Place of the latest row of each key."""
-    if len(set(keys)) == len(keys):
-        return {key: place for place, key in enumerate(keys)}
-    order = np.lexsort((when.created_us, when.event_us)).tolist()
-    return {keys[place]: place for place in order}
-
-
-def _not_older(
-    transaction: "lmdb.Transaction[bytes]", layout: Layout, keys: list[bytes], latest: dict[bytes, int], when: Moments
-) -> list[int]:
-    """Places of rows that are at least as late as what is stored, in the order of their keys."""
-    ordered = sorted(latest)
-    places = np.fromiter((latest[key] for key in ordered), np.int64, len(ordered))
-    nothing, get = layout.nothing, transaction.get
-    stored = b"".join([get(key, nothing)[:_MOMENTS] for key in ordered])
-    event_us, created_us = np.frombuffer(stored, "<i8").reshape(-1, 2).T
-    event, created = when.event_us[places], when.created_us[places]
-    later = (event > event_us) | ((event == event_us) & (created >= created_us))
-    kept: list[int] = places[later].tolist()
-    return kept
 
 
 def _stored(views: Sequence[FeatureView]) -> list[FeatureView]:

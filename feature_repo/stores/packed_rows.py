@@ -72,7 +72,7 @@ def encode(layout: Layout, rows: pa.Table, when: Moments) -> list[bytes]:
     segments: list[pa.Array] = []
     for place, column in enumerate(layout.columns):
         values = _one_chunk(rows[column.name])
-        nulls[:, place] = values.is_null().to_numpy(zero_copy_only=False)
+        nulls[:, place] = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else False
         if column.fixed:
             fixed[column.name] = _fixed(column, values, ~nulls[:, place])
         else:
@@ -134,12 +134,14 @@ def _numbers(values: pa.Array) -> Numbers:
         values = values.cast(pa.uint8())
     elif pa.types.is_timestamp(values.type):
         values = values.cast(pa.int64())
-    numbers: Numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
+    filled = values.fill_null(0) if values.null_count else values
+    numbers: Numbers = filled.to_numpy(zero_copy_only=False)
     return numbers
 
 
 def _microseconds(moment: pa.ChunkedArray) -> pa.Array:
-    return _one_chunk(moment.cast(TIMESTAMP, safe=False).cast(pa.int64()))
+    whole = _one_chunk(moment)
+    return (whole if whole.type == TIMESTAMP else whole.cast(TIMESTAMP, safe=False)).view(pa.int64())
 
 
 def _one_chunk(values: pa.ChunkedArray) -> pa.Array:

@@ -124,6 +124,22 @@ def test_a_pushed_event_is_seen_by_the_next_request(filled: Store, make_events: 
     assert after["user_idle_s"].to_pylist() == [3600.0]
 
 
+def test_rows_of_several_views_are_pushed_all_or_none(filled: Store, make_events: Events, items: pa.Table) -> None:
+    at = NOW + 2 * HOUR
+    log = make_events([("of-two", "two", 24 * 10 + 1, {})])
+    rows = compute.rows_at(log, items, at=at, users=["of-two"], item_ids=["two"])
+    popularity = rows["item_popularity"]
+    nobodys = popularity.set_column(0, "item_id", pa.array([None], pa.string()))
+    before = filled.online_frame("of-two", ["two"], at=at)
+    with pytest.raises(StoreError, match="1 rows of view item_popularity have no item_id"):
+        filled.push_all(rows | {"item_popularity": nobodys})
+    assert filled.online_frame("of-two", ["two"], at=at) == before
+    filled.push_all(rows | {"item_popularity": popularity.slice(0, 0)})
+    after = filled.online_frame("of-two", ["two"], at=at)
+    assert after["user_interactions_1d"].to_pylist() == [1]
+    assert after["item_interactions_1d"].to_pylist() == [None]
+
+
 def test_a_push_by_feast_writes_what_ours_does(filled: Store, make_events: Events, items: pa.Table) -> None:
     log = make_events([("p", "a", 0, {}), ("q", "a", 0, {})])
     rows = compute.rows_at(log, items, at=NOW, users=["p", "q"])["user_activity"]
