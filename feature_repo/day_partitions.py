@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import schema
+from feature_repo.durable import sync_folder, write_durably
 from feature_repo.errors import EventLogError
-from feature_repo.write_ahead import sync_folder, write_durably
 
 _DAY_US: Final = 86_400_000_000
 _AT_ONCE: Final = 16  # fsyncs that wait together are committed together: 4,000 files took 0.6 s instead of 2 s

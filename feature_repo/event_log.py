@@ -38,6 +38,7 @@ import pyarrow.compute as pc
 from duckdb import ColumnExpression, ConstantExpression
 
 from feature_repo import day_partitions, schema, write_ahead
+from feature_repo.durable import sync_folder
 from feature_repo.errors import EventLogError
 from feature_repo.write_ahead import Position
 
@@ -187,7 +188,7 @@ class EventLog:
                     fcntl.flock(lock, fcntl.LOCK_EX)
                     if not self._wal.exists() and not day_partitions.exist(self.folder):
                         write_ahead.start(self._wal, 0)
-                        write_ahead.sync_folder(self.folder.parent)
+                        sync_folder(self.folder.parent)
                     yield
             except OSError as error:
                 raise EventLogError(

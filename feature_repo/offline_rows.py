@@ -1,8 +1,7 @@
 """The Parquet files of the views' rows of all times: replaced whole, and looked at before they are read."""
 
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import schema
+from feature_repo.durable import replacing
 from feature_repo.errors import StoreError
 from feature_repo.plan import arrow_fields
 from feature_repo.settings import Settings
@@ -27,17 +27,12 @@ def write_rows(path: Path, rows: pa.Table) -> Path:
     Raises:
         StoreError: they cannot be written; what was there stays.
     """
-    partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(path) as file:
             pq.write_table(rows, file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
-        return partial.replace(path)
+        return path
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise StoreError(
             f"{path}: rows cannot be written ({error}); those of before stay; make room, or choose a home that this "
             "user may write to, and write them again"

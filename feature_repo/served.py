@@ -26,9 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import schema
+from feature_repo.durable import write_durably
 from feature_repo.fingerprint import definitions
 from feature_repo.settings import Sampling, Settings
-from feature_repo.write_ahead import write_durably
 
 READ_AT: Final = "read_at"  # the machine's clock just before the online store was read
 RELEASE: Final = "release"

@@ -16,6 +16,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from feature_repo.durable import write_durably
 from feature_repo.errors import EventLogError
 
 _MAGIC: Final = b"TRIWAL\x00\x01"
@@ -40,30 +41,6 @@ class Unread:
     position: Position
     tables: list[pa.Table]
     continued: bool
-
-
-def write_durably(path: Path, content: bytes | pa.Buffer) -> None:
-    """Put a file in place at once: it is on disk under its name, whole, before this returns; else nothing is left."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk it would stand in the way of what makes room
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def start(path: Path, generation: int) -> Position:

@@ -12,7 +12,6 @@ step functions of the event log, each row of only what occurred before it. A req
 gets it for every view.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -26,6 +25,7 @@ from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from ibis.expr.types import Table
 
+from feature_repo.durable import replacing
 from feature_repo.errors import StoreError
 from feature_repo.stores.asof_job import AsofRetrievalJob, Resources
 from feature_repo.stores.entity_rows import EntityFrame, EntityRows
@@ -116,14 +116,14 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):
 
 
 def _append(path: Path, rows: pa.Table) -> None:
-    partial = path.with_suffix(".partial")
-    with pq.ParquetFile(path) as file, pq.ParquetWriter(partial, file.schema_arrow) as writer:
-        for batch in file.iter_batches():
+    with (
+        pq.ParquetFile(path) as before,
+        replacing(path) as after,
+        pq.ParquetWriter(after, before.schema_arrow) as writer,
+    ):
+        for batch in before.iter_batches():
             writer.write_batch(batch)
-        writer.write_table(rows.cast(file.schema_arrow))
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)
+        writer.write_table(rows.cast(before.schema_arrow))
 
 
 def _check_columns(entities: EntityRows, joins: list[ViewJoin], on_demand: list[OnDemandFeatureView]) -> None:

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from feature_repo.durable import replacing
 from feature_repo.stores.packed_columns import Places, stretches
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.texts import Texts
-from feature_repo.write_ahead import sync_folder
 
 Scan = Callable[[], Iterator[tuple[bytes, bytes]]]  # keys without digest, and rows, each time the same
 
@@ -102,29 +102,20 @@ def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
         lengths = np.fromiter((len(row) - size for _, row in scan()), np.int64, len(keys))
         np.cumsum(lengths, out=tail_ends[1:])
     tail_bytes = int(tail_ends[-1]) if layout.segments else 0
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(bytes(_HEAD.size))
-            out = _Summed(file)
-            out.part(texts.hashes[order])
-            out.part(_slots(texts, order))
-            out.part(key_ends)
-            out.part(texts.data)
-            out.parts(_joined(scan, slice(0, size)))
-            if layout.segments:
-                out.part(tail_ends)
-                out.parts(_joined(scan, slice(size, None)))
-            file.seek(0)
-            head = (_MAGIC, layout.digest, token, len(keys), len(texts.data), tail_bytes, out.checksum, 0)
-            file.write(_HEAD.pack(*head))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(bytes(_HEAD.size))
+        out = _Summed(file)
+        out.part(texts.hashes[order])
+        out.part(_slots(texts, order))
+        out.part(key_ends)
+        out.part(texts.data)
+        out.parts(_joined(scan, slice(0, size)))
+        if layout.segments:
+            out.part(tail_ends)
+            out.parts(_joined(scan, slice(size, None)))
+        file.seek(0)
+        head = (_MAGIC, layout.digest, token, len(keys), len(texts.data), tail_bytes, out.checksum, 0)
+        file.write(_HEAD.pack(*head))
     return len(keys)
 
 

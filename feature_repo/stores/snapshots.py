@@ -161,7 +161,7 @@ def _remove_former(folder: Path, in_use: set[bytes]) -> None:
     """Delete the files of snapshots that do not count, and what killed processes have left."""
     names = {token.hex() for token in in_use}
     for path in folder.iterdir():
-        token = path.stem.partition("-")[2]
+        token = path.name.partition(".")[0].partition("-")[2]
         finished = path.suffix == _SUFFIX
         if token not in names and (finished or time.time() - path.stat().st_mtime > _ABANDONED_S):
             path.unlink(missing_ok=True)

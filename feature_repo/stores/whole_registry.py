@@ -15,8 +15,8 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureViewState
 from feast.protos.feast.core.Registry_pb2 import Registry
 from google.protobuf.message import DecodeError
 
+from feature_repo.durable import write_durably
 from feature_repo.errors import StoreError
-from feature_repo.write_ahead import write_durably
 
 _ONLINE: Final = FeatureViewState.Value("AVAILABLE_ONLINE")
 _MATERIALIZING: Final = FeatureViewState.Value("MATERIALIZING")

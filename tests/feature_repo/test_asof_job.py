@@ -189,6 +189,7 @@ def test_rows_pushed_offline_are_found_by_every_reader(home: Path) -> None:
     everything = provider.pull_all_from_table_or_query(*columns, at(1), at(8)).to_arrow()
     assert sorted(everything["n"].fill_null(0).to_pylist()) == [0, 3, 8, 33]  # both ends count
     assert list(home.glob("*.partial")) == []
+    assert list(home.glob("*.tmp")) == []
 
 
 def test_rows_of_other_columns_are_refused_and_the_old_ones_stay(home: Path) -> None:

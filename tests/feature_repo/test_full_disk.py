@@ -137,6 +137,7 @@ def test_rows_that_find_no_room_leave_those_of_before(disk: Disk, store: Store) 
     assert store.read_view("user_vectors") == written
     disk.make_room()
     assert not list(disk.folder.glob("lake/features/*.partial"))
+    assert [path.name for path in disk.folder.glob("lake/features/*")] == ["user_vectors.parquet"]
     store.write_view("user_vectors", vectors(2))
     assert store.read_view("user_vectors")["user_vector"] == vectors(2)["user_vector"].cast(pa.list_(pa.float32()))
 
