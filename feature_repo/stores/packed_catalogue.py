@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from feature_repo.stores import snapshot_record
+from feature_repo.stores import prefixes, snapshot_record
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _LAYOUTS: Final = bytes(DIGEST_SIZE)
 def supersede(transaction: "lmdb.Transaction[bytes]", layout: Layout) -> None:
     """Note a view's layout, and delete the rows of its former ones if it has rows already."""
     former = set(layouts(transaction, layout.project, layout.view)) - {layout.digest}
-    if former and _has_rows(transaction, layout.digest):
+    if former and any(prefixes.entries(transaction, layout.digest)):
         for digest in former:
             _delete_rows(transaction, digest)
         former = set()
@@ -37,17 +37,9 @@ def forget(transaction: "lmdb.Transaction[bytes]", project: str, view: str) -> N
     transaction.delete(_catalogue_key(project, view))
 
 
-def _has_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bool:
-    cursor = transaction.cursor()
-    return cursor.set_range(digest) and cursor.key().startswith(digest)
-
-
 def _delete_rows(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
     snapshot_record.drop(transaction, digest)
-    cursor = transaction.cursor()
-    found = cursor.set_range(digest)
-    while found and cursor.key().startswith(digest):
-        found = cursor.delete() and bool(cursor.key())
+    prefixes.delete(transaction, digest)
 
 
 def _catalogue_key(project: str, view: str) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from feature_repo.stores import prefixes
 from feature_repo.stores.packed_layout import DIGEST_SIZE
 from feature_repo.stores.snapshot_file import TOKEN_SIZE
 from feature_repo.stores.texts import Hashes, Texts
@@ -48,11 +49,8 @@ def active(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bytes | Non
 def written(transaction: "lmdb.Transaction[bytes]", digest: bytes, since: int) -> Iterator[Hashes]:
     """Hashes of the keys written by transactions after one."""
     prefix = _WRITTEN + digest
-    cursor = transaction.cursor()
-    found = cursor.set_range(prefix + _NUMBER.pack(since + 1))
-    while found and cursor.key().startswith(prefix):
-        yield np.frombuffer(cursor.value(), np.uint64)
-        found = cursor.next()
+    for _, hashes in prefixes.entries(transaction, prefix, start=prefix + _NUMBER.pack(since + 1)):
+        yield np.frombuffer(hashes, np.uint64)
 
 
 def note(transaction: "lmdb.Transaction[bytes]", digest: bytes, keys: Texts) -> None:
@@ -82,11 +80,8 @@ def commit(transaction: "lmdb.Transaction[bytes]", digest: bytes, token: bytes, 
     record = _get(transaction, digest)
     if record is None or record.pending != token:
         return False
-    prefix = _WRITTEN + digest
-    cursor = transaction.cursor()
-    found = cursor.set_range(prefix)
-    while found and cursor.key().startswith(prefix) and _transaction(cursor.key()) <= read_at:
-        found = cursor.delete() and bool(cursor.key())
+    for key in [key for key, _ in prefixes.entries(transaction, _WRITTEN + digest) if _transaction(key) <= read_at]:
+        transaction.delete(key)
     noted = sum(map(len, written(transaction, digest, read_at)))
     _put(transaction, digest, _Record(active=token, rows=rows, noted=noted))
     return True
@@ -94,25 +89,14 @@ def commit(transaction: "lmdb.Transaction[bytes]", digest: bytes, token: bytes, 
 
 def drop(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
     """End a view's snapshot."""
-    if not transaction.delete(_RECORDS + digest):
-        return
-    prefix = _WRITTEN + digest
-    cursor = transaction.cursor()
-    found = cursor.set_range(prefix)
-    while found and cursor.key().startswith(prefix):
-        found = cursor.delete() and bool(cursor.key())
+    if transaction.delete(_RECORDS + digest):
+        prefixes.delete(transaction, _WRITTEN + digest)
 
 
 def tokens(transaction: "lmdb.Transaction[bytes]") -> set[bytes]:
     """Tokens of all snapshots that count or are being written."""
-    cursor = transaction.cursor()
-    found = cursor.set_range(_RECORDS)
-    known: set[bytes] = set()
-    while found and cursor.key().startswith(_RECORDS):
-        record = _Record(*_RECORD.unpack(cursor.value()))
-        known |= {record.active, record.pending}
-        found = cursor.next()
-    return known
+    records = [_Record(*_RECORD.unpack(value)) for _, value in prefixes.entries(transaction, _RECORDS)]
+    return {token for record in records for token in (record.active, record.pending)}
 
 
 def _get(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> _Record | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from feature_repo.stores import snapshot_file, snapshot_record
+from feature_repo.stores import prefixes, snapshot_file, snapshot_record
 from feature_repo.stores.packed_columns import Packed, unpacked
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
@@ -131,11 +131,8 @@ def take_snapshot(file: "PackedFile", layout: Layout) -> bool:
         read_at = reading.transaction.id()
 
         def scan() -> Iterator[tuple[bytes, bytes]]:
-            cursor = reading.transaction.cursor()
-            found = cursor.set_range(digest)
-            while found and cursor.key().startswith(digest):
-                yield cursor.key()[DIGEST_SIZE:], cursor.value()
-                found = cursor.next()
+            for key, row in prefixes.entries(reading.transaction, digest):
+                yield key[DIGEST_SIZE:], row
 
         try:
             path.parent.mkdir(exist_ok=True)
