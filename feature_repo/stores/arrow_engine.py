@@ -8,13 +8,11 @@ as materialized only when it is done.
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, Literal, cast
 
 import duckdb
 import pyarrow as pa
 from feast import FeatureView, FileSource
-from feast.data_format import ParquetFormat
 from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
@@ -24,6 +22,8 @@ from feast.repo_config import FeastConfigBaseModel
 
 from feature_repo.errors import StoreError
 from feature_repo.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from feature_repo.stores.local_parquet import files_of, local_parquet
+from feature_repo.stores.naming import quoted
 from feature_repo.stores.packed import PackedOnlineStore
 from feature_repo.stores.stock_writes import noted
 
@@ -53,15 +53,15 @@ class ArrowComputeEngine(LocalComputeEngine):
         if not isinstance(store, PackedOnlineStore):
             with noted(store, self.repo_config, view):
                 return super()._materialize_one(registry, task, **further)
-        if not _is_plain(view):
+        path = local_parquet(view.batch_source, str(self.repo_config.repo_path or ""))
+        if path is None or not _is_plain(view):
             return super()._materialize_one(registry, task, **further)
-        path = _files(Path(self.repo_config.repo_path or "") / _source(view).path)
         with _duckdb(self._memory_limit) as duck:
             try:
-                window = {"path": path, "start": task.start_time, "end": task.end_time}
+                window = {"path": files_of(path), "start": task.start_time, "end": task.end_time}
                 duck.execute(f"create temp table latest as {_latest(view)}", window)
                 ((entities,),) = duck.execute("select count(*) from latest").fetchall()
-                rows = duck.sql(_rows(view), params={"path": path}).to_arrow_reader(_BATCH)
+                rows = duck.sql(_rows(view), params={"path": files_of(path)}).to_arrow_reader(_BATCH)
                 with task.tqdm_builder(entities) if task.tqdm_builder else contextlib.nullcontext() as bar:
                     for batch in rows:
                         written = pa.Table.from_batches([batch])
@@ -86,31 +86,23 @@ def _duckdb(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _is_plain(view: FeatureView) -> bool:
-    """Whether a view's rows lie in local Parquet just as they are, and go online alone."""
-    source = view.batch_source
+    """Whether a view's rows go online just as they lie there, and nowhere else."""
     return (
         type(view) is FeatureView
         and view.entities != [DUMMY_ENTITY_NAME]
         and view.online
         and not view.offline
         and not view.enable_validation
-        and isinstance(source, FileSource)
-        and isinstance(source.file_format or ParquetFormat(), ParquetFormat)
-        and "://" not in source.path
     )
 
 
 def _source(view: FeatureView) -> FileSource:
-    return cast(FileSource, view.batch_source)  # of every view that `_is_plain`
-
-
-def _files(path: Path) -> str:
-    return str(path / "**" / "*.parquet" if path.is_dir() else path)
+    return cast(FileSource, view.batch_source)  # of every view that is read here
 
 
 def _latest(view: FeatureView) -> str:
     """Every entity of the window, and the moments of its latest row."""
-    keys = ", ".join(f"{_column(view, key)} as {_name(key)}" for key in view.join_keys)
+    keys = ", ".join(f"{_column(view, key)} as {quoted(key)}" for key in view.join_keys)
     event, created = _moments(view)
     return f"""
         select {keys}, max(({event}, {created})) as moments
@@ -122,14 +114,14 @@ def _latest(view: FeatureView) -> str:
 def _rows(view: FeatureView) -> str:
     """The rows of those moments, with names as in the view; by key, so that a batch touches few pages of the store."""
     columns = [*view.join_keys, *(field.name for field in view.features)]
-    named = ", ".join(f"{_column(view, name)} as {_name(name)}" for name in columns)
+    named = ", ".join(f"{_column(view, name)} as {quoted(name)}" for name in columns)
     event, created = _moments(view)
-    same = " and ".join(f"latest.{_name(key)} = rows.{_column(view, key)}" for key in view.join_keys)
+    same = " and ".join(f"latest.{quoted(key)} = rows.{_column(view, key)}" for key in view.join_keys)
     return f"""
         select {named}, {event} as {EVENT_TIMESTAMP}, nullif({created}, '-infinity') as {CREATED_TIMESTAMP}
         from read_parquet($path) as rows
         semi join latest on {same} and latest.moments = ({event}, {created})
-        order by {", ".join(map(_name, view.join_keys))}"""
+        order by {", ".join(map(quoted, view.join_keys))}"""
 
 
 def _moments(view: FeatureView) -> tuple[str, str]:
@@ -143,8 +135,4 @@ def _moments(view: FeatureView) -> tuple[str, str]:
 def _column(view: FeatureView, name: str) -> str:
     """A column of the file by its name in the view."""
     in_file = {new: old for old, new in _source(view).field_mapping.items()}
-    return _name(in_file.get(name, name))
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
+    return quoted(in_file.get(name, name))

@@ -29,7 +29,8 @@ from feature_repo.durable import replacing
 from feature_repo.errors import StoreError
 from feature_repo.stores.asof_job import AsofRetrievalJob, Resources
 from feature_repo.stores.entity_rows import EntityFrame, EntityRows
-from feature_repo.stores.view_join import ViewJoin, local_parquet
+from feature_repo.stores.local_parquet import local_parquet
+from feature_repo.stores.view_join import ViewJoin
 
 
 class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):

@@ -25,8 +25,9 @@ from feast.saved_dataset import SavedDatasetStorage
 from feature_repo.errors import StoreError
 from feature_repo.plan import Fields, arrow_fields
 from feature_repo.stores.entity_rows import ENTITIES, EntityRows
+from feature_repo.stores.local_parquet import local_parquet
 from feature_repo.stores.naming import quoted
-from feature_repo.stores.view_join import ASKED, ViewJoin, local_parquet
+from feature_repo.stores.view_join import ASKED, ViewJoin
 
 _AT_ONCE: Final = 2  # views joined beside each other: much of a join is one thread's work
 

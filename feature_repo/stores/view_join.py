@@ -18,8 +18,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
-from feast import FeatureView, FileSource
-from feast.data_format import ParquetFormat
+from feast import FeatureView
 from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.duckdb import _read_data_source
@@ -27,6 +26,7 @@ from feast.infra.offline_stores.duckdb import _read_data_source
 from feature_repo.errors import StoreError
 from feature_repo.sources import is_recomputed
 from feature_repo.stores.latest_rows import LEAST, NONE, Ints, LatestRows
+from feature_repo.stores.local_parquet import files_of, local_parquet
 from feature_repo.stores.naming import literal, quoted
 
 ASKED: Final = "asked"  # in DuckDB: `moment` and all entity keys of the entity rows, in their order
@@ -181,20 +181,11 @@ class ViewJoin:
         else:
             if not Path(path).exists():
                 raise StoreError(f"{path}: feature view {self.name} has no rows; `trichord run` writes them")
-            files = f"{path}/**/*.parquet" if Path(path).is_dir() else path
             duck.execute(
                 f"create temp view {_SOURCE} as select *, (file_index::bigint << 40) + file_row_number as {_ROW} "
-                f"from read_parquet({literal(files)})"
+                f"from read_parquet({literal(files_of(path))})"
             )
         return list(duck.sql(f"from {_SOURCE}").columns)
-
-
-def local_parquet(source: object, repo_path: str) -> str | None:
-    """Path of a source that is a Parquet file, or a folder of them, on this machine; None for any other source."""
-    if not isinstance(source, FileSource) or not isinstance(source.file_format or ParquetFormat(), ParquetFormat):
-        return None
-    path: str = FileSource.get_uri_for_file_path(repo_path, source.path)
-    return None if "://" in path else path
 
 
 def _moment(microseconds: int) -> str:
