@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
+from feature_repo.epoch import EPOCH
 from feature_repo.offline_rows import present_rows, reading
-from feature_repo.store import EPOCH, Store
+from feature_repo.store import Store
 
 if TYPE_CHECKING:
     from feast import FeatureView

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
@@ -23,9 +23,9 @@ from duckdb.func import PythonUDFType
 from duckdb.sqltypes import BIGINT
 
 from feature_repo import schema
+from feature_repo.epoch import EPOCH
 
 SQL: Final = Path(__file__).parent / "sql"
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)  # what happened at a moment is known one microsecond later
 
 
@@ -170,7 +170,7 @@ class _Kept:
         self._duck.execute("set timezone = 'UTC'")
         self._one_at_a_time = threading.Lock()
         key = BEHAVIOUR[view].key
-        self._given = {"spine": _spine(key, pa.array([], pa.string()), EARLIEST), "events": READ.empty_table()}
+        self._given = {"spine": _spine(key, pa.array([], pa.string()), EPOCH), "events": READ.empty_table()}
         for name, rows in self._given.items():
             self._duck.register("given", rows)
             (kind,) = self._duck.sql("select list(given) from given").types

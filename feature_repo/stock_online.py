@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_repo.epoch import microseconds
 from feature_repo.plan import Fields, StoredView, arrow_fields
 from feature_repo.stock_snapshots import StockSnapshots
 from feature_repo.stores.packed_layout import NEVER
@@ -18,8 +19,6 @@ from feature_repo.stores.packed_rows import Rows
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.online_response import OnlineResponse
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,7 @@ def expired(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.bool_]
     """Whether rows are older than their view's ttl."""
     if not view.ttl:
         return np.zeros(len(rows.event_us), bool)
-    earliest_us = (at - view.ttl - _EPOCH) // timedelta(microseconds=1)
-    return rows.known & (rows.event_us < earliest_us)
+    return rows.known & (rows.event_us < microseconds(at - view.ttl))
 
 
 def _without_expired(rows: Rows, view: StoredView, at: datetime) -> Rows:

@@ -7,15 +7,16 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from feature_repo import compute, configuration, schema
+from feature_repo.epoch import EPOCH
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
 from feature_repo.online import Ids, Request, answer, packed_store, read_stored
@@ -29,8 +30,6 @@ from feature_repo.view_rows import typed_rows
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.infra.provider import Provider
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Store:
@@ -94,15 +93,14 @@ class Store:
     def push_all(self, rows: Mapping[str, pa.Table], *, written_at: datetime | None = None) -> None:
         """Write rows by view to the online store; the packed one keeps what it has of a later event_timestamp.
 
-        Whoever reads the packed store sees the rows of all views or none.
-        It writes what `feast.push` to the view's push source would, without reading the whole registry again each
-        time, and into the packed store as Arrow.
+        Whoever reads the packed store sees the rows of all views or none. It writes what `feast.push` to the views'
+        push sources would, without reading the whole registry again each time, and into the packed store as Arrow.
 
         Raises:
             StoreError: the view is unknown, or a column is missing or of another type.
             StoreUnavailableError: the online store does not answer.
         """
-        views = [(view, typed_rows(view, rows[name], written_at)) for name in rows if (view := self._view(name))]
+        views = [(view, typed_rows(view, rows[view.name], written_at)) for view in map(self._view, rows)]
         with self.answering():
             packed = packed_store(self.feast)
             if packed is not None:

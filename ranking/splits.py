@@ -5,7 +5,6 @@ Applied to a split's own `train`, the same function gives validation windows and
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -13,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from feature_repo.epoch import moment_of
 from ranking.types import Bools, Codes, Interactions, Queries, Times
 
 MIN_EVENTS: Final = 5  # P2: a user with fewer keeps them all; a fifth of four is less than one
 MIN_TRAIN_SHARE: Final = 0.5  # P1: a cutoff before the median event would leave models less than they are asked for
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Positions: TypeAlias = npt.NDArray[np.int64]
 
@@ -187,7 +186,7 @@ def _parameters(
 ) -> Mapping[str, str | int | float]:
     stated: dict[str, str | int | float] = {"held_out_share": round(held_share, 4)}
     if cutoff is not None:
-        moment = EPOCH + timedelta(microseconds=cutoff)
+        moment = moment_of(cutoff)
         return {"rule": "one cutoff for all", "share": share, "cutoff": moment.isoformat(), **stated}
     if protocol is Protocol.P2:
         return {"rule": "latest events of each user", "share": share, "min_events": MIN_EVENTS, **stated}

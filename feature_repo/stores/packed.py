@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -23,6 +23,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
+from feature_repo.epoch import microseconds, moment_of
 from feature_repo.stores import snapshot_record
 from feature_repo.stores.packed_catalogue import forget, layouts, supersede
 from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
@@ -39,8 +40,6 @@ Written: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | Non
 Read: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 
 _BATCH: Final = 20_000  # rows in one transaction
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_US: Final = timedelta(microseconds=1)
 _now: ContextVar[datetime | None] = ContextVar("now", default=None)
 
 
@@ -121,7 +120,7 @@ class PackedOnlineStore(OnlineStore):
         if take is not None:
             found = [packed.take(take) for packed in found]
         return [
-            decode(part.layout, packed, part.names, None if part.fresh_from is None else _microseconds(part.fresh_from))
+            decode(part.layout, packed, part.names, None if part.fresh_from is None else microseconds(part.fresh_from))
             for part, packed in zip(parts, found, strict=True)
         ]
 
@@ -196,10 +195,10 @@ class PackedOnlineStore(OnlineStore):
         names = [name for name in requested_features or layout.places if name in layout.places]
         fresh_from = (_now.get() or datetime.now(UTC)) - table.ttl if table.ttl else None
         rows = self.read_arrow(config, table, key_columns(layout, entity_keys), names, fresh_from=fresh_from)
-        fresh_us = NEVER if fresh_from is None else _microseconds(fresh_from)
+        fresh_us = NEVER if fresh_from is None else microseconds(fresh_from)
         values = values_of(layout, rows, names)
         return [
-            (None, None) if event == NEVER else (_EPOCH + event * _US, row if event >= fresh_us else {})
+            (None, None) if event == NEVER else (moment_of(event), row if event >= fresh_us else {})
             for event, row in zip(rows.event_us.tolist(), values, strict=True)
         ]
 
@@ -259,10 +258,6 @@ def _file(config: RepoConfig) -> PackedFile:
 @lru_cache(maxsize=1024)
 def _packed_file(repository: str, path: str, map_size_mib: int) -> PackedFile:
     return PackedFile(Path(repository) / path, map_size_mib << 20)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _US
 
 
 def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo import schema
+from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
-from feature_repo.store import EPOCH, Store
+from feature_repo.store import Store
 from ranking.candidates.union import Candidates
 from ranking.errors import UnknownEntityError
 from ranking.rankers.slates import KEYS, request_rows
@@ -31,7 +32,6 @@ from ranking.types import UNKNOWN, IdIndex, Queries
 UNKNOWN_USER: Final = "unknown_user"  # no event names this user: answered as a newcomer
 FEATURES: Final = "features"  # the feature store did not answer: in the order of the generators' votes
 
-_US: Final = timedelta(microseconds=1)
 _log = logging.getLogger(__name__)
 
 
@@ -101,11 +101,11 @@ def answer(loaded: Loaded, request: Request, *, now: datetime) -> Answered:
 
 def _query(loaded: Loaded, request: Request, now: datetime) -> Queries:
     """The request as a batch of one."""
-    moment, context = (now - EPOCH) // _US, request.context
+    moment, context = microseconds(now), request.context
     history = _history(loaded, request, moment)
     return Queries(
         user=np.array([UNKNOWN if request.user_id is None else 0], np.int32),
-        at=np.array([((context.at or now) - EPOCH) // _US]),
+        at=np.array([microseconds(context.at or now)]),
         as_of=np.array([moment]),
         device=np.array([context.device], object),
         place=np.array([context.place], object),

@@ -22,11 +22,12 @@ from feature_repo import compute, schema
 from feature_repo.asked import Asked
 from feature_repo.configuration import REPO
 from feature_repo.entities import USER
+from feature_repo.epoch import EPOCH
 from feature_repo.feast_json import as_json
 from feature_repo.lookup import look_up
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name, rows_source
-from feature_repo.store import EPOCH, Store
+from feature_repo.store import Store
 
 START = datetime(2024, 1, 1, tzinfo=UTC)  # of make_events
 NOW = datetime.now(UTC).replace(microsecond=0)  # Feast's server knows no other time

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from feast import FeatureStore, RepoConfig
 
 from feature_repo.arrow_stream import MEDIA_TYPE as STREAM
-from feature_repo.store import EPOCH
+from feature_repo.epoch import EPOCH
 from ranking.serving.app import MAX_BODY, create_app
 from ranking.serving.engine import Engine
 from ranking.serving.payloads import OnlineFeatures
