@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from feature_repo.asked import Asked, Wanted, resolve
 from feature_repo.errors import StoreError
-from feature_repo.online import on_demand_features, read_views, request_columns
+from feature_repo.online import count_of, on_demand_features, read_views, request_columns
 from feature_repo.plan import StoredView, arrow_fields
 from feature_repo.stock_online import expired
 from feature_repo.store import Store
@@ -57,7 +57,7 @@ def look_up(store: Store, entities: Entities, asked: Asked, *, at: datetime) -> 
             that is not of its column's type.
         StoreUnavailableError: the online store does not answer.
     """
-    n = _count(entities)
+    n = count_of(entities, some=True)
     wanted = resolve(store, asked, entities.keys())
     keys = {name: _column(name, entities[name], kind) for name, kind in wanted.keys.items()}
     with store.answering():
@@ -74,13 +74,6 @@ def look_up(store: Store, entities: Entities, asked: Asked, *, at: datetime) -> 
             statuses = _statuses(rows[view], wanted.stored[view], at)
             parts.append(Part(view, _named(view, columns, asked), statuses, rows[view].event_us))
     return parts
-
-
-def _count(entities: Entities) -> int:
-    sizes = {key: len(ids) for key, ids in entities.items()}
-    if len(set(sizes.values())) != 1 or 0 in sizes.values():
-        raise StoreError(f"entities have {sizes} ids; give equally many of each, at least one")
-    return next(iter(sizes.values()))
 
 
 def _column(name: str, values: Sequence[str | int], kind: pa.DataType) -> pa.Array:
@@ -115,8 +108,7 @@ def _statuses(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.int8
 
 def _inputs(view: "OnDemandFeatureView", rows: Mapping[str, Rows], entities: Entities, at: datetime) -> pa.Table:
     """What an on-demand view takes: of the request, and of stored views."""
-    n = _count(entities)
-    unsaid = request_columns(at, at, None, None, n)
+    unsaid = request_columns(at, at, None, None, len(next(iter(entities.values()))))
     columns: dict[str, pa.Array] = {}
     for source in view.source_request_sources.values():
         for name, kind in arrow_fields(source.schema).items():

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo import schema, transforms
+from feature_repo.errors import StoreError
 from feature_repo.plan import Plan, StoredView
 from feature_repo.stock_online import read_stock
 from feature_repo.stock_snapshots import StockSnapshots
@@ -52,6 +53,18 @@ class Request:
     requested_at: datetime
     device: str | None
     place: str | None
+
+
+def count_of(ids: Mapping[str, Sequence[object]], *, some: bool = False) -> int:
+    """How many ids there are of each entity key. some: whether there must be any.
+
+    Raises:
+        StoreError: they are not equally many, or none where there must be some.
+    """
+    sizes = {key: len(of_key) for key, of_key in ids.items()}
+    if len(set(sizes.values())) != 1 or (some and 0 in sizes.values()):
+        raise StoreError(f"entities have {sizes} ids; give equally many of each{', at least one' if some else ''}")
+    return next(iter(sizes.values()))
 
 
 def answer(plan: Plan, request: Request, read: Read) -> pa.Table:

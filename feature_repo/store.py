@@ -19,7 +19,7 @@ from feature_repo import compute, configuration, schema
 from feature_repo.epoch import EPOCH
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
-from feature_repo.online import Ids, Request, answer, packed_store, read_stored
+from feature_repo.online import Ids, Request, answer, count_of, packed_store, read_stored
 from feature_repo.plan import Plan, StoredView, plan_service
 from feature_repo.point_in_time import features_at
 from feature_repo.settings import Settings
@@ -255,9 +255,7 @@ class Store:
             StoreError: the service is unknown, needs an entity key that is not among `ids`, or they are not equally
                 many.
         """
-        sizes = {key: len(of_key) for key, of_key in ids.items()}
-        if len(set(sizes.values())) != 1:
-            raise StoreError(f"entities have {sizes} ids; give equally many of each")
+        count_of(ids)
         asked = {key: Ids.of(of_key) for key, of_key in ids.items()}
         return self._answer(service, asked, Request(at, requested_at or at, device, place))
 
