@@ -4,16 +4,14 @@ TRICHORD_FAULT_KILLS (default 10) is how often it is killed; one in twenty of th
 """
 
 import contextlib
-import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +26,8 @@ from feature_repo.store import Store
 from feature_repo.stores import arrow_engine, packed
 from feature_repo.view_rows import columns_of
 from feature_repo.views import feature_views
+from tests.processes import kill, start
 
-FORK = multiprocessing.get_context("fork")  # starting anew costs seconds of imports a process
 KILLS = int(os.environ.get("TRICHORD_FAULT_KILLS", "10"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(days=100)
@@ -124,14 +122,6 @@ def reading(home: Path) -> Iterator[None]:
     assert told.recv() > 2
 
 
-def start(work: Callable[..., None], *arguments: object) -> tuple[ForkProcess, Connection]:
-    ours, theirs = FORK.Pipe()
-    process = FORK.Process(target=work, args=(*arguments, theirs))
-    process.start()
-    theirs.close()
-    return process, ours
-
-
 def check(store: Store, acknowledged: int) -> None:
     """What is online after a kill, by the rows and by Feast's registry."""
     for numbers in found(store).values():
@@ -161,8 +151,7 @@ def test_a_killed_materialization_loses_no_row_and_tears_none(home: Path) -> Non
             writer, told = start(put_rounds, home, first)
             acknowledged = told.recv()  # running again completes
             time.sleep(chance.uniform(0, 0.3))
-            writer.kill()
-            writer.join()
+            kill(writer)
             with contextlib.suppress(EOFError):
                 while True:
                     acknowledged = told.recv()

@@ -5,17 +5,14 @@ processes read while one writes.
 """
 
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +24,9 @@ from feast.types import Array, Int64, String
 
 from feature_repo.errors import StoreUnavailableError
 from feature_repo.stores.packed import PackedOnlineStore
+from tests.packed_store import open_packed
+from tests.processes import kill, start
 
-FORK = multiprocessing.get_context("fork")  # starting anew costs seconds of imports a process
 KILLS = int(os.environ.get("TRICHORD_FAULT_KILLS", "20"))
 SECONDS = float(os.environ.get("TRICHORD_FAULT_SECONDS", "3"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -37,18 +35,6 @@ ENTITIES = 200
 
 def open_store(folder: Path) -> tuple[PackedOnlineStore, RepoConfig, FeatureView]:
     """A store of rows that hold one number three times over, as a number, a text and in a list."""
-    config = RepoConfig(
-        project="faults",
-        provider="local",
-        registry=str(folder / "registry.db"),
-        online_store={
-            "type": "feature_repo.stores.packed.PackedOnlineStore",
-            "path": str(folder / "online"),
-            "map_size_mib": 256,
-        },
-        entity_key_serialization_version=3,
-        repo_path=folder,
-    )
     view = FeatureView(
         name="rounds",
         entities=[Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)],
@@ -61,9 +47,7 @@ def open_store(folder: Path) -> tuple[PackedOnlineStore, RepoConfig, FeatureView
         source=FileSource(name="rows", path="rows.parquet", timestamp_field="event_timestamp"),
         ttl=timedelta(0),
     )
-    store = PackedOnlineStore()
-    store.update(config, [], [view], [], [], False)
-    return store, config, view
+    return *open_packed(folder, view), view
 
 
 def rows(number: int) -> pa.Table:
@@ -112,19 +96,6 @@ def read_rounds(folder: Path, told: Connection) -> None:
         assert min(found) >= seen[-1]
         seen += found - {seen[-1]}
     told.send(len(seen))
-
-
-def start(work: Callable[..., None], *arguments: object) -> tuple[ForkProcess, Connection]:
-    ours, theirs = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=work, args=(*arguments, theirs))
-    process.start()
-    theirs.close()
-    return process, ours
-
-
-def kill(process: ForkProcess) -> None:
-    process.kill()
-    process.join()
 
 
 def test_a_killed_writer_loses_no_acknowledged_row_and_tears_none(tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
 """Snapshots of views in memory: what is read is what the file holds, whoever wrote since, and whatever fails."""
 
 import logging
-import multiprocessing
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,8 +22,9 @@ from feature_repo.stores.packed_file import PackedFile
 from feature_repo.stores.packed_layout import DEFINITION, layout_of
 from feature_repo.stores.packed_rows import Rows
 from feature_repo.stores.texts import Texts
+from tests.packed_store import open_packed
+from tests.processes import kill, start
 
-FORK = multiprocessing.get_context("fork")  # starting anew costs seconds of imports a process
 SECONDS = float(os.environ.get("TRICHORD_FAULT_SECONDS", "3"))
 KILLS = int(os.environ.get("TRICHORD_FAULT_KILLS", "20"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -48,22 +47,7 @@ Row = tuple[str, int, dict[str, object]]  # id, hours since START, values
 
 
 def open_store(folder: Path, view: FeatureView, *, snapshots: bool = True) -> Store:
-    config = RepoConfig(
-        project="snapshots",
-        provider="local",
-        registry=str(folder / "registry.db"),
-        online_store={
-            "type": "feature_repo.stores.packed.PackedOnlineStore",
-            "path": str(folder / "online"),
-            "map_size_mib": 256,
-            "snapshots_of": ["item_id"] if snapshots else [],
-        },
-        entity_key_serialization_version=3,
-        repo_path=folder,
-    )
-    store = PackedOnlineStore()
-    store.update(config, [], [view], [], [], False)
-    return store, config
+    return open_packed(folder, view, snapshots_of=["item_id"] if snapshots else [])
 
 
 def view_of(
@@ -292,14 +276,6 @@ def write_rounds(folder: Path, first: int, told: Connection) -> None:
             store.snapshot(config, view)
 
 
-def start(work: Callable[..., None], *arguments: object) -> tuple[ForkProcess, Connection]:
-    ours, theirs = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=work, args=(*arguments, theirs))
-    process.start()
-    theirs.close()
-    return process, ours
-
-
 def read_number(store: Store, view: FeatureView) -> int:
     """The number of the round that is seen; fails if rows of several are."""
     ids = [f"i{place}" for place in range(200)]
@@ -321,8 +297,7 @@ def test_a_reader_sees_at_once_what_another_process_wrote(tmp_path: Path) -> Non
             acknowledged = told.recv()
         assert read_number(store, view) >= acknowledged
         rounds += 1
-    writer.kill()
-    writer.join()
+    kill(writer)
     assert rounds > 2
 
 
@@ -335,8 +310,7 @@ def test_a_process_killed_while_it_takes_a_snapshot_leaves_what_was(tmp_path: Pa
         writer, told = start(write_rounds, tmp_path, first)
         acknowledged = told.recv()
         time.sleep(chance.uniform(0, 0.05))
-        writer.kill()
-        writer.join()
+        kill(writer)
         while told.poll():
             try:
                 acknowledged = told.recv()
