@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from feature_repo import schema
 from feature_repo.compute import TICK
+from feature_repo.durable import write_durably
 from feature_repo.event_log import EventLog
 from feature_repo.offline_rows import has_rows
 from feature_repo.schema import EventKind, Modality
@@ -96,9 +97,7 @@ class Workspace:
                     f"home {self.settings.home}: holds the dataset {before!r}, not {name!r}; "
                     "give another folder with --home, or delete this one"
                 )
-        partial = self._choice.with_suffix(".partial")
-        partial.write_text(json.dumps({"dataset": name}) + "\n")
-        partial.replace(self._choice)
+        write_durably(self._choice, f"{json.dumps({'dataset': name})}\n".encode())
         self._dataset_name = name
 
     @property
