@@ -9,6 +9,7 @@ import numpy as np
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.state import load_state, save_state
+from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats, Interactions, Queries
 
 
@@ -67,9 +68,3 @@ def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Fl
 def filled(vectors: Floats) -> Bools:
     """Which rows are not all 0, bool [n]."""
     return np.asarray(vectors.any(axis=1))
-
-
-def unit_rows(vectors: Floats) -> Floats:
-    """Rows at length 1; rows of zeros stay."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

@@ -7,10 +7,11 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ranking.artifacts import Arrays
-from ranking.candidates.aligned import filled, unit_rows
+from ranking.candidates.aligned import filled
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
+from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats, Interactions, Queries, Times
 
 

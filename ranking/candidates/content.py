@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Self
 
-from ranking.candidates.aligned import Aligned, AlignedConfig, unit_rows
+from ranking.candidates.aligned import Aligned, AlignedConfig
+from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ranking.candidates.aligned import Aligned, AlignedConfig, unit_rows
+from ranking.candidates.aligned import Aligned, AlignedConfig
 from ranking.candidates.als import Als, AlsConfig
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig, standardised
 from ranking.candidates.content import ContentKnn
@@ -21,6 +21,7 @@ from ranking.candidates.ials import Ials, IalsConfig, solve_rows
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.errors import ArtifactError
+from ranking.representation.inputs import unit_rows
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
 Row = tuple[int, int, int]  # user, item, day
