@@ -49,6 +49,13 @@ def test_the_row_that_counts_is_that_of_a_plain_search(
     assert found(asked, rows, ttl, hides, part) == [plain(*one) for one in asked]
 
 
+def test_of_equal_events_the_one_created_last_counts_and_then_the_one_of_the_greatest_number() -> None:
+    rows = [(0, 1, 3, 7), (0, 1, 2, 9), (1, 1, 2, 4), (1, 1, 2, 6), (2, 1, int(LEAST), 8), (2, 1, 0, 5)]
+    for part in (1, len(rows)):
+        for order in (rows, rows[::-1]):
+            assert found([(0, 3), (1, 3), (2, 3)], order, 0, True, part) == [7, 6, 5]
+
+
 def test_a_key_with_all_the_entity_rows_is_searched_like_one_with_few() -> None:
     n = 10_000
     asked = [(0, moment) for moment in range(n)] + [(2, 7)]

@@ -69,6 +69,21 @@ def test_rows_keep_their_order_their_number_and_their_columns(filled: Store) -> 
     assert frame["item_idle_s"].to_pylist() == [86400.0, since_v, since_v, 3600.0, since_v]
 
 
+def test_an_offline_store_may_answer_in_any_order(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = requests([("v", "c", NOW), ("u", "a", NOW), ("u", "a", START + HOUR)])
+    in_order = filled.training_frame(asked)
+    join = filled.feast.get_historical_features
+
+    def backwards(*arguments: object) -> object:
+        job = join(*arguments)
+        answered = job.to_arrow()
+        monkeypatch.setattr(job, "to_arrow", lambda: answered.take(list(range(len(answered)))[::-1]))
+        return job
+
+    monkeypatch.setattr(filled.feast, "get_historical_features", backwards)
+    assert filled.training_frame(asked) == in_order
+
+
 def test_hour_and_weekday_are_the_requests_while_features_are_as_of_their_moment(filled: Store) -> None:
     asked = requests([("u", "a", START + HOUR)])
     later = pa.array([NOW + 5 * HOUR], schema.TIMESTAMP)
