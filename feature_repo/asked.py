@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from feature_repo.errors import StoreError
@@ -81,5 +80,5 @@ def _suffice(keys: Collection[str], *views: "FeatureView") -> bool:
 
 def _read(wanted: Wanted, view: "FeatureView", fields: Iterable["Field"]) -> None:
     """Add fields of a view to what must be read."""
-    part = wanted.stored.setdefault(view.name, StoredView(view, view.ttl or timedelta(0)))
+    part = wanted.stored.setdefault(view.name, StoredView.of(view))
     part.fields.update(arrow_fields(fields))

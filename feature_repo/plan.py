@@ -29,6 +29,11 @@ class StoredView:
     fields: Fields = field(default_factory=dict)
     _layouts: dict[str, Layout] = field(default_factory=dict, repr=False, compare=False)
 
+    @classmethod
+    def of(cls, view: "FeatureView", features: Iterable["Field"] = ()) -> "StoredView":
+        """Some features of a view; none yet by default."""
+        return cls(view, view.ttl or timedelta(0), arrow_fields(features))
+
     def layout(self, project: str) -> Layout:
         """How its rows lie in the packed store.
 
@@ -84,7 +89,7 @@ def plan_service(feast: "FeatureStore", service: str) -> Plan:
         for one in inputs:
             view = feast.get_feature_view(one.name)
             of_entity = stored.setdefault(view.join_keys[0], {})
-            part = of_entity.setdefault(view.name, StoredView(view, view.ttl or timedelta(0)))
+            part = of_entity.setdefault(view.name, StoredView.of(view))
             part.fields.update(arrow_fields(one.features))
     used = tuple(on_demand[one.name] for one in projections if one.name in on_demand)
     refs = tuple(f"{one.name}:{field.name}" for one in projections for field in one.features)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.epoch import microseconds
-from feature_repo.plan import Fields, StoredView, arrow_fields
+from feature_repo.plan import Fields, StoredView
 from feature_repo.stock_snapshots import StockSnapshots
 from feature_repo.stores.packed_layout import NEVER
 from feature_repo.stores.packed_rows import Rows
@@ -71,7 +71,7 @@ def read_server(feast: "FeatureStore", ids: Mapping[str, pa.Array], views: Mappi
 
 def renew_snapshot(feast: "FeatureStore", snapshots: StockSnapshots, view: "FeatureView", ids: pa.Array) -> None:
     """Have a view of one entity key read from a snapshot, as its rows of some ids are on the server now."""
-    part = StoredView(view, view.ttl or timedelta(0), arrow_fields(view.features))
+    part = StoredView.of(view, view.features)
 
     def read(some: pa.Array) -> Rows:
         return read_server(feast, {view.join_keys[0]: some}, {view.name: part})[view.name]

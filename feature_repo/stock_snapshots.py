@@ -24,7 +24,7 @@ from feature_repo.stores.packed_columns import Packed, decode
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import Layout
 from feature_repo.stores.packed_rows import Moments, Rows, encode
-from feature_repo.stores.snapshot_file import TOKEN_SIZE, Snapshot, SnapshotError
+from feature_repo.stores.snapshot_file import SUFFIX, TOKEN_SIZE, Snapshot, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     # Reads ids of a view: all its columns, and the microseconds of their rows, NEVER where there is none.
     Reader = Callable[[pa.Array], Rows]
 
-_SUFFIX: Final = ".snapshot"
 _BATCH: Final = 2_000  # ids in one call
 _log = logging.getLogger(__name__)
 
@@ -119,10 +118,10 @@ class StockSnapshots:
         return snapshot
 
     def _files(self, view: StoredView) -> Iterator[Path]:
-        return self._folder.glob(f"{view.view.name}-*{_SUFFIX}")
+        return self._folder.glob(f"{view.view.name}-*{SUFFIX}")
 
     def _path(self, layout: Layout, token: bytes) -> Path:
-        return self._folder / f"{layout.view}-{layout.digest.hex()}-{token.hex()}{_SUFFIX}"
+        return self._folder / f"{layout.view}-{layout.digest.hex()}-{token.hex()}{SUFFIX}"
 
 
 def _packed(layout: Layout, ids: pa.Array, read: "Reader") -> Iterator[tuple[bytes, bytes]]:

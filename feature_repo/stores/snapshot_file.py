@@ -28,6 +28,7 @@ from feature_repo.stores.texts import Texts
 
 Scan = Callable[[], Iterator[tuple[bytes, bytes]]]  # keys without digest, and rows, each time the same
 
+SUFFIX: Final = ".snapshot"
 TOKEN_SIZE: Final = 16
 _HEAD: Final = struct.Struct(
     f"<8s{DIGEST_SIZE}s{TOKEN_SIZE}sQQQLL"

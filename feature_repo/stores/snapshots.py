@@ -20,7 +20,7 @@ from feature_repo.stores import prefixes, snapshot_file, snapshot_record
 from feature_repo.stores.packed_columns import Packed, unpacked
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
-from feature_repo.stores.snapshot_file import TOKEN_SIZE, Snapshot, SnapshotError
+from feature_repo.stores.snapshot_file import SUFFIX, TOKEN_SIZE, Snapshot, SnapshotError
 from feature_repo.stores.texts import Hashes
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from feature_repo.stores.packed_file import PackedFile
 
 SNAPSHOTS: Final = "snapshots"  # in that of the LMDB file
-_SUFFIX: Final = ".snapshot"
 _ABANDONED_S: Final = 3600  # since a file was written to that was never finished
 _log = logging.getLogger(__name__)
 
@@ -151,7 +150,7 @@ def take_snapshot(file: "PackedFile", layout: Layout) -> bool:
 
 
 def _path(folder: Path, digest: bytes, token: bytes) -> Path:
-    return folder / f"{digest.hex()}-{token.hex()}{_SUFFIX}"
+    return folder / f"{digest.hex()}-{token.hex()}{SUFFIX}"
 
 
 def _remove_former(folder: Path, in_use: set[bytes]) -> None:
@@ -159,7 +158,7 @@ def _remove_former(folder: Path, in_use: set[bytes]) -> None:
     names = {token.hex() for token in in_use}
     for path in folder.iterdir():
         token = path.name.partition(".")[0].partition("-")[2]
-        finished = path.suffix == _SUFFIX
+        finished = path.suffix == SUFFIX
         if token not in names and (finished or time.time() - path.stat().st_mtime > _ABANDONED_S):
             path.unlink(missing_ok=True)
 
