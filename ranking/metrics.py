@@ -24,8 +24,15 @@ def hits_of(items: Codes, relevant: sparse.csr_matrix) -> Bools:
     [[True, False], [False, False]]
     """
     row = np.repeat(np.arange(len(items)), items.shape[1])
-    found = np.asarray(relevant[row, np.maximum(items, 0).ravel()], np.bool_)
+    found = relevant_at(relevant, row, np.maximum(items, 0).ravel())
     return np.asarray(found.reshape(items.shape) & (items != UNKNOWN))
+
+
+def relevant_at(relevant: sparse.csr_matrix, row: npt.NDArray[np.integer], item: npt.NDArray[np.integer]) -> Bools:
+    """Whether items are relevant to the queries of some rows: bool [n] of n rows and n items."""
+    if not len(row):  # of which SciPy makes a sparse matrix
+        return np.zeros(0, bool)
+    return np.asarray(relevant[row, item], bool).ravel()
 
 
 def ndcg(hits: Bools, n_relevant: npt.NDArray[np.int64], k: int) -> PerQuery:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo import schema
-from ranking.metrics import hits_of
+from ranking.metrics import hits_of, relevant_at
 from ranking.splits import Split
 from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Interactions, Times
 
@@ -19,7 +19,7 @@ def events_of(split: Split) -> pa.Table:
     """Training and held-out events: user_id, item_id, occurred_at, relevant, part (train or test)."""
     test = split.test
     row = np.searchsorted(split.queries.user, test.user)
-    relevant = np.asarray(split.relevant[row, test.item], bool).ravel()
+    relevant = relevant_at(split.relevant, row, test.item)
     return pa.concat_tables(
         [_events(split.train, np.zeros(len(split.train), bool), "train"), _events(test, relevant, "test")]
     )

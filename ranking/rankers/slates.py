@@ -16,6 +16,7 @@ from scipy import sparse
 from feature_repo import schema
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.union import Candidates
+from ranking.metrics import relevant_at
 from ranking.rankers import space, store_columns
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.space import Space
@@ -54,7 +55,7 @@ class Slates:
     def labels(self, relevant: sparse.csr_matrix) -> Bools:
         """Whether each row's item is relevant to its query, bool [n]."""
         item = self.candidates.item
-        return np.asarray(relevant[self.row, item[item != UNKNOWN]]).ravel().astype(bool)
+        return relevant_at(relevant, self.row, item[item != UNKNOWN])
 
     def scatter(self, scores: Floats) -> Floats:
         """Row scores in the shape of the candidates, float32 [q, k], -inf in the padding."""
