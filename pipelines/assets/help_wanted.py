@@ -33,4 +33,6 @@ def help_wanted(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[
         }
 
     config: Facts = {"until": workspace.clock.isoformat()}
-    return materialized(workspace.build("help_wanted", make, inputs=["alignment_model", "items", "events"], config=config))
+    return materialized(
+        workspace.build("help_wanted", make, inputs=["alignment_model", "items", "events"], config=config)
+    )

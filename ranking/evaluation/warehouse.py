@@ -58,7 +58,9 @@ class Warehouse:
             return self._db.sql(statement(name), params=dict(values or {})).to_arrow_table()
         except duckdb.CatalogException as error:
             found = str(error).splitlines()[0]
-            raise ArtifactError(f"{self._path}: made by an older version ({found}); run `trichord run` again") from error
+            raise ArtifactError(
+                f"{self._path}: made by an older version ({found}); run `trichord run` again"
+            ) from error
 
     def write_run(self, *, dataset: str, seeds: Sequence[int], release: str | None = None) -> None:
         """Say what is evaluated; a later call, when a release has got its id, replaces an earlier one."""

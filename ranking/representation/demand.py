@@ -51,8 +51,10 @@ def _observed(log: Interactions, created_at: Times, now: int) -> tuple[Floats, F
 
 
 def _predicted(rows: Mapping[str, Masked], counted: Floats, days: Floats, strength: float, seed: int) -> Floats:
-    """Interactions a day as content predicts them: kernel ridge of log(1 + those of a window), learned from items that
-    have been there for a window; 0 where there are none."""
+    """Interactions a day as content predicts them; 0 where no item has been there for a while.
+
+    Kernel ridge of log(1 + those of a window), learned from items that have been there for a window.
+    """
     settled = days >= min(_faded(np.array(WINDOW_DAYS)), days.max(initial=0.0))
     known = np.flatnonzero(settled & (days > 0))
     known = np.sort(np.random.default_rng(seed).permutation(known)[:MAX_TAUGHT])

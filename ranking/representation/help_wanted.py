@@ -72,8 +72,9 @@ def help_wanted_table(
     mapping: fitted on `content` and `log`; only the heads that it reads count, as what does not help to find new items'
     audiences is not worth getting. items: `schema.ITEMS`, any order. now: microseconds UTC.
 
-    Columns: rank (from 1), item_id, title, missing and unclear (heads), uncertainty, gain (sum over those heads), demand
-    (interactions expected in four weeks), score (gain x demand), reason. Equal scores stand by uncertainty, then by id.
+    Columns: rank (from 1), item_id, title, missing and unclear (heads), uncertainty, gain (sum over those heads),
+    demand (interactions expected in four weeks), score (gain x demand), reason. Equal scores stand by uncertainty, then
+    by id.
     """
     rows = {head: one for head, one in mapping.inputs.of(content).items() if head in mapping.choice.heads}
     n = len(content.items)

@@ -59,7 +59,7 @@ class ContentProcess:
         return np.asarray(np.clip(1 - explained / prior_variance(self.rows), 0, 1), np.float32)
 
     def _explained(self, asked: npt.NDArray[np.int64], own: npt.NDArray[np.int64], without: str | None) -> Floats:
-        """k' (K + s I)^-1 k with each item's own row and column, at place `own` or -1, left out of K."""
+        """The term k' (K + s I)^-1 k with each item's own row and column, at place `own` or -1, left out of K."""
         heads = [head for head in self.rows if head != without]
         left = {head: self.rows[head].rows(asked) for head in heads}
         right = {head: self.rows[head].rows(self.taught) for head in heads}

@@ -208,7 +208,9 @@ def test_an_item_that_lacks_nothing_and_is_clear_wants_nothing() -> None:
 
 
 def test_a_picture_like_no_other_is_unclear() -> None:
-    odd = replace(CONTENT, vectors={**CONTENT.vectors, Modality.IMAGE: np.hstack([CONTENT.vectors[Modality.IMAGE]] * 2)})
+    odd = replace(
+        CONTENT, vectors={**CONTENT.vectors, Modality.IMAGE: np.hstack([CONTENT.vectors[Modality.IMAGE]] * 2)}
+    )
     odd.vectors[Modality.IMAGE][:, 6:] = 0
     odd.vectors[Modality.IMAGE][40] = np.eye(12)[9] * 100  # a direction of its own
     found = report(odd)["i040"]

@@ -134,7 +134,9 @@ def test_the_threshold_ends_the_longest_run_that_is_precise_enough() -> None:
 def test_a_pseudo_user_likes_the_two_items_of_a_pair() -> None:
     users = PAIRS.as_users(ITEMS)
     assert users.shape == (len(PAIRS.item), ITEMS)
-    np.testing.assert_array_equal(np.sort(users.indices.reshape(-1, 2)), np.sort([PAIRS.item, PAIRS.neighbour], axis=0).T)
+    np.testing.assert_array_equal(
+        np.sort(users.indices.reshape(-1, 2)), np.sort([PAIRS.item, PAIRS.neighbour], axis=0).T
+    )
     assert (users.data == 1).all()
 
 
