@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+import pyarrow as pa
 from pydantic import ValidationError
 from rich.table import Table
 
@@ -69,6 +70,17 @@ def feature_table(entities: Mapping[str, str], features: Mapping[str, Value]) ->
     for name, value in sorted(features.items()):
         shown = str(value)
         table.add_row(name, shown if len(shown) <= 80 else f"{shown[:77]}...")
+    return table
+
+
+def wanted_table(found: pa.Table) -> Table:
+    """Rows of the warehouse's `help_wanted`."""
+    table = Table(title="help wanted", title_justify="left")
+    for column in ("", "item", "title", "uncertainty", "gain", "demand", "score", "why"):
+        table.add_column(column, justify="left" if column in ("item", "title", "why") else "right")
+    for row in found.to_pylist():
+        numbers = [f"{row[name]:.3f}" for name in ("uncertainty", "gain", "demand", "score")]
+        table.add_row(str(row["rank"]), row["item_id"], row["title"] or "", *numbers, row["reason"])
     return table
 
 
