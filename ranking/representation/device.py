@@ -1,5 +1,7 @@
 """What torch computes on."""
 
+from importlib.metadata import version
+
 from feature_repo.settings import Device
 from ranking.errors import EncoderError
 
@@ -11,13 +13,18 @@ def find_device(wanted: Device) -> str:
     """
     if wanted is Device.CPU:
         return "cpu"
-    import torch  # heavy: commands that encode nothing must start fast
-
-    if torch.cuda.is_available():
+    for_cpu = version("torch").endswith("+cpu")  # known without the second that importing it takes
+    if not for_cpu and _has_gpu():
         return "cuda"
     if wanted is Device.AUTO:
         return "cpu"
-    why = "has no driver or GPU for it" if torch.version.cuda else f"has torch {torch.__version__}, which knows no GPU"
+    why = f"has torch {version('torch')}, which knows no GPU" if for_cpu else "has no GPU or driver that torch can use"
     raise EncoderError(
         f"encoders.device 'cuda': this machine {why}; accepted: auto, cpu, cuda; set device = \"auto\" under [encoders]"
     )
+
+
+def _has_gpu() -> bool:
+    import torch  # heavy, as above
+
+    return torch.cuda.is_available()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from feature_repo.schema import Modality
 from feature_repo.settings import Device
 from ranking.errors import EncoderError
-from ranking.representation import torch_run
+from ranking.representation import device, torch_run
 from ranking.representation.bfloat16 import Bfloat16Encoder
 from ranking.representation.device import find_device
 from ranking.representation.encoder import Arrays, NetworkEncoder, Rows
@@ -100,10 +100,17 @@ def test_a_gpu_computes_in_float32(tmp_path: Path) -> None:
     assert faster(encoder, lambda n: pytest.fail("asked for examples"), tmp_path, least_cosine=0) is encoder
 
 
-def test_a_gpu_that_is_not_there_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("torch_version", ["2.13.0", "2.13.0+cpu"])
+def test_a_gpu_that_is_not_there_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch, torch_version: str) -> None:
+    monkeypatch.setattr(device, "version", lambda name: torch_version)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert find_device(Device.AUTO) == find_device(Device.CPU) == "cpu"
-    with pytest.raises(EncoderError, match=r"encoders.device 'cuda': .*accepted: auto, cpu, cuda; set device ="):
+    with pytest.raises(EncoderError, match=r"encoders.device 'cuda': .*GPU.*accepted: auto, cpu, cuda; set device ="):
         find_device(Device.CUDA)
+
+
+def test_a_gpu_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "version", lambda name: "2.13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device(Device.AUTO) == find_device(Device.CUDA) == "cuda"
+    assert find_device(Device.CPU) == "cpu"

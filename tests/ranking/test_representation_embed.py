@@ -174,7 +174,18 @@ def test_one_changed_one_new_and_one_removed_item_of_a_hundred_encode_two(world:
     assert {one for one in set(after) & set(before) if after[one] != before[one]} == {"7"}
 
 
-def test_few_contents_are_decoded_at_a_time(world: World) -> None:
+def test_few_new_contents_are_shared_out_to_all_cores(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    names: dict[str, str | None] = {str(i): f"f{i}" for i in range(7)}
+    world.write(**{name: name.encode() for name in names.values() if name})
+    world.run(names)
+    parts = world.store.folder.glob("image/*/part-*.parquet")
+    assert sorted(pq.read_metadata(part).num_rows for part in parts) == [1, 3, 3]
+
+
+def test_few_contents_are_decoded_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
     class Narrow(ByteCounter):
         held = 3
         together: ClassVar[list[int]] = []
@@ -297,6 +308,7 @@ def test_a_repaired_file_is_encoded_by_the_next_run(world: World) -> None:
 
 def test_progress_reaches_the_number_of_new_contents(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed_module, "CHUNK", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     world.write(a=b"1", b=b"2", c=b"bad")
     seen: list[tuple[int, int]] = []
     embed(
