@@ -66,12 +66,14 @@ class NetworkEncoder(Encoder[Decoded]):
     """An encoder whose model is one torch network in float32; the same network may be run by something faster.
 
     batch: items a call. onnx: how an int8 model is made, None where none is to be had. halved: whether bfloat16 makes
-    it faster where the processor has it. device: what torch computes on, "cpu" or "cuda".
+    it faster where the processor has it. decodes_in_torch: whether torch is used before the network, too. device: what
+    torch computes on, "cpu" or "cuda".
     """
 
     batch: ClassVar[int]
     onnx: ClassVar[OnnxForm | None] = None
     halved: ClassVar[bool] = True
+    decodes_in_torch: ClassVar[bool] = False
     in_torch = True
 
     def __init__(self, *, device: str = "cpu") -> None:

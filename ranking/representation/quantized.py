@@ -38,6 +38,7 @@ class QuantizedEncoder(Encoder[Decoded]):
         self.reference = reference
         self.drift = drift
         self.modality, self.dim, self.held = reference.modality, reference.dim, reference.held
+        self.in_torch = reference.decodes_in_torch
         self.id = f"{reference.id}-int8-{drift.sha256[:8]}"
         self._folder = folder
 
