@@ -1,7 +1,7 @@
 """Sounds as vectors: a layer of Whisper's encoder (Radford et al. 2022), the smallest English model.
 
-Made for speech. Of 203 sounds of six kinds (music, speech, animals, machines) it orders pairs of the same and of different
-kinds better than musicnn (AUC .97 against .82); nearest neighbours are of the same kind as often (.79 and .77).
+Made for speech. Of 203 sounds of six kinds (music, speech, animals, machines) it orders pairs of the same and of
+different kinds better than musicnn (AUC .97 against .82); nearest neighbours are of the same kind as often (.79, .77).
 """
 
 from collections.abc import Iterator, Sequence
