@@ -68,7 +68,7 @@ def wanting(scores: list[float]) -> pa.Table:
             "title": pa.array(["[/rec] 2", *[None] * (n - 1)], pa.string()),
             "missing": [["image"] if score else [] for score in scores],
             "unclear": pa.array([[] for _ in scores], pa.list_(pa.string())),
-            **{name: scores for name in ("uncertainty", "gain", "demand", "score")},
+            **dict.fromkeys(("uncertainty", "gain", "demand", "score"), scores),
             "reason": ["no picture" if score else "nothing is missing or unclear" for score in scores],
         }
     )
