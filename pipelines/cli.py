@@ -120,11 +120,9 @@ def wanted(
     as_json: AsJson = False,
 ) -> None:
     """Show the items whose recommendation a text, a picture, a sound or a category would help most."""
-    from pipelines.answers import wanted_table
-    from ranking.evaluation.warehouse import Warehouse
+    from pipelines.answers import wanted_items, wanted_table
 
-    with Warehouse(_settings(home).warehouse, read_only=True) as warehouse:
-        found = warehouse.read("help_wanted", {"n": str(n)})
+    found = wanted_items(_settings(home), n=n)
     if as_json:
         print(json.dumps({"items": found.to_pylist()}))
     else:

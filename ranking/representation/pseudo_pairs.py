@@ -22,7 +22,8 @@ HIDDEN: Final = 0.2  # share of the items with enough likes whose likes are hidd
 ENOUGH: Final = 5  # likes that say who an item's audience is
 CO_LIKED: Final = 50  # a pair is right if the neighbour is among so many whose audiences are most like the hidden one's
 EVIDENCE: Final = 20  # fewer pairs of hidden items say nothing about a threshold
-BATCH: Final = 4096  # items compared at one time
+MAX_HIDDEN: Final = 1000  # items, to bound the memory
+BATCH: Final = 512  # items compared at one time
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _threshold(
 ) -> tuple[float, float]:
     """The least cosine at which pairs of hidden items are precise enough, and how precise they are."""
     able = np.random.default_rng(seed).permutation(np.flatnonzero(likes >= ENOUGH))
-    hidden = np.sort(able[: int(HIDDEN * len(able))])
+    hidden = np.sort(able[: min(int(HIDDEN * len(able)), MAX_HIDDEN)])
     is_hidden = np.isin(np.arange(len(likes)), hidden)
     known = np.flatnonzero((likes > config.max_likes) & ~is_hidden)
     if not len(hidden) or not len(known):

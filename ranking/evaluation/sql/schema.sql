@@ -1,4 +1,5 @@
--- Tables of the evaluation, each keyed by protocol, and of the help that items want. Written by warehouse.py, read by everyone.
+-- Tables of the evaluation, each keyed by protocol, and of the help that items want.
+-- Written by warehouse.py, read by everyone.
 
 -- one row: what was evaluated
 create table if not exists run (dataset varchar, release varchar, seeds integer[]);
