@@ -94,7 +94,7 @@ def _most_liked(taught: Codes, log: Interactions) -> Codes:
 
 def _table(needs: Needs, demand: Floats, items: pa.Table) -> pa.Table:
     """The table of `help_wanted_table`; needs, demand and items are in one order."""
-    gain = np.sum([*needs.gain.values(), np.zeros(len(items))], axis=0, dtype=np.float32)
+    gain: Floats = sum(needs.gain.values(), start=np.zeros(len(items), np.float32))
     score = gain * demand  # [n]
     order = np.lexsort((-needs.uncertainty, -score))  # stable: then by id
     wanted = [_wanted(needs, one) for one in order.tolist()]

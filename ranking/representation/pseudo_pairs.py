@@ -70,7 +70,7 @@ def find_pseudo_pairs(
     """Pairs of `train`, under a threshold chosen on items of it whose likes were hidden; deterministic."""
     config = config or PseudoPairConfig()
     liked = positives(train)
-    likes = np.asarray(liked.sum(0)).ravel()
+    likes = np.asarray(liked.sum(0), np.float32).ravel()
     threshold, precision = _threshold(content, train, liked, likes, config, seed)
     audiences = unit_rows(FactorMapping.fit(content, train).item_vectors(content))
     few = np.flatnonzero((likes <= config.max_likes) & audiences.any(axis=1))
