@@ -15,8 +15,12 @@ from ranking.errors import EncoderError
 from ranking.representation import device, torch_run
 from ranking.representation.bfloat16 import Bfloat16Encoder
 from ranking.representation.device import find_device
+from ranking.representation.drift import Drift
 from ranking.representation.encoder import Arrays, NetworkEncoder, Rows
 from ranking.representation.faster import faster
+from ranking.representation.image import ImageEncoder
+from ranking.representation.text import TextEncoder
+from ranking.representation.whisper import WhisperEncoder, Windows
 from ranking.types import Floats
 
 
@@ -67,6 +71,16 @@ def test_vectors_in_bfloat16_are_those_of_float32_but_for_their_last_digits() ->
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, np.stack(rows(5)), rtol=2**-8)
     assert not np.array_equal(vectors, np.stack(rows(5)))
+
+
+def test_packaged_encoders_hardly_drift() -> None:
+    rng = np.random.default_rng(0)
+    pictures = list(rng.integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
+    texts = ["How to bake bread at home.", "A thief in the rain."]
+    sounds = [Windows(rng.normal(size=(1, 80, 1000)).astype(np.float32), np.array([300])) for _ in range(2)]
+    for encoder, batch in ((ImageEncoder(), pictures), (TextEncoder(), texts), (WhisperEncoder(), sounds)):
+        drift = Drift.between(encoder.encode(batch), Bfloat16Encoder(encoder).encode(batch))
+        assert drift.min_cosine > 0.99
 
 
 def test_it_is_taken_where_int8_is_not_to_be_had_and_the_processor_has_it(
