@@ -1,13 +1,14 @@
-"""The packaged encoders in int8 (ONNX Runtime) against float32 (torch), and what decoding adds to encoding.
+"""The packaged encoders in int8 (ONNX Runtime) and bfloat16 against float32 (torch), and what decoding adds.
 
     python benchmarks/encode.py [--data FOLDER] [--items 256] [--runs 5]
 
 FOLDER holds ml-latest-small (real posters and plots) and sonic-pi-samples; by default TRICHORD_DATA. Encoders run
 on one thread. Seconds are of the processor, not of the clock, so that another load on the machine does not count;
-runs of both variants take turns, and medians are reported. Encoders are compared on items that took no part in the
+runs of the variants take turns, and medians are reported. Encoders are compared on items that took no part in the
 making of the int8 model: cosines, and the share of the ten nearest neighbours (vectors centred) that stay.
 
-`decoding_hidden` is what is left of the encoder's rate where each worker also decodes: encode / (decode + encode).
+`decoding_hidden` is what is left of the rate of int8 where each worker also decodes: encode / (decode + encode). Of
+bfloat16 on a processor without it the numbers say little.
 
 Prints one JSON object.
 """
@@ -29,11 +30,14 @@ import torch
 
 from ranking.errors import UnreadableContentError
 from ranking.representation.audio import AudioEncoder
+from ranking.representation.bfloat16 import Bfloat16Encoder
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
+from ranking.representation.faster import faster
 from ranking.representation.image import ImageEncoder
-from ranking.representation.quantized import CALIBRATION, COMPARED, faster
+from ranking.representation.quantized import CALIBRATION, COMPARED
 from ranking.representation.sources import item_text
 from ranking.representation.text import TextEncoder
+from ranking.representation.whisper import WhisperEncoder
 
 MADE_FROM = CALIBRATION + COMPARED
 Floats = npt.NDArray[np.float32]
@@ -79,22 +83,34 @@ def compared(
     began = time.process_time()
     quick = faster(encoder, lambda n: list(islice(cycle(making), n)), models, least_cosine=-1)  # sounds are few
     made = time.process_time() - began
-    exact, near = encoder.encode(rest), quick.encode(rest)
-    pairs = [(seconds(lambda: encoder.encode(rest)), seconds(lambda: quick.encode(rest))) for _ in range(runs)]
-    cosines = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
+    forms: dict[str, Encoder[Decoded]] = {"float32": encoder, "int8": quick, "bfloat16": Bfloat16Encoder(encoder)}
+    vectors = {name: form.encode(rest) for name, form in forms.items()}
+    times: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(runs):
+        for name, form in forms.items():
+            times[name].append(seconds(lambda form=form: form.encode(rest)))
     some = spread(contents, items)
     decode = statistics.median(seconds(lambda: decoded(encoder, some)) for _ in range(runs)) / len(some)
-    fp32, int8 = (statistics.median(side) for side in zip(*pairs, strict=True))
+    int8 = statistics.median(times["int8"])
     return {
         "items": len(rest),
-        "float32_items_per_s": len(rest) / fp32,
-        "int8_items_per_s": len(rest) / int8,
-        "speed_up": statistics.median(one / other for one, other in pairs),
+        "float32_items_per_s": len(rest) / statistics.median(times["float32"]),
+        "int8": against(times["float32"], times["int8"], vectors["float32"], vectors["int8"]),
+        "bfloat16": against(times["float32"], times["bfloat16"], vectors["float32"], vectors["bfloat16"]),
+        "decode_ms": 1000 * decode,
+        "decoding_hidden": int8 / (decode * len(rest) + int8),
+        "model_made_in_s": made,
+    }
+
+
+def against(before: list[float], after: list[float], exact: Floats, near: Floats) -> dict[str, float]:
+    cosines = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
+    return {
+        "items_per_s": len(near) / statistics.median(after),
+        "speed_up": statistics.median(one / other for one, other in zip(before, after, strict=True)),
         "mean_cosine": float(cosines.mean()),
         "min_cosine": float(cosines.min()),
         "neighbours_kept": neighbours_kept(exact, near),
-        "decoding_hidden": int8 / (decode * len(rest) + int8),
-        "model_made_in_s": made,
     }
 
 
@@ -117,6 +133,7 @@ def main() -> None:
             "text": compared(TextEncoder(), texts, Path(folder), args.items, args.runs),
             "image": compared(ImageEncoder(), posters, Path(folder), args.items, args.runs),
             "audio": compared(AudioEncoder(), sounds, Path(folder), args.items, args.runs),
+            "whisper": compared(WhisperEncoder(), sounds, Path(folder), args.items // 4, args.runs),
         }
     print(json.dumps(answer, indent=2))
 

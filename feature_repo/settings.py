@@ -53,6 +53,14 @@ class TextPooling(StrEnum):
     LAST = "last"
 
 
+class Device(StrEnum):
+    """What encoders compute on; `auto` takes a GPU where one is."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 class Encoders(BaseModel):
     """How items' content becomes vectors: by the packaged models, or by a local folder or a hub name (owner/model)."""
 
@@ -62,9 +70,12 @@ class Encoders(BaseModel):
     text_pooling: TextPooling = Field(default=TextPooling.MEAN, description="of that text model")
     text_prefix: str = Field(default="", description="put before every text, as instruction-tuned models want it")
     image: str | None = Field(default=None, description="a ViT, DINOv2, CLIP or SigLIP model")
-    audio: str | None = Field(default=None, description="a Wav2Vec2, AST, Whisper or CLAP model")
+    audio: str | None = Field(
+        default=None, description="a Wav2Vec2, AST, Whisper or CLAP model; whisper-tiny is packaged"
+    )
+    device: Device = Field(default=Device.AUTO, description="what encoders compute on: auto, cpu or cuda")
     least_cosine: float = Field(
-        default=0.99, description="a packaged model runs in int8 from this mean cosine with float32 on; 2: never"
+        default=0.99, description="int8 or bfloat16 is used from this mean cosine with float32 on; 2: never"
     )
 
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
+from rich.markup import escape
 from rich.table import Table
 
 from feature_repo.errors import StoreError
@@ -12,7 +15,9 @@ from feature_repo.feast_json import Value
 from feature_repo.freshness import Reported, freshness
 from feature_repo.settings import Settings
 from feature_repo.store import Store
+from pipelines.errors import HomeError
 from ranking.errors import BadRequestError
+from ranking.evaluation.warehouse import Warehouse
 from ranking.serving.engine import Engine
 from ranking.serving.payloads import Request, Response
 
@@ -69,6 +74,27 @@ def feature_table(entities: Mapping[str, str], features: Mapping[str, Value]) ->
     for name, value in sorted(features.items()):
         shown = str(value)
         table.add_row(name, shown if len(shown) <= 80 else f"{shown[:77]}...")
+    return table
+
+
+def wanted_items(settings: Settings, *, n: int) -> pa.Table:
+    """The warehouse's first `n` items that help would tell of; HomeError before a run has looked for them."""
+    with Warehouse(settings.warehouse, read_only=True) as warehouse:
+        found = warehouse.read("help_wanted", {"n": str(n)})
+    if not len(found):
+        raise HomeError(f"home {settings.home}: no run has looked for items that want help; run `trichord run` first")
+    return found.filter(pc.greater(found["score"], 0))
+
+
+def wanted_table(found: pa.Table) -> Table:
+    """One row an item of `wanted_items`."""
+    none = "" if len(found) else ": nothing is missing or unclear"
+    table = Table(title=f"help wanted{none}", title_justify="left")
+    for column in ("", "item", "title", "uncertainty", "gain", "demand", "score", "why"):
+        table.add_column(column, justify="left" if column in ("item", "title", "why") else "right")
+    for row in found.to_pylist():
+        numbers = [f"{row[name]:.3f}" for name in ("uncertainty", "gain", "demand", "score")]
+        table.add_row(str(row["rank"]), escape(row["item_id"]), escape(row["title"] or ""), *numbers, row["reason"])
     return table
 
 

@@ -114,6 +114,22 @@ def evaluate(
 
 
 @app.command()
+def wanted(
+    n: Annotated[int, typer.Option("-n", min=1, help="How many items.")] = 20,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the items whose recommendation a text, a picture, a sound or a category would help most."""
+    from pipelines.answers import wanted_items, wanted_table
+
+    found = wanted_items(_settings(home), n=n)
+    if as_json:
+        print(json.dumps({"items": found.to_pylist()}))
+    else:
+        Console(width=None if sys.stdout.isatty() else 140).print(wanted_table(found))
+
+
+@app.command()
 def recommend(
     user: Annotated[str, typer.Argument(help="User id.")],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")] = 10,

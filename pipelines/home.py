@@ -132,9 +132,15 @@ class Home:
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
 
     def write(self, folder: Path, table: pa.Table) -> None:
-        """Write an artifact's table into the folder that `make` was given."""
-        # a group of rows is held in memory until it is whole
-        pq.write_table(table, folder / "table.parquet", compression="zstd", row_group_size=ROWS_A_GROUP)
+        """Write an artifact's table into the folder that `make` was given; HomeError where that cannot be done."""
+        path = folder / "table.parquet"
+        try:
+            # a group of rows is held in memory until it is whole
+            pq.write_table(table, path, compression="zstd", row_group_size=ROWS_A_GROUP)
+        except OSError as error:
+            raise HomeError(
+                f"{path}: cannot be written ({error}); make room and run again, it goes on there"
+            ) from error
 
     def read(self, name: str) -> pa.Table:
         """An artifact's table."""

@@ -9,54 +9,39 @@ from pipelines.assets.data import items, write_rejected
 from pipelines.assets.materialized import materialized
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
-from ranking.representation.audio import AudioEncoder
+from ranking.representation.chosen import audio_encoder, image_encoder, text_encoder
 from ranking.representation.embed import embed, examples
 from ranking.representation.embedding_store import EmbeddingStore
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
-from ranking.representation.image import ImageEncoder
-from ranking.representation.pretrained_audio import PretrainedAudioEncoder
-from ranking.representation.pretrained_image import PretrainedImageEncoder
-from ranking.representation.pretrained_text import PretrainedTextEncoder
-from ranking.representation.quantized import faster
-from ranking.representation.text import TextEncoder
+from ranking.representation.faster import faster
 
 GROUP = "representation"
-WORTH_QUANTIZING = 1_000  # items; fewer are encoded in float32 before a quantized model is made (6 to 11 s)
+WORTH_MEASURING = 1_000  # items; fewer are encoded in float32 before a faster model is made (6 to 11 s)
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Title, categories and description of each item."""
-    chosen = workspace.settings.encoders
-    if chosen.text is None:
-        return _embeddings(workspace, _quantized(workspace, TextEncoder()))
-    encoder = PretrainedTextEncoder(chosen.text, pooling=chosen.text_pooling, prefix=chosen.text_prefix)
-    return _embeddings(workspace, encoder)
+    return _embeddings(workspace, text_encoder(workspace.settings.encoders))
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's picture."""
-    name = workspace.settings.encoders.image
-    if name is None:
-        return _embeddings(workspace, _quantized(workspace, ImageEncoder()))
-    return _embeddings(workspace, PretrainedImageEncoder(name))
+    return _embeddings(workspace, image_encoder(workspace.settings.encoders))
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's sound."""
-    name = workspace.settings.encoders.audio
-    if name is None:
-        return _embeddings(workspace, _quantized(workspace, AudioEncoder()))
-    return _embeddings(workspace, PretrainedAudioEncoder(name))
+    return _embeddings(workspace, audio_encoder(workspace.settings.encoders))
 
 
-def _quantized(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
-    """The encoder in int8 where that is true enough and there is enough to encode."""
+def _faster(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
+    """The encoder in int8 or bfloat16 where that is true enough and there is enough to encode."""
 
     def sample(n: int) -> list[Decoded]:
-        if len(workspace.items) < WORTH_QUANTIZING:
+        if len(workspace.items) < WORTH_MEASURING:
             return []
         return examples(workspace.items, encoder, _store(workspace), media_root=workspace.dataset.media_root, n=n)
 
@@ -68,7 +53,8 @@ def _store(workspace: Workspace) -> EmbeddingStore:
     return EmbeddingStore(workspace.settings.lake / "embeddings")
 
 
-def _embeddings(workspace: Workspace, encoder: Encoder[Decoded]) -> dg.MaterializeResult[None]:
+def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.MaterializeResult[None]:
+    encoder = _faster(workspace, reference)
     name = f"{encoder.modality}_embeddings"
 
     def make(folder: Path) -> Facts:

@@ -71,7 +71,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         data_until=workspace.clock,
         service=RANKING,
         services=(RANKING, RETRIEVAL),
-        encoders=_encoders(workspace),
+        encoders=encoders_of(workspace),
         seeds=CONFIG.trees.seeds,
         metrics=_metrics(workspace.settings.reports / REPORT),
         suites=workspace.suites,
@@ -80,7 +80,8 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     )
 
 
-def _encoders(workspace: Workspace) -> dict[Modality, str]:
+def encoders_of(workspace: Workspace) -> dict[Modality, str]:
+    """The encoder id of each modality that any item has a vector of."""
     tables = {modality: workspace.home.read(f"{modality}_embeddings") for modality in Modality}
     return {modality: table[ENCODER_ID][0].as_py() for modality, table in tables.items() if len(table)}
 

@@ -39,6 +39,7 @@ class Warehouse:
             self._db = duckdb.connect(path, read_only=read_only, config={"threads": threads})
         except duckdb.IOException as error:
             raise ArtifactError(f"{path}: {_refusal(path, error)}") from error
+        self._path = path
         self._db.execute("set timezone = 'UTC'")
         if not read_only:
             self._db.execute(statement("schema"))
@@ -52,8 +53,14 @@ class Warehouse:
         self._db.close()
 
     def read(self, name: str, values: Mapping[str, str] | None = None) -> pa.Table:
-        """Rows of `sql/NAME.sql` with its $names bound to `values`."""
-        return self._db.sql(statement(name), params=dict(values or {})).to_arrow_table()
+        """Rows of `sql/NAME.sql` with its $names bound to `values`; `ArtifactError` where its table is not there."""
+        try:
+            return self._db.sql(statement(name), params=dict(values or {})).to_arrow_table()
+        except duckdb.CatalogException as error:
+            found = str(error).splitlines()[0]
+            raise ArtifactError(
+                f"{self._path}: made by an older version ({found}); run `trichord run` again"
+            ) from error
 
     def write_run(self, *, dataset: str, seeds: Sequence[int], release: str | None = None) -> None:
         """Say what is evaluated; a later call, when a release has got its id, replaces an earlier one."""
@@ -95,6 +102,12 @@ class Warehouse:
         with self._transaction(), self._view("found", rows.candidates_of(split, items)):
             self._forget(["candidates"], [split.protocol])
             self._db.execute(statement("candidate_recall"), {"protocol": split.protocol})
+
+    def write_help_wanted(self, table: pa.Table) -> None:
+        """Store which items want help, in place of an earlier table."""
+        with self._transaction(), self._view("values_to_insert", table):
+            self._db.execute("delete from help_wanted")
+            self._db.execute("insert into help_wanted by name select * from values_to_insert")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
@@ -71,10 +72,13 @@ class Alignment:
         *,
         config: AlignmentConfig | None = None,
         seed: int = 0,
+        pseudo_users: sparse.csr_matrix | None = None,
         progress: "Progress" = lambda done, total: None,
     ) -> "Alignment":
         """Learn from the positives of `train` alone; the same seed and threads give the same alignment.
 
+        pseudo_users: further rows of likes, float32 [p, n_items], as `PseudoPairs.as_users` makes them; items that they
+        alone like are no negatives.
         Without any user who has two positives the heads stay random projections, which keep angles roughly.
         """
         import torch  # heavy: commands that align nothing must start fast
@@ -85,11 +89,16 @@ class Alignment:
         liked = positives(train)
         warm = np.asarray(liked.sum(0)).ravel() > 0
         inputs = Inputs.fit(content, warm)
-        rows = {name: Masked(one.values[warm], one.present[warm]) for name, one in inputs.of(content).items()}
+        read = warm
+        if pseudo_users is not None:
+            liked = sparse.vstack([liked, pseudo_users], format="csr")
+            read = warm | (np.asarray(pseudo_users.sum(0)).ravel() > 0)
+        rows = {name: Masked(one.values[read], one.present[read]) for name, one in inputs.of(content).items()}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _new_network(inputs, config)
-            Trainer(network, rows, liked[:, warm], config, np.random.default_rng(seed)).run(progress)
+            rng = np.random.default_rng(seed)
+            Trainer(network, rows, liked[:, read], config, rng, never_negative=~warm[read]).run(progress)
         return cls(config, inputs, {name: value.numpy() for name, value in network.state_dict().items()})
 
     def modality_vectors(self, content: ItemContent) -> dict[str, Floats]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812  the name that torch code is 
 from ranking.representation.heads import AlignmentNetwork
 from ranking.representation.inputs import Masked
 from ranking.representation.losses import info_nce, user_item_softmax
+from ranking.types import Bools
 
 if TYPE_CHECKING:
     from ranking.representation.alignment import AlignmentConfig
@@ -25,6 +26,8 @@ class Trainer:
     """Trains a network on the positives of warm items.
 
     inputs: head -> one row a warm item. liked: users x warm items, 1 where positive.
+    never_negative: bool [warm items], those that count only where they are the target or in the history: nobody has
+    disregarded what nobody has met.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class Trainer:
         liked: sparse.csr_matrix,
         config: "AlignmentConfig",
         rng: np.random.Generator,
+        *,
+        never_negative: Bools | None = None,
     ) -> None:
         self.network = network
         self.config = config
@@ -41,6 +46,9 @@ class Trainer:
         self.liked = liked
         self.values = {name: torch.from_numpy(one.values) for name, one in inputs.items()}
         self.present = {name: torch.from_numpy(one.present) for name, one in inputs.items()}
+        self.never_negative = torch.zeros(liked.shape[1], dtype=torch.bool)
+        if never_negative is not None:
+            self.never_negative = torch.from_numpy(never_negative)
         self.log_temperature = torch.nn.Parameter(torch.tensor(config.temperature).log())
 
     def run(self, progress: Progress) -> None:
@@ -79,7 +87,9 @@ class Trainer:
         kept = self._kept(items)
         offered = self.network.fuse(projected, kept)
         scores = history @ offered.T / temperature + self.network.bias(values, kept)
-        loss = user_item_softmax(scores, target, others > 0)
+        left_out = (others > 0) | self.never_negative[items]
+        left_out[torch.arange(len(target)), target] = False
+        loss = user_item_softmax(scores, target, left_out)
         if not contrast:
             return loss
         weight = self.config.contrast * self.config.contrast_every

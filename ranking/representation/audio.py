@@ -1,7 +1,5 @@
 """Sounds as vectors: penultimate features of musicnn, pretrained to tag music (MagnaTagATune)."""
 
-import io
-import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -10,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.schema import Modality
-from ranking.errors import UnreadableContentError
 from ranking.representation.encoder import Arrays, NetworkEncoder, OnnxForm, Rows, Run
+from ranking.representation.sound import HEARD, SECONDS, read_sound
 from ranking.representation.weights import MUSICNN_MTT
 from ranking.types import Floats
 
@@ -23,20 +21,18 @@ WINDOW: Final = 512
 HOP: Final = 256
 MELS: Final = 96
 PATCH: Final = 187  # frames: three seconds
-SECONDS: Final = 30  # what comes later is not heard
-MAX_RATE: Final = 192_000
-MAX_CHANNELS: Final = 8
-SILENCE: Final = 1e-4  # peak amplitude, -80 dB of full scale
 
 Patches = npt.NDArray[np.float32]
 
 
 class AudioEncoder(NetworkEncoder[Patches]):
-    """The mean over three-second patches of the first 30 seconds, 200 numbers, not normalised."""
+    """The mean over three-second patches of what is heard of a sound, 200 numbers, not normalised."""
 
     modality = Modality.AUDIO
-    id = f"musicnn-mtt-{MUSICNN_MTT.revision}-{SECONDS}s-padded-mean"
+    id = f"musicnn-mtt-{MUSICNN_MTT.revision}-{HEARD}-padded-mean"
     dim = 200
+    held = 16  # up to 700 kB each
+    halved: ClassVar = False  # its convolutions are slower in bfloat16: .9 times
     batch: ClassVar = 4  # patches; stays in the cache: 27 ms a patch, 57 ms at 16 (two threads)
     onnx: ClassVar = OnnxForm(
         batch=1,
@@ -62,11 +58,8 @@ class AudioEncoder(NetworkEncoder[Patches]):
 
     def encode_by(self, run: Run, batch: Sequence[Patches], size: int) -> Floats:
         """The mean over each sound's patches."""
-        sums = np.zeros((len(batch), self.dim), np.float32)
-        for rows, arrays in self.batches(batch, size):
-            np.add.at(sums, rows, run(arrays))
         counts = np.array([len(patches) for patches in batch], np.float32)
-        return sums / counts[:, None]
+        return self.sums_by(run, batch, size) / counts[:, None]
 
     def load(self) -> "Module":
         """Musicnn up to its penultimate layer."""
@@ -78,14 +71,19 @@ class AudioEncoder(NetworkEncoder[Patches]):
     def _log_mel(self, signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Frames [t, 96]: log10(10000 power + 1), centred Hann windows, as librosa and musicnn make them."""
         from scipy.fft import rfft
-        from scipy.signal import get_window
 
         padded = np.pad(signal, WINDOW // 2)
         framed = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-        spectrum = rfft(framed * get_window("hann", WINDOW).astype(np.float32))
+        spectrum = rfft(framed * self._hann)
         power = spectrum.real**2 + spectrum.imag**2
         log_mel: npt.NDArray[np.float32] = np.log10(10_000 * (power @ self._mel_bank) + 1)
         return log_mel
+
+    @cached_property
+    def _hann(self) -> npt.NDArray[np.float32]:
+        from scipy.signal import get_window  # heavy, as above
+
+        return np.asarray(get_window("hann", WINDOW), np.float32)
 
     @cached_property
     def _mel_bank(self) -> npt.NDArray[np.float32]:
@@ -93,49 +91,3 @@ class AudioEncoder(NetworkEncoder[Patches]):
 
         bank = mel_filter_bank(WINDOW // 2 + 1, MELS, 0.0, RATE / 2, RATE, norm="slaney", mel_scale="slaney")
         return np.asarray(bank, np.float32)
-
-
-def read_sound(content: bytes, rate: int) -> npt.NDArray[np.float32]:
-    """The first 30 seconds, channels averaged, at `rate` samples a second: float32 [samples].
-
-    Raises `UnreadableContentError` for what is no whole sound, or is silent.
-    """
-    mono, own = _read(content)
-    if np.abs(mono).max(initial=0) < SILENCE:
-        detail = "nothing is heard in the first 30 seconds; give a sound louder than -80 dB of full scale"
-        raise UnreadableContentError("silent_audio", detail)
-    return _resampled(mono, own, rate)
-
-
-def _read(content: bytes) -> tuple[npt.NDArray[np.float32], int]:
-    """The first 30 seconds, channels averaged, and the sampling rate."""
-    import soundfile  # loads a shared library
-
-    try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            rate, channels, total = file.samplerate, file.channels, file.frames
-            if not (0 < rate <= MAX_RATE and channels <= MAX_CHANNELS):
-                raise _unreadable(f"{rate} Hz, {channels} channels")
-            wanted = min(total, SECONDS * rate)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, ValueError, OSError) as error:
-        raise _unreadable(str(error)) from error
-    if len(samples) < wanted:
-        raise _unreadable(f"it ends after {len(samples)} of {total} samples")
-    if not np.isfinite(samples).all():
-        raise _unreadable("it holds samples that are no numbers")
-    return samples.mean(1), rate
-
-
-def _unreadable(detail: str) -> UnreadableContentError:
-    accepted = f"accepted: FLAC, WAV, OGG, MP3, at most {MAX_RATE:,} Hz and {MAX_CHANNELS} channels"
-    return UnreadableContentError("unreadable_audio", f"not a complete sound ({detail}); {accepted}")
-
-
-def _resampled(signal: npt.NDArray[np.float32], own: int, rate: int) -> npt.NDArray[np.float32]:
-    from scipy.signal import resample_poly
-
-    if own == rate:
-        return signal
-    common = math.gcd(own, rate)
-    return np.asarray(resample_poly(signal, rate // common, own // common), np.float32)

@@ -117,7 +117,7 @@ class PictureNetwork(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Channels stay last in memory, which convolutions on a CPU like best."""
         scaled = (pictures.permute(0, 3, 1, 2).float() - 127) / 128
-        out: Tensor = self.features(scaled).sqrt()
+        out: Tensor = self.features(scaled.to(self.features.stem.weight.dtype)).sqrt()
         return out
 
 

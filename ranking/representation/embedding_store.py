@@ -7,6 +7,7 @@ A part appears under its name only when it is whole, so a process that is killed
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,11 @@ class EmbeddingStore:
                 vectors[rows_of.get(one, [])] = found[place]
         return vectors
 
+    def sweep(self, modality: Modality, encoder_id: str) -> None:
+        """Delete what killed processes left half written."""
+        for torn in self._folder_of(modality, encoder_id).glob(".part-*.unfinished"):
+            torn.unlink(missing_ok=True)
+
     def append(self, embeddings: pa.Table, modality: Modality, encoder_id: str) -> None:
         """Add the rows of a table of `embedding_schema` as one more part."""
         write_whole(embeddings, self._folder_of(modality, encoder_id) / f"part-{uuid4().hex}.parquet")
@@ -112,8 +118,15 @@ def read_whole(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def write_whole(table: pa.Table, path: Path) -> None:
-    """Write under another name and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write under another name and rename, so that a reader never sees half a file; `ArtifactError` if it cannot be."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(table, unfinished)
-    os.replace(unfinished, path)  # noqa: PTH105  replaces atomically
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, unfinished)
+        os.replace(unfinished, path)  # noqa: PTH105  replaces atomically
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise ArtifactError(
+            f"{path}: cannot be written ({error}); what was there before stays: make room and run again, it goes on"
+        ) from error

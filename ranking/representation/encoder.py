@@ -25,12 +25,15 @@ class Encoder(ABC, Generic[Decoded]):
     """A pretrained model of one modality; its weights are loaded at the first `encode`. Several threads may use it.
 
     id: names model, weights, preprocessing, pooling and numbers' precision; vectors of two encoders compare only if it
-    is the same. dim: length of a vector.
+    is the same. dim: length of a vector. held: contents that a thread decodes before it encodes them. in_torch: whether
+    torch computes, which takes all cores unless it is told not to.
     """
 
     modality: Modality
     id: str
     dim: int
+    held: int = 32
+    in_torch: bool = False
 
     @abstractmethod
     def decode(self, content: bytes) -> Decoded:
@@ -62,11 +65,19 @@ class OnnxForm:
 class NetworkEncoder(Encoder[Decoded]):
     """An encoder whose model is one torch network in float32; the same network may be run by something faster.
 
-    batch: items a call. onnx: how the faster one is made.
+    batch: items a call. onnx: how an int8 model is made, None where none is to be had. halved: whether bfloat16 makes
+    it faster where the processor has it. decodes_in_torch: whether torch is used before the network, too. device: what
+    torch computes on, "cpu" or "cuda".
     """
 
     batch: ClassVar[int]
-    onnx: ClassVar[OnnxForm]
+    onnx: ClassVar[OnnxForm | None] = None
+    halved: ClassVar[bool] = True
+    decodes_in_torch: ClassVar[bool] = False
+    in_torch = True
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.device = device
 
     @abstractmethod
     def load(self) -> "Module":
@@ -87,13 +98,15 @@ class NetworkEncoder(Encoder[Decoded]):
             vectors[rows] = run(arrays)
         return vectors
 
-    def _run(self, arrays: Arrays) -> Floats:
-        import torch  # heavy: commands that encode nothing must start fast
-
-        with torch.inference_mode():
-            vectors: Floats = self._network(**{name: torch.from_numpy(one) for name, one in arrays.items()}).numpy()
-        return vectors
+    def sums_by(self, run: Run, batch: Sequence[Decoded], size: int) -> Floats:
+        """The sum of what `run` computes over the parts of each item, where an item has several."""
+        sums = np.zeros((len(batch), self.dim), np.float32)
+        for rows, arrays in self.batches(batch, size):
+            np.add.at(sums, rows, run(arrays))
+        return sums
 
     @cached_property
-    def _network(self) -> "Module":
-        return self.load()
+    def _run(self) -> Run:
+        from ranking.representation.torch_run import torch_run  # heavy: commands that encode nothing must start fast
+
+        return torch_run(self.load(), self.device)

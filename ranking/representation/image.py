@@ -79,7 +79,7 @@ def read_picture(content: bytes, side: int) -> "Image.Image":
             _check_size(image)
             image.draft("RGB", (2 * side, 2 * side))
             return _on_white(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _oversized(str(error)) from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error) as error:
         # all that Pillow raises for damaged files

@@ -8,12 +8,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ranking.errors import EncoderError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HUB_TIMEOUT_S: Final = 5.0
 FILES: Final = ("*.json", "*.txt", "*.model", "*.safetensors")  # what is fetched: no code and no pickles
@@ -56,12 +53,6 @@ def load_pretrained(auto: Any, checkpoint: Checkpoint, **options: Any) -> Any:  
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(f"encoder {checkpoint.name!r}: {auto.__name__} cannot load it ({reason})") from error
-
-
-def features(output: Any) -> "Tensor":  # noqa: ANN401  transformers 4 gave a tensor, 5 a record
-    """Vectors [b, dim] of a joint model's `get_..._features`."""
-    tensor: Tensor = output if hasattr(output, "norm") else output.pooler_output
-    return tensor
 
 
 def _from_hub(repository: str, revision: str | None) -> Path:

@@ -1,32 +1,35 @@
 """Pictures by any vision model of transformers (ViT, DINOv2), or by the picture side of a joint one (CLIP, SigLIP)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.schema import Modality
-from ranking.representation.encoder import Encoder
+from ranking.representation.encoder import Arrays, NetworkEncoder, Rows
 from ranking.representation.image import read_picture
-from ranking.representation.pretrained import features, find_checkpoint, load_pretrained
-from ranking.types import Floats
+from ranking.representation.pretrained import find_checkpoint, load_pretrained
 
-BATCH: Final = 8
+if TYPE_CHECKING:
+    from torch.nn import Module
+
 SIDE: Final = 512  # large JPEGs are not decoded to more than they need for models of up to this side
 
 Pixels = npt.NDArray[np.float32]
 
 
-class PretrainedImageEncoder(Encoder[Pixels]):
+class PretrainedImageEncoder(NetworkEncoder[Pixels]):
     """Unit vectors: a joint model's picture features, else the first token (CLS) of the last layer."""
 
     modality = Modality.IMAGE
+    batch: ClassVar = 8
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, device: str = "cpu") -> None:
         from transformers import AutoConfig  # heavy: commands that encode nothing must start fast
 
+        super().__init__(device=device)
         self.checkpoint = find_checkpoint(name)
         config = load_pretrained(AutoConfig, self.checkpoint)
         own = getattr(config, "vision_config", None) or config
@@ -39,29 +42,23 @@ class PretrainedImageEncoder(Encoder[Pixels]):
         pixels: Pixels = self._processor(images=picture, return_tensors="np")["pixel_values"][0]
         return pixels
 
-    def encode(self, batch: Sequence[Pixels]) -> Floats:
-        """Unit vectors float32 [n, dim]."""
-        import torch
+    def batches(self, batch: Sequence[Pixels], size: int) -> Iterator[tuple[Rows, Arrays]]:
+        """Pictures float32 [b, 3, h, w]."""
+        for start in range(0, len(batch), size):
+            part = batch[start : start + size]
+            yield np.arange(start, start + len(part)), {"pixel_values": np.stack(part).astype(np.float32)}
 
-        vectors = np.empty((len(batch), self.dim), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(batch), BATCH):
-                pixels = torch.from_numpy(np.stack(batch[start : start + BATCH]).astype(np.float32))
-                if hasattr(self._model, "get_image_features"):
-                    pooled = features(self._model.get_image_features(pixel_values=pixels))
-                else:
-                    pooled = self._model(pixel_values=pixels).last_hidden_state[:, 0]
-                vectors[start : start + BATCH] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-        return vectors
+    def load(self) -> "Module":
+        """The model with its pooling."""
+        from transformers import AutoModel
+
+        from ranking.representation.pooled import FirstToken, JointPooled
+
+        model = load_pretrained(AutoModel, self.checkpoint)
+        return JointPooled(model, "get_image_features") if hasattr(model, "get_image_features") else FirstToken(model)
 
     @cached_property
     def _processor(self) -> Any:  # noqa: ANN401  as transformers types it
         from transformers import AutoImageProcessor
 
         return load_pretrained(AutoImageProcessor, self.checkpoint)
-
-    @cached_property
-    def _model(self) -> Any:  # noqa: ANN401  as transformers types it
-        from transformers import AutoModel
-
-        return load_pretrained(AutoModel, self.checkpoint).eval()

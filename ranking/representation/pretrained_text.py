@@ -3,38 +3,33 @@
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import numpy as np
-
-from feature_repo.schema import Modality
 from feature_repo.settings import TextPooling
-from ranking.representation.encoder import Encoder
-from ranking.representation.inputs import unit_rows
-from ranking.representation.pretrained import features, find_checkpoint, load_pretrained
+from ranking.representation.pretrained import find_checkpoint, load_pretrained
 from ranking.representation.sources import content_hash
-from ranking.representation.text import read_text
-from ranking.types import Floats
+from ranking.representation.text_parts import TextPartsEncoder, Tokens
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch.nn import Module
 
 MAX_TOKENS: Final = 512  # of a part; the model's own limit where that is lower
-MAX_PARTS: Final = 32  # of a text, the first ones: 16,000 tokens, a long chapter
-BATCH: Final = 8
 
 
-class PretrainedTextEncoder(Encoder[str]):
-    """Unit vectors. A text longer than the model takes falls into parts, whose mean, weighted by tokens, is taken.
+class PretrainedTextEncoder(TextPartsEncoder):
+    """Unit vectors, pooled as asked, or in the joint space. A text longer than the model takes falls into parts.
 
     prefix: put before every text, as instruction-tuned models want it.
     """
 
-    modality = Modality.TEXT
+    batch: ClassVar = 16
 
-    def __init__(self, name: str, *, pooling: TextPooling = TextPooling.MEAN, prefix: str = "") -> None:
+    def __init__(
+        self, name: str, *, pooling: TextPooling = TextPooling.MEAN, prefix: str = "", device: str = "cpu"
+    ) -> None:
         from transformers import AutoConfig  # heavy: commands that encode nothing must start fast
 
+        super().__init__(device=device)
         self.checkpoint = find_checkpoint(name)
         self.pooling, self.prefix = pooling, prefix
         config = load_pretrained(AutoConfig, self.checkpoint)
@@ -46,54 +41,36 @@ class PretrainedTextEncoder(Encoder[str]):
             self.id += f"-prefix{content_hash(prefix.encode())[:8]}"
         self._tokenizing = threading.Lock()  # the tokenizer is changed by every call
 
-    def decode(self, content: bytes) -> str:
-        """UTF-8 text, not blank."""
-        return read_text(content)
+    @property
+    def padding(self) -> int:
+        """As the model's own tokenizer pads."""
+        return int(self._tokenizer.pad_token_id)
 
-    def encode(self, batch: Sequence[str]) -> Floats:
-        """Unit vectors float32 [n, dim]."""
-        import torch
-
-        vectors = np.zeros((len(batch), self.dim), np.float32)
-        with torch.inference_mode():
-            for row, text in enumerate(batch):
-                tokens = self._parts(self.prefix + text)
-                for start in range(0, len(tokens["input_ids"]), BATCH):
-                    part = {name: one[start : start + BATCH] for name, one in tokens.items()}
-                    weights = part["attention_mask"].sum(1, keepdim=True)
-                    vectors[row] += (self._pooled(part) * weights).sum(0).numpy()
-        return unit_rows(vectors)
-
-    def _parts(self, text: str) -> "dict[str, Tensor]":
+    def parts(self, texts: Sequence[str]) -> list[list[Tokens]]:
+        """Parts of as many tokens as the model takes, at most 512."""
         limit = min(self._tokenizer.model_max_length, self._positions, MAX_TOKENS)
         with self._tokenizing:
             tokens = self._tokenizer(
-                text,
-                padding=True,
+                [self.prefix + text for text in texts],
                 truncation=True,
                 max_length=limit,
                 return_overflowing_tokens=True,
-                return_tensors="pt",
             )
-        return {name: tokens[name][:MAX_PARTS] for name in ("input_ids", "attention_mask")}
+        found: list[list[Tokens]] = [[] for _ in texts]
+        for row, ids in zip(tokens["overflow_to_sample_mapping"], tokens["input_ids"], strict=True):
+            found[row].append(list(ids))
+        return found
 
-    def _pooled(self, tokens: "dict[str, Tensor]") -> "Tensor":
-        """Unit vectors [parts, dim]."""
-        from torch.nn import functional
+    def load(self) -> "Module":
+        """The model with its pooling."""
+        from transformers import AutoModel
 
-        if hasattr(self._model, "get_text_features"):
-            return functional.normalize(features(self._model.get_text_features(**tokens)), dim=1)
-        hidden = self._model(**tokens).last_hidden_state  # [parts, t, dim]
-        mask = tokens["attention_mask"]
-        match self.pooling:
-            case TextPooling.MEAN:
-                kept = mask.unsqueeze(-1).to(hidden.dtype)
-                pooled = (hidden * kept).sum(1) / kept.sum(1)
-            case TextPooling.CLS:
-                pooled = hidden[:, 0]
-            case TextPooling.LAST:
-                pooled = hidden[range(len(hidden)), mask.sum(1) - 1]
-        return functional.normalize(pooled, dim=1)
+        from ranking.representation.pooled import JointPooled, MeanPooled, TokenPooled
+
+        model = load_pretrained(AutoModel, self.checkpoint)
+        if hasattr(model, "get_text_features"):
+            return JointPooled(model, "get_text_features")
+        return MeanPooled(model) if self.pooling is TextPooling.MEAN else TokenPooled(model, self.pooling)
 
     @cached_property
     def _tokenizer(self) -> Any:  # noqa: ANN401  as transformers types it
@@ -103,9 +80,3 @@ class PretrainedTextEncoder(Encoder[str]):
         if tokenizer.pad_token is None:  # GPT pads with what ends a text
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
-
-    @cached_property
-    def _model(self) -> Any:  # noqa: ANN401  as transformers types it
-        from transformers import AutoModel
-
-        return load_pretrained(AutoModel, self.checkpoint).eval()

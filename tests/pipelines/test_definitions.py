@@ -19,6 +19,7 @@ TABLES = {
 ASSETS = TABLES | {
     *("event_log", "alignment_model", "vector_index", "feature_registry", "online_features", "tuned_models"),
     *("collaborative_models", "candidate_sets", "training_set", "lambdarank_model", "release"),
+    "help_wanted",
 }
 BEFORE_ONLINE = TABLES - {"offline_evaluation"}
 

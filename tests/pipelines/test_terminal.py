@@ -1,6 +1,7 @@
 """A run speaks to a person and is quiet in a pipe."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -37,6 +38,17 @@ def test_a_terminal_gets_a_line_an_artifact_with_its_counts(artifacts):
     assert any("✓ items" in line and "1.2 s" in line and "rows 1,200" in line for line in lines)
     assert any("✓ events" in line and "unchanged" in line and "rows 7" in line for line in lines)
     assert not any("note" in line for line in lines)
+
+
+def test_a_bar_tells_rate_and_time_left():
+    seconds = iter(range(100))
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=120, color_system=None, get_time=lambda: next(seconds)
+    )
+    with Terminal(console) as listener:
+        for done in (0, 50, 100, 150):
+            listener.step("image_embeddings", done, 300)
+    assert re.search(r"image_embeddings .*150/300 [\d.]+/s 0:0\d:\d\d", console.file.getvalue())
 
 
 def test_rejected_rows_are_told_by_reason_and_file():

@@ -1,10 +1,13 @@
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from feature_repo import schema
@@ -12,7 +15,7 @@ from feature_repo.rejected import Rejected
 from feature_repo.schema import Modality
 from ranking.errors import ArtifactError, UnreadableContentError
 from ranking.representation import embed as embed_module
-from ranking.representation import sources
+from ranking.representation import embedding_store, sources
 from ranking.representation.embed import EmbeddingRun, embed
 from ranking.representation.embedding_store import EmbeddingStore, embedding_schema, vectors_of
 from ranking.representation.encoder import Encoder
@@ -141,6 +144,69 @@ def test_another_encoder_starts_afresh(world: World) -> None:
     assert world.run({"1": "a"}, Other()).encoded == 1
 
 
+def test_a_new_encoder_fills_its_vectors_beside_the_old_ones(world: World) -> None:
+    class Other(ByteCounter):
+        id: ClassVar = "byte-counter-2"
+
+        def encode(self, batch: Sequence[bytes]) -> Floats:
+            return -super().encode(batch)
+
+    world.write(a=b"xx", b=b"yyy")
+    old = world.run({"1": "a", "2": "b"})
+    new = world.run({"1": "a", "2": "b"}, Other())
+    assert vectors(new) == {"1": [-2, -ord("x")], "2": [-3, -ord("y")]}
+    back = world.run({"1": "a", "2": "b"})
+    assert back.encoded == 0
+    assert back.table.equals(old.table)
+
+
+def test_one_changed_one_new_and_one_removed_item_of_a_hundred_encode_two(world: World) -> None:
+    names: dict[str, str | None] = {str(i): f"f{i}" for i in range(100)}
+    world.write(**{name: name.encode() for name in names.values() if name})
+    before = vectors(world.run(dict(names)))
+    world.write(f7=b"changed", added=b"added")
+    del names["50"]
+    run = world.run(names | {"new": "added"})
+    assert (run.encoded, run.reused, run.missing) == (2, 98, 0)
+    assert sorted(world.encoder.seen[100:]) == [b"added", b"changed"]
+    after = vectors(run)
+    assert set(after) == set(before) - {"50"} | {"new"}
+    assert {one for one in set(after) & set(before) if after[one] != before[one]} == {"7"}
+
+
+def test_few_new_contents_are_shared_out_to_all_cores(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    names: dict[str, str | None] = {str(i): f"f{i}" for i in range(7)}
+    world.write(**{name: name.encode() for name in names.values() if name})
+    world.run(names)
+    parts = world.store.folder.glob("image/*/part-*.parquet")
+    assert sorted(pq.read_metadata(part).num_rows for part in parts) == [1, 3, 3]
+
+
+def test_few_contents_are_decoded_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+    class Narrow(ByteCounter):
+        held = 3
+        together: ClassVar[list[int]] = []
+
+        def encode(self, batch: Sequence[bytes]) -> Floats:
+            self.together.append(len(batch))
+            return super().encode(batch)
+
+    names: dict[str, str | None] = {str(i): f"f{i}" for i in range(8)}
+    world.write(**{name: name.encode() for name in names.values() if name})
+    assert world.run(names, Narrow()).encoded == 8
+    assert Narrow.together == [3, 3, 2]
+
+
+def test_an_item_with_nothing_at_all_is_missing_and_no_error(world: World) -> None:
+    bare = items(image={"1": None})
+    for encoder in (ByteCounter(), TextCounter()):
+        run = embed(bare, encoder, world.store, media_root=world.media, rejected=world.rejected)
+        assert (len(run.table), run.missing, len(world.rejected)) == (0, 1, 0)
+
+
 def test_a_killed_run_keeps_what_it_had_flushed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed_module, "CHUNK", 2)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # with more, which chunks were flushed is a matter of luck
@@ -157,12 +223,45 @@ def test_a_killed_run_keeps_what_it_had_flushed(world: World, monkeypatch: pytes
     assert sorted(world.encoder.seen) == sorted(name.encode() for name in names.values())
 
 
-def test_a_half_written_part_is_not_seen(world: World) -> None:
+def test_a_half_written_part_is_not_seen_and_swept_away(world: World) -> None:
     world.write(a=b"xx")
     world.run({"1": "a"})
-    folder = next(world.store.folder.glob("image/*/"))
-    (folder / ".part-0.parquet.unfinished").write_bytes(b"PAR1half")
+    torn = next(world.store.folder.glob("image/*/")) / ".part-0.parquet.unfinished"
+    torn.write_bytes(b"PAR1half")
     assert world.run({"1": "a"}).reused == 1
+    assert not torn.exists()
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """The disk takes so many more parts."""
+    written = []
+
+    def write(table: pa.Table, path: Path) -> None:
+        if len(written) == after:
+            path.write_bytes(b"PAR1")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        pq.write_table(table, path)
+
+    monkeypatch.setattr(embedding_store, "pq", SimpleNamespace(write_table=write, ParquetFile=pq.ParquetFile))
+
+
+def test_a_full_disk_is_told_loses_nothing_and_the_next_run_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed_module, "CHUNK", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    names = {str(i): f"f{i}" for i in range(40)}
+    world.write(**{name: name.encode() for name in names.values()})
+    with monkeypatch.context() as context:
+        full_disk(context, after=4)  # the hashes of the files, and three parts
+        with pytest.raises(ArtifactError, match=r"part-.*No space left on device.*make room and run again, it goes on"):
+            world.run(dict(names))
+    assert len(world.encoder.seen) <= 2 * (4 + 2)  # what was begun ahead, and no more
+    assert not list(world.store.folder.rglob("*.unfinished"))
+    run = world.run(dict(names))
+    assert (run.encoded, run.reused) == (34, 6)
+    assert vectors(run) == {item_id: [len(name), ord("f")] for item_id, name in names.items()}
 
 
 def test_a_damaged_part_is_named_with_a_remedy(world: World) -> None:
@@ -209,6 +308,7 @@ def test_a_repaired_file_is_encoded_by_the_next_run(world: World) -> None:
 
 def test_progress_reaches_the_number_of_new_contents(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed_module, "CHUNK", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     world.write(a=b"1", b=b"2", c=b"bad")
     seen: list[tuple[int, int]] = []
     embed(

@@ -9,13 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from scipy.signal import resample_poly
 from torch import nn
 
 from ranking.errors import UnreadableContentError
 from ranking.representation import image as image_module
+from ranking.representation import text_parts
 from ranking.representation.audio import PATCH, AudioEncoder
 from ranking.representation.efficientnet import EfficientNetLite0
 from ranking.representation.image import ImageEncoder
+from ranking.representation.sound import read_sound
 from ranking.representation.text import TextEncoder
 from ranking.representation.weights import EFFICIENTNET_LITE0
 from ranking.types import Floats
@@ -92,9 +95,26 @@ def test_a_text_has_the_same_vector_alone_and_in_a_batch() -> None:
     np.testing.assert_allclose(batch, alone, atol=1e-5)
 
 
-def test_what_follows_128_tokens_is_not_read() -> None:
-    head = "garden " * 126  # and two marks for begin and end
-    np.testing.assert_allclose(TEXT.encode([head]), TEXT.encode([head + "submarine warfare"]), atol=1e-6)
+def test_a_long_text_is_the_mean_of_its_parts_weighted_by_their_tokens() -> None:
+    one, other = "garden " * 126, "submarine " * 60  # a part is 126 words and marks for begin and end
+    parts = TEXT.encode([one, other])
+    expected = 128 * parts[0] + 62 * parts[1]
+    (vector,) = TEXT.encode([one + other])
+    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_of_a_very_long_text_the_end_counts_as_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_parts, "MAX_PARTS", 4)
+    filler = "garden " * 126 * 7
+    plain, begun, ended = TEXT.encode([filler, "submarine " * 126 + filler, filler + "submarine " * 126])
+    assert cosine(begun, ended) > 0.99999
+    assert cosine(plain, ended) < 0.9999
+
+
+@pytest.mark.parametrize("text", ["word " * 200_000, "x" * 1_000_000, "مرحبا بالعالم", "🎬🎵", "a\x00b", "\u202eabc"])
+def test_odd_texts_have_a_unit_vector(text: str) -> None:
+    (vector,) = TEXT.encode([TEXT.decode(text.encode())])
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_no_text_gives_no_vector() -> None:
@@ -183,6 +203,15 @@ def test_what_is_no_whole_picture_is_unreadable() -> None:
         assert reason_of(IMAGE, content) == "unreadable_image"
 
 
+@pytest.mark.parametrize("size", [(50_000, 20), (20, 50_000)])
+def test_a_picture_of_50_000_pixels_in_a_line_is_read(size: tuple[int, int]) -> None:
+    assert IMAGE.decode(picture_bytes(Image.new("RGB", size, "red"))).shape == (224, 224, 3)
+
+
+def test_a_wide_picture_with_too_many_pixels_is_refused() -> None:
+    assert reason_of(IMAGE, picture_bytes(Image.new("1", (50_000, 2_000)))) == "oversized_image"
+
+
 def test_a_picture_with_too_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_module, "MAX_PIXELS", 100 * 100)
     assert reason_of(IMAGE, picture_bytes(Image.new("1", (101, 100)))) == "oversized_image"
@@ -231,10 +260,19 @@ def test_rate_channels_and_format_hardly_change_a_sound() -> None:
         assert cosine(one, other) > 0.95
 
 
-def test_only_the_first_thirty_seconds_are_heard() -> None:
-    thirty = tone(300, seconds=30)
-    longer = np.concatenate([thirty, tone(900, seconds=3)])
-    np.testing.assert_array_equal(AUDIO.decode(sound_bytes(thirty)), AUDIO.decode(sound_bytes(longer)))
+def test_of_a_long_sound_beginning_middle_and_end_are_heard() -> None:
+    pieces = [tone(frequency, seconds=10) for frequency in (200, 300, 400, 500, 600)]
+    long = sound_bytes(np.concatenate(pieces))
+    heard = sound_bytes(np.concatenate([pieces[0], pieces[2], pieces[4]]))
+    np.testing.assert_array_equal(AUDIO.decode(long), AUDIO.decode(heard))
+    whole = sound_bytes(np.concatenate(pieces[:3]))  # thirty seconds
+    np.testing.assert_array_equal(AUDIO.decode(whole).reshape(-1, 96)[:500], AUDIO.decode(long).reshape(-1, 96)[:500])
+
+
+def test_resampling_is_that_of_scipy() -> None:
+    signal = tone(262, rate=44_100)
+    read = read_sound(sound_bytes(signal, 44_100, "WAV", subtype="FLOAT"), 16_000)
+    np.testing.assert_allclose(read, resample_poly(signal, 160, 441), atol=1e-6)
 
 
 def test_a_short_sound_fills_a_patch_with_silence() -> None:
@@ -251,6 +289,12 @@ def test_what_is_no_whole_sound_is_unreadable() -> None:
     too_fast = sound_bytes(tone(440), rate=400_000, kind="WAV")
     for content in (b"", b"text renamed to .flac", flac[: len(flac) // 2], flac[:60], not_numbers, too_fast):
         assert reason_of(AUDIO, content) == "unreadable_audio"
+
+
+@pytest.mark.parametrize(("samples", "rate", "channels"), [(1, 16_000, 1), (192_000, 96_000, 8)])
+def test_odd_sounds_are_read(samples: int, rate: int, channels: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (samples, channels)).astype(np.float32)
+    assert AUDIO.decode(sound_bytes(noise, rate, "WAV")).shape == (1, PATCH, 96)
 
 
 @pytest.mark.parametrize("samples", [0, 16_000])

@@ -12,11 +12,12 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from ranking.errors import EncoderError
-from ranking.representation import quantized
+from ranking.representation import quantized, torch_run
 from ranking.representation.audio import AudioEncoder, Patches
 from ranking.representation.encoder import Encoder
+from ranking.representation.faster import faster
 from ranking.representation.image import ImageEncoder, Picture
-from ranking.representation.quantized import QuantizedEncoder, faster
+from ranking.representation.quantized import QuantizedEncoder
 from ranking.representation.text import TextEncoder
 
 WORDS = ("detective", "thief", "rain", "neon", "bread", "bakes", "in", "old", "kitchens", "while", "clever", "the")
@@ -103,13 +104,14 @@ def test_the_id_tells_the_variant_and_stays_while_the_model_is_kept(made: tuple[
 
 
 def test_a_model_that_drifts_is_refused_and_said_so(
-    made: tuple[Path, Encoder[str]], caplog: pytest.LogCaptureFixture
+    made: tuple[Path, Encoder[str]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = made
+    monkeypatch.setattr(torch_run, "has_bfloat16", lambda: False)
     with caplog.at_level(logging.WARNING):
         encoder = faster(TextEncoder(), never, folder, least_cosine=0.9999)
     assert encoder.id == TextEncoder.id
-    assert "stays in float32: in int8 mean cosine" in caplog.text
+    assert "in int8 is refused: mean cosine" in caplog.text
     assert "the limit is 0.9999" in caplog.text
 
 

@@ -1,4 +1,5 @@
--- Tables of the evaluation, each keyed by protocol. Written by warehouse.py, read by everyone.
+-- Tables of the evaluation, each keyed by protocol, and of the help that items want.
+-- Written by warehouse.py, read by everyone.
 
 -- one row: what was evaluated
 create table if not exists run (dataset varchar, release varchar, seeds integer[]);
@@ -36,3 +37,9 @@ create table if not exists coverage (protocol varchar, model varchar, slice varc
 
 -- one row an evaluated user with a history; candidates: how many; recall: share of the relevant items among them
 create table if not exists candidates (protocol varchar, user_id varchar, candidates bigint, recall double);
+
+-- one row an item, where help is wanted most first: columns as in ranking/representation/help_wanted.py
+create table if not exists help_wanted (
+    rank integer, item_id varchar, title varchar, missing varchar[], unclear varchar[],
+    uncertainty double, gain double, demand double, score double, reason varchar
+);

@@ -1,0 +1,182 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from feature_repo.schema import Modality
+from ranking.representation.alignment import Alignment, AlignmentConfig
+from ranking.representation.alignment_training import Trainer
+from ranking.representation.behaviour import positives
+from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.heads import AlignmentNetwork
+from ranking.representation.inputs import Masked, unit_rows
+from ranking.representation.pseudo_pairs import (
+    EVIDENCE,
+    PseudoPairConfig,
+    find_pseudo_pairs,
+    least_confidence,
+    mutual_neighbours,
+)
+from ranking.types import IdIndex, Interactions, ItemContent
+
+GROUPS, EACH, USERS, COLD = 12, 15, 240, 3  # the last three items of each group have no event
+ITEMS = GROUPS * EACH
+IS_COLD = np.arange(ITEMS) % EACH >= EACH - COLD
+
+
+def world(*, telling: bool = True) -> tuple[ItemContent, Interactions]:
+    """Groups of items with an audience of their own; their text says which group it is, or nothing if not `telling`."""
+    rng = np.random.default_rng(0)
+    group = np.arange(ITEMS) // EACH
+    shown = rng.normal(size=(GROUPS, 24))[group] if telling else rng.normal(size=(ITEMS, 24))
+    content = ItemContent(
+        items=IdIndex(tuple(f"i{row:03}" for row in range(ITEMS))),
+        vectors={Modality.TEXT: np.asarray(shown + 0.3 * rng.normal(size=(ITEMS, 24)), np.float32)},
+        present={Modality.TEXT: np.ones(ITEMS, bool)},
+        created_at=np.full(ITEMS, UNKNOWN_TIME),
+        categories=sparse.csr_matrix((ITEMS, 0), dtype=bool),
+    )
+    likes = (np.arange(USERS)[:, None] % GROUPS == group) & (rng.random((USERS, ITEMS)) < 0.5) & ~IS_COLD
+    user, item = np.nonzero(likes)
+    order, none = rng.permutation(len(user)), np.full(len(user), None, object)
+    log = Interactions(
+        users=IdIndex(tuple(f"u{row:03}" for row in range(USERS))),
+        items=content.items,
+        user=user[order].astype(np.int32),
+        item=item[order].astype(np.int32),
+        occurred_at=np.arange(len(user)),
+        weight=np.ones(len(user), np.float32),
+        positive=np.ones(len(user), bool),
+        device=none,
+        place=none,
+    )
+    return content, log
+
+
+CONTENT, TRAIN = world()
+PAIRS = find_pseudo_pairs(CONTENT, TRAIN)
+
+
+def test_pairs_join_items_without_behaviour_and_items_of_the_same_audience() -> None:
+    assert len(PAIRS.item) > GROUPS
+    assert IS_COLD[PAIRS.item].all()
+    assert not IS_COLD[PAIRS.neighbour].any()
+    assert (PAIRS.item // EACH == PAIRS.neighbour // EACH).all()
+    assert (np.diff(PAIRS.confidence) <= 0).all()
+    assert PAIRS.confidence.min() >= PAIRS.threshold
+    assert PAIRS.precision >= PseudoPairConfig().least_precision
+
+
+def test_caps_hold_and_leave_the_most_confident_pairs() -> None:
+    free = find_pseudo_pairs(CONTENT, TRAIN, config=PseudoPairConfig(per_item=5, share=1.0))
+    capped = find_pseudo_pairs(CONTENT, TRAIN, config=PseudoPairConfig(per_item=2, share=1.0))
+    assert np.bincount(free.item).max() > 2
+    assert np.bincount(capped.item).max() == 2
+    best = {item: set(free.neighbour[free.item == item][:2].tolist()) for item in free.item.tolist()}
+    assert {item: set(capped.neighbour[capped.item == item].tolist()) for item in capped.item.tolist()} == best
+    few = find_pseudo_pairs(CONTENT, TRAIN, config=PseudoPairConfig(per_item=5, share=10.5 / positives(TRAIN).nnz))
+    np.testing.assert_array_equal(few.item, free.item[:10])
+    np.testing.assert_array_equal(few.neighbour, free.neighbour[:10])
+
+
+def test_content_that_says_nothing_gives_no_pair() -> None:
+    pairs = find_pseudo_pairs(*world(telling=False), config=PseudoPairConfig(least_precision=0.95))
+    assert len(pairs.item) == 0
+    assert (pairs.threshold, pairs.precision) == (np.inf, 0.0)
+
+
+def test_items_with_little_behaviour_may_be_given_pairs_too() -> None:
+    likes = np.asarray(positives(TRAIN).sum(0)).ravel()
+    most = int(np.quantile(likes[likes > 0], 0.2))
+    pairs = find_pseudo_pairs(CONTENT, TRAIN, config=PseudoPairConfig(max_likes=most, share=1.0))
+    assert ((likes[pairs.item] > 0) & (likes[pairs.item] <= most)).any()
+    assert (likes[pairs.neighbour] > most).all()
+
+
+@pytest.mark.parametrize("events", [0, 1, 30])
+def test_too_little_behaviour_gives_no_pair(events: int) -> None:
+    assert len(find_pseudo_pairs(CONTENT, TRAIN.where(np.arange(len(TRAIN)) < events)).item) == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), left=st.integers(0, 9), right=st.integers(0, 9), k=st.integers(1, 6))
+def test_mutual_neighbours_equal_brute_force(seed: int, left: int, right: int, k: int) -> None:
+    vectors = unit_rows(np.random.default_rng(seed).normal(size=(20, 4)).astype(np.float32))
+    codes = np.random.default_rng(seed).permutation(20)
+    one, other = np.sort(codes[:left]), np.sort(codes[left : left + right])
+    cosine = vectors @ vectors.T
+    expected = {
+        (a, b)
+        for a in one.tolist()
+        for b in other.tolist()
+        if (cosine[a, other] > cosine[a, b]).sum() < k and (cosine[b, one] > cosine[a, b]).sum() < k
+    }
+    found = mutual_neighbours(vectors, one, other, k)
+    assert set(zip(found[0].tolist(), found[1].tolist(), strict=True)) == expected
+    assert len(found[0]) == len(expected)
+    np.testing.assert_allclose(found[2], cosine[found[0], found[1]], atol=1e-6)
+    assert (np.diff(found[2]) <= 0).all()
+
+
+def test_the_threshold_ends_the_longest_run_that_is_precise_enough() -> None:
+    confidence = np.linspace(1, 0, 2 * EVIDENCE + 1, dtype=np.float32)
+    right = np.arange(len(confidence)) < EVIDENCE
+    assert least_confidence(confidence, right, 1.0) == (confidence[EVIDENCE - 1], 1.0)
+    assert least_confidence(confidence, right, 0.5) == (confidence[2 * EVIDENCE - 1], 0.5)
+    assert least_confidence(confidence, ~right, 1.0) == (np.inf, 0.0)
+    assert least_confidence(confidence[: EVIDENCE - 1], right[: EVIDENCE - 1], 0.1) == (np.inf, 0.0)
+
+
+def test_a_pseudo_user_likes_the_two_items_of_a_pair() -> None:
+    users = PAIRS.as_users(ITEMS)
+    assert users.shape == (len(PAIRS.item), ITEMS)
+    np.testing.assert_array_equal(
+        np.sort(users.indices.reshape(-1, 2)), np.sort([PAIRS.item, PAIRS.neighbour], axis=0).T
+    )
+    assert (users.data == 1).all()
+
+
+# the alignment
+
+
+def test_pseudo_users_bring_the_items_of_a_pair_together() -> None:
+    content, train = world(telling=False)
+    pairs = replace(PAIRS, item=PAIRS.item[:20], neighbour=PAIRS.neighbour[:20])
+    config = AlignmentConfig(steps=60)
+    cosine = []
+    for pseudo in (None, sparse.vstack([pairs.as_users(ITEMS)] * 30, format="csr")):
+        vectors = Alignment.fit(content, train, config=config, pseudo_users=pseudo).item_vectors(content)
+        cosine.append(float((vectors[pairs.item] * vectors[pairs.neighbour]).sum(axis=1).mean()))
+    assert cosine[1] > cosine[0] + 0.2
+
+
+def test_without_pairs_pseudo_users_change_nothing() -> None:
+    config, none = AlignmentConfig(steps=5), sparse.csr_matrix((0, ITEMS), dtype=np.float32)
+    one = Alignment.fit(CONTENT, TRAIN, config=config)
+    other = Alignment.fit(CONTENT, TRAIN, config=config, pseudo_users=none)
+    np.testing.assert_array_equal(one.item_vectors(CONTENT), other.item_vectors(CONTENT))
+
+
+def test_an_item_that_nobody_has_met_is_no_negative() -> None:
+    liked = sparse.csr_matrix(np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], np.float32))
+    unmet = np.array([False, False, False, True])  # liked by the last, a pseudo-user, alone
+    config = AlignmentConfig(modality_dropout=0.0, contrast=0.0)
+
+    def losses(last: float) -> tuple[float, float]:
+        torch.manual_seed(0)
+        values = np.vstack([np.eye(3, 5), np.eye(5)[3] * last]).astype(np.float32)
+        network = AlignmentNetwork({"text": 5}, dim=4, hidden=4)
+        network.popularity["text"].weight.data[0, 3] = 1
+        rows = {"text": Masked(values, np.ones(4, bool))}
+        trainer = Trainer(network, rows, liked, config, np.random.default_rng(0), never_negative=unmet)
+        real = trainer.loss(np.array([0, 1]), np.array([1, 2], np.int32), contrast=False)
+        pseudo = trainer.loss(np.array([2]), np.array([3], np.int32), contrast=False)
+        return real.item(), pseudo.item()
+
+    (real, pseudo), (real_again, pseudo_again) = losses(1.0), losses(3.0)
+    assert real == real_again  # however likely the unmet item is made
+    assert pseudo_again < pseudo
