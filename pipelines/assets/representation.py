@@ -24,7 +24,7 @@ from ranking.serving.similar import ALL, INDEX, space_vectors
 from ranking.strategy.fit import place_items
 from ranking.types import Floats, IdIndex, Queries
 
-TASTE = Memory(feedback=Feedback.POSITIVE, half_life_events=50)
+TASTE = Memory(feedback=Feedback.POSITIVE, half_life_events=20)
 EMBEDDINGS = ("text_embeddings", "image_embeddings", "audio_embeddings")
 
 

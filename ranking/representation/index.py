@@ -83,7 +83,7 @@ class VectorIndex:
         placed = np.flatnonzero(one._placed).astype(np.int32)
         sample = _sample(vectors[placed] if queries is None else queries)
         wanted = _brute_force(vectors, one._placed, sample)
-        if len(placed) <= config.exact_up_to:
+        if len(placed) <= max(config.exact_up_to, SMALL):
             return one._measured(_recall(one.search(sample, DEPTH)[1], wanted, len(placed)), config)
         ivf = Ivf.build(vectors[placed], placed, int8=config.int8)
         info = replace(one.info, exact=False, lists=ivf.lists, int8=config.int8)

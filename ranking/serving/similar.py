@@ -130,11 +130,8 @@ class Neighbours:
 
 def space_vectors(space: Space) -> dict[str, Floats]:
     """Vectors by name of their space, float32 [n, d] each, unit rows or 0."""
-    return {
-        ALL: space.fused,
-        **{str(one): vectors for one, vectors in space.by_modality.items()},
-        BEHAVIOUR: unit_rows(space.remembered),
-    }
+    by_modality = {str(modality): vectors for modality, vectors in space.by_modality.items()}
+    return {ALL: space.fused, **by_modality, BEHAVIOUR: unit_rows(space.remembered)}
 
 
 def save_search(folder: Path, *, indexes: Path, alignment: Path) -> None:
