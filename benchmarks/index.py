@@ -2,10 +2,10 @@
 
     python benchmarks/index.py [--items 10000,50000,100000] [--dimensions 64,128] [--k 50] [--queries 300] [--runs 3]
 
-Vectors are planted: 200 clusters of 24 dimensions, led into the space with noise, as content has; `noise` has none at all,
-where no index helps. Times are seconds of the processor on one thread, medians of the runs; the peer is asked in the same
-run, query by query as a server is. Memory is what the process grows by while the index is loaded and searched, over the
-vectors themselves, which both need. `filtered` allows a random fifth and a random hundredth of the items.
+Vectors are planted: 200 clusters of 24 dimensions, led into the space with noise, as content has; `noise` has none at
+all, where no index helps. Times are seconds of the processor on one thread, medians of the runs; the peer is asked in
+the same run, query by query as a server is. Memory is what the process grows by while the index is loaded and searched,
+over the vectors themselves, which both need. `filtered` allows a random fifth and a random hundredth of the items.
 
 Prints one JSON object.
 """
