@@ -38,7 +38,7 @@ PARTS = [
     "events",
     "offline_evaluation",
 ]
-LIBRARIES = ("trichord", "feast", "lightgbm", "torch", "transformers", "duckdb", "numpy")
+LIBRARIES = ("trichord", "feast", "lightgbm", "torch", "transformers", "duckdb", "numpy", "faiss-cpu")
 
 
 @dg.asset(group_name="release", deps=[collaborative_models, lambdarank_model, offline_evaluation, online_features])
