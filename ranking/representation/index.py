@@ -24,6 +24,7 @@ SAMPLE: Final = 200  # queries of it
 LEAST_PROBES: Final = 8
 MOST_PROBES: Final = 1 / 4  # of the lists: reading more is hardly faster than exact search
 SMALL: Final = 4096  # allowed items that are searched exactly, in .7 ms at 128 dimensions
+WORTH_GATHERING: Final = 1 / 4  # of all vectors: more are compared where they lie and left out afterwards
 BLOCK: Final = 2**24  # scores in memory at one time, 64 MB
 
 INFO: Final = "index.json"
@@ -161,25 +162,29 @@ class VectorIndex:
 
     def _exactly(self, queries: Floats, k: int, some: Bools | None) -> tuple[Codes, Floats]:
         """Compare with every vector, or every one of `some`."""
-        codes = np.arange(len(self.vectors)) if some is None else np.flatnonzero(some)
-        rows = self.vectors if some is None else self.vectors[codes]
-        found, best = np.full((len(queries), k), UNKNOWN, np.int32), np.full((len(queries), k), -np.inf, np.float32)
+        codes, rows = np.arange(len(self.vectors)), self.vectors
+        if some is not None and some.mean() < WORTH_GATHERING:
+            codes, rows, some = np.flatnonzero(some), self.vectors[some], None
+        found, best = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.float32)
         step = max(1, BLOCK // max(len(rows), 1))
         for start in range(0, len(queries), step):
-            for row, scores in enumerate(queries[start : start + step] @ rows.T, start):
+            block = queries[start : start + step] @ rows.T
+            if some is not None:
+                block[:, ~some] = -np.inf
+            for row, scores in enumerate(block, start):
                 found[row], best[row] = _best(scores, codes, k)
         return found, best
 
 
 def _best(scores: Floats, codes: npt.NDArray[np.int64], k: int) -> tuple[Codes, Floats]:
-    """The k largest scores and their codes, padded; codes ascend, so a stable sort breaks ties by them."""
+    """The k largest scores and their codes, `UNKNOWN` at -inf; codes ascend, so a stable sort breaks ties by them."""
     places = np.arange(len(scores))
     if k < len(scores):
         places = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[-k])
     places = places[np.argsort(-scores[places], kind="stable")][:k]
-    missing = k - len(places)
-    found = np.pad(codes[places].astype(np.int32), (0, missing), constant_values=UNKNOWN)
-    return found, np.pad(scores[places], (0, missing), constant_values=-np.inf)
+    best = np.pad(scores[places], (0, k - len(places)), constant_values=-np.inf)
+    found = np.pad(codes[places].astype(np.int32), (0, k - len(places)), constant_values=UNKNOWN)
+    return np.where(np.isneginf(best), UNKNOWN, found), best
 
 
 def _brute_force(vectors: Floats, placed: Bools, queries: Floats) -> Floats:

@@ -31,7 +31,11 @@ def query_vector(
         BadRequestError: no content at all, or of a modality that the alignment knows nothing of.
         UnreadableContentError: a blank text, or bytes that are no picture or sound.
     """
-    given = {Modality.TEXT: None if text is None else text.encode(), Modality.IMAGE: image, Modality.AUDIO: audio}
+    given = {
+        Modality.TEXT: None if text is None else text.encode(errors="replace"),
+        Modality.IMAGE: image,
+        Modality.AUDIO: audio,
+    }
     contents = {modality: content for modality, content in given.items() if content is not None}
     if not contents:
         raise BadRequestError("query: nothing to look for; give a text, an image or a sound")
