@@ -38,7 +38,7 @@ class Neighbours:
         self._release = release
         self._vectors = space_vectors(space)
         self._catalogue = catalogue
-        self._settings = settings
+        self._encoders = cache(encoders_of(settings, release.manifest.encoders))  # their weights take a second to load
         self._index = cache(self._load)
 
     @classmethod
@@ -88,8 +88,7 @@ class Neighbours:
                 f"by {by!r}: only items have it; give an item, or by one of {ALL}, {', '.join(Modality)}"
             )
         self._index(by)
-        encoders = encoders_of(self._settings, self._release.manifest.encoders)
-        vector = query_vector(self._alignment, encoders, text=text, image=image, audio=audio)
+        vector = query_vector(self._alignment, self._encoders, text=text, image=image, audio=audio)
         return self._near(vector, k=k, by=by, categories=categories)
 
     def _near(self, vector: Floats, *, k: int, by: str, categories: tuple[str, ...], but: int | None = None) -> Similar:

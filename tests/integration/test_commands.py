@@ -78,7 +78,7 @@ def test_similar_finds_by_item_and_by_content(home, trichord):
     media = json.loads((home / "dataset.json").read_text())["dataset"]
     near = json.loads(trichord("similar", "--item", pictured["item_id"], "-k", "5", "--json", home=home).stdout)
     assert near["by"] == "all" and near["release"] and [item["rank"] for item in near["items"]] == [1, 2, 3, 4, 5]
-    by_text = trichord("similar", "--text", pictured["description"], "--by", "text", "--json", home=home)
+    by_text = trichord("similar", "--text", pictured["description"], "--by", "text", "-k", "50", "--json", home=home)
     assert pictured["item_id"] in [item["item_id"] for item in json.loads(by_text.stdout)["items"]], by_text.stderr
     picture = f"{media}/{pictured['image']}"
     (first, *_) = json.loads(trichord("similar", "--image", picture, "--by", "image", "--json", home=home).stdout)[
