@@ -93,12 +93,8 @@ def test_similar_finds_by_item_and_by_content(home, trichord):
         ((), "nothing given"),
         (("--item", "i00001", "--text", "tea"), "--item and --text"),
         (("--item", "nobody"), "nobody"),
-        (("--text", " "), "blank"),
         (("--image", "/nowhere.png"), "/nowhere.png"),
         (("--image", __file__), "picture"),
-        (("--text", "tea", "--by", "colour"), "colour"),
-        (("--text", "tea", "--by", "behaviour"), "behaviour"),
-        (("--text", "tea", "--category", "no such"), "no such"),
     ],
 )
 def test_similar_says_in_one_line_what_it_cannot_do(home, trichord, arguments, named):
