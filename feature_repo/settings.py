@@ -79,6 +79,21 @@ class Encoders(BaseModel):
     )
 
 
+class Search(BaseModel):
+    """How the nearest vectors are found: the table `[index]`, or variables like `TRICHORD_INDEX_EXACT_UP_TO`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exact_up_to: int = Field(default=50_000, ge=0, description="items; more are searched approximately")
+    least_recall: float = Field(
+        default=0.99,
+        ge=0,
+        le=1,
+        description="of the 50 nearest items; an approximate index that finds fewer is refused",
+    )
+    int8: bool = Field(default=False, description="keep an approximate index in a quarter of the memory")
+
+
 class Settings(BaseSettings):
     """One deployment. Every path of what Trichord writes lies under `home`."""
 
@@ -98,6 +113,7 @@ class Settings(BaseSettings):
     )
     served: Sampling = Field(default=Sampling(), description="how many of the served vectors are kept")
     encoders: Encoders = Field(default=Encoders(), description="how items' content becomes vectors")
+    index: Search = Field(default=Search(), description="how the nearest vectors are found")
 
     @classmethod
     def settings_customise_sources(

@@ -161,6 +161,30 @@ def recommend(
 
 
 @app.command()
+def similar(
+    item: Annotated[str | None, typer.Option(help="What is near this item.")] = None,
+    text: Annotated[str | None, typer.Option(help="What is near this text.")] = None,
+    image: Annotated[Path | None, typer.Option(help="What is near this picture.", metavar="FILE")] = None,
+    audio: Annotated[Path | None, typer.Option(help="What is near this sound.", metavar="FILE")] = None,
+    by: Annotated[str, typer.Option(help="text, image, audio or behaviour alone, or all.")] = "all",
+    category: Annotated[
+        list[str] | None, typer.Option(help="Only items of this category; may be given several times.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")] = 10,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the items nearest to an item, or to a text, picture and sound, in the current release's space."""
+    from pipelines.similar import look_for, similar_table
+
+    found = look_for(_settings(home), item, text=text, image=image, audio=audio, by=by, categories=category or [], k=k)
+    if as_json:
+        print(found.model_dump_json())
+    else:
+        Console().print(similar_table(found))
+
+
+@app.command()
 def features(
     entities: Annotated[
         list[str] | None, typer.Argument(help="ENTITY=ID, for example user_id=42.", metavar="ENTITY=ID...")

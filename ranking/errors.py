@@ -6,6 +6,7 @@ RankingError
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
 ├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
+├── RecallError          an approximate index that misses too much of what exact search finds
 └── UnreadableContentError   an item's text, picture or sound that cannot be encoded
 """
 
@@ -32,6 +33,10 @@ class NotReadyError(RankingError):
 
 class EncoderError(RankingError):
     """Weights that cannot be found or loaded."""
+
+
+class RecallError(RankingError):
+    """An approximate index that misses too much of what exact search finds."""
 
 
 class UnreadableContentError(RankingError):

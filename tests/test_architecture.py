@@ -22,6 +22,7 @@ HEAVY = {
     "onnx",
     "onnxruntime",
     "duckdb",
+    "faiss",
 }
 STATEMENTS = {
     "ranking/__init__.py": 3

@@ -25,11 +25,20 @@ from ranking.rankers.trees import Trees
 from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
 from ranking.serving.releases import Manifest, Releases
+from ranking.serving.similar import INDEX, save_search
 from ranking.strategy.generators import load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
 
-PARTS = ["collaborative_models", "lambdarank_model", "vector_index", "items", "events", "offline_evaluation"]
-LIBRARIES = ("trichord", "feast", "lightgbm", "torch", "transformers", "duckdb", "numpy")
+PARTS = [
+    "collaborative_models",
+    "lambdarank_model",
+    "alignment_model",
+    "vector_index",
+    "items",
+    "events",
+    "offline_evaluation",
+]
+LIBRARIES = ("trichord", "feast", "lightgbm", "torch", "transformers", "duckdb", "numpy", "faiss-cpu")
 
 
 @dg.asset(group_name="release", deps=[collaborative_models, lambdarank_model, offline_evaluation, online_features])
@@ -63,6 +72,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         trees=Trees.load(home.folder("lambdarank_model")),
     )
     save_parts(place, hybrid, workspace.items)
+    save_search(place, indexes=home.folder("vector_index") / INDEX, alignment=home.folder("alignment_model"))
     return Manifest(
         id=release_id,
         created_at=datetime.now(UTC),

@@ -26,6 +26,7 @@ from ranking.serving.payloads import Recommended, Request, Response, Source, Tim
 from ranking.serving.reasons import by_contribution, by_provenance
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release
+from ranking.serving.similar import Neighbours
 from ranking.strategy.hybrid import Hybrid, Ranked
 from ranking.types import UNKNOWN, IdIndex, Queries
 
@@ -46,6 +47,7 @@ class Loaded:
     histories: Histories
     recorded: Recorded
     store: Store
+    neighbours: Neighbours
 
 
 @dataclass(frozen=True)

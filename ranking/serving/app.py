@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Final
 
-from fastapi import Body, FastAPI, Header
+from fastapi import Body, FastAPI, Header, Query
 from fastapi.responses import JSONResponse
 from fastapi.responses import Response as HttpResponse
 from pydantic import JsonValue, WithJsonSchema
@@ -22,6 +22,8 @@ from ranking.serving.engine import Engine
 from ranking.serving.faults import Fault
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
+    MAX_K,
+    Id,
     OnlineFeatures,
     OnlineFeaturesRequest,
     PostedEvent,
@@ -29,9 +31,11 @@ from ranking.serving.payloads import (
     Receipt,
     Request,
     Response,
+    Similar,
 )
 from ranking.serving.problems import Problem, install, problem
 from ranking.serving.releases import Releases
+from ranking.serving.similar import ALL
 
 MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
 
@@ -80,6 +84,11 @@ def _add_recommendations(app: FastAPI, engine: Engine) -> None:
     @app.post("/v1/recommendations", summary="Recommend items to a user or a session")
     def recommend(request: Request) -> Response:
         return engine.recommend(request)
+
+    @app.get("/v1/items/{item_id}/similar", summary="Items near an item")
+    def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:
+        """by: `text`, `image`, `audio` or `behaviour` alone, or `all`."""
+        return engine.similar(item_id, k=k, by=by)
 
     @app.post("/v1/events", summary="Tell what happened: one event or a list", response_model=Receipt)
     def accept(events: Annotated[JsonValue, Body(), _EVENTS]) -> Receipt | JSONResponse:

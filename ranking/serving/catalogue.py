@@ -1,18 +1,20 @@
 """What a release holds for serving: the hybrid, and the items as they were known to it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_repo import schema
-from ranking.errors import ArtifactError
+from ranking.errors import ArtifactError, UnknownEntityError
 from ranking.serving.releases import Release
 from ranking.strategy.hybrid import Hybrid
-from ranking.types import UNKNOWN, IdIndex
+from ranking.types import UNKNOWN, Bools, IdIndex
 
 ITEMS: Final = "items.parquet"
 HYBRID: Final = "hybrid"
@@ -41,6 +43,19 @@ class Catalogue:
         codes = self.index.codes(pc.unique(events[schema.ITEM_ID]).to_pylist())
         return self.table.take(codes[codes != UNKNOWN])
 
+    def having(self, categories: Iterable[str]) -> Bools:
+        """Which items have one of the categories, bool [n]; UnknownEntityError for a category that no item has."""
+        column = self.table[schema.CATEGORIES].combine_chunks()
+        named, owner = pc.list_flatten(column), pc.list_parent_indices(column)
+        allowed = np.zeros(len(self.index), bool)
+        for category in categories:
+            rows = owner.filter(pc.equal(named, category)).to_numpy()
+            if not len(rows):
+                known = ", ".join(sorted(pc.unique(named.drop_null()).to_pylist())[:20]) or "none"
+                raise UnknownEntityError(f"category {category!r}: no item has it; accepted are: {known}")
+            allowed[rows] = True
+        return allowed
+
     def title(self, code: int) -> str:
         """An item's title, its id where it has none."""
         return self.titles[code] or self.index.ids[code]
@@ -59,8 +74,17 @@ def load_parts(release: Release) -> tuple[Hybrid, Catalogue]:
     """Read a release's models and items; ArtifactError names what is missing or damaged."""
     release.verify()
     hybrid = Hybrid.load(release.folder / HYBRID)
+    catalogue = load_items(release)
+    if catalogue.index != hybrid.items:
+        raise ArtifactError(f"{release.folder / ITEMS}: other items than the ranker's; build the release again")
+    return hybrid, catalogue
+
+
+def load_items(release: Release) -> Catalogue:
+    """Read a release's items alone; raises as `load_parts` does."""
     path = release.folder / ITEMS
     try:
-        return hybrid, Catalogue.of(pq.read_table(path), hybrid.items)
+        table = pq.read_table(path)
+        return Catalogue.of(table, IdIndex.of(table[schema.ITEM_ID].to_pylist()))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ArtifactError(f"{path}: not the items of this release ({error}); build the release again") from error

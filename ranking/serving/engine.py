@@ -29,9 +29,10 @@ from ranking.serving.answer import FEATURES, Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
-from ranking.serving.payloads import Receipt, Request, Response
+from ranking.serving.payloads import Receipt, Request, Response, Similar
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
+from ranking.serving.similar import Neighbours
 from ranking.types import IdIndex, Interactions
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
@@ -128,6 +129,10 @@ class Engine:
         """An answer with the vectors behind it, neither logged nor counted."""
         return answer(self.follow(), request, now=self.now())
 
+    def similar(self, item_id: str, *, k: int, by: str) -> Similar:
+        """The k items nearest to one; raises as `Neighbours.of_item` does."""
+        return self.follow().neighbours.of_item(item_id, k=k, by=by)
+
     def accept(self, posted: Sequence[object]) -> Receipt:
         """Take in events: on disk first, then in the histories and the online features of the users and items.
 
@@ -216,7 +221,8 @@ class Engine:
         kinds = {kind.name: kind for kind in release.manifest.kinds}
         nothing = schema.LABELLED_EVENTS.empty_table()
         nobody = Histories(_interactions(nothing, catalogue.index))
-        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings))
+        neighbours = Neighbours(release, hybrid.space, catalogue, self.settings)
+        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings), neighbours)
         _try(fresh, self.now())
         with self._writing:  # no event may come between what is read here and what is served
             events = self._log.read()

@@ -85,6 +85,24 @@ class Response(BaseModel):
     timings_ms: Timings
 
 
+class SimilarItem(BaseModel):
+    """One item of an answer. score: cosine with what was asked for."""
+
+    item_id: str
+    rank: int
+    score: float
+    title: str | None
+    image: str | None
+
+
+class Similar(BaseModel):
+    """Items that lie near something, nearest first. by: in which space, `all` or one modality alone."""
+
+    release: str
+    by: str
+    items: list[SimilarItem]
+
+
 class PostedEvent(BaseModel):
     """Something that happened. Give an event_id, and sending the event again counts once."""
 

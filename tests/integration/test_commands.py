@@ -81,3 +81,34 @@ def test_a_command_before_any_run_says_what_to_do(trichord, tmp_path):
         done = trichord(*arguments, home=tmp_path / "empty")
         assert done.returncode == 2
         assert "trichord run" in done.stderr
+
+
+def test_similar_finds_by_item_and_by_content(home, trichord):
+    items = pq.read_table(home / "lake" / "items" / "table.parquet").to_pylist()
+    pictured = next(item for item in items if item["image"] and item["description"])
+    media = json.loads((home / "dataset.json").read_text())["dataset"]
+    near = json.loads(trichord("similar", "--item", pictured["item_id"], "-k", "5", "--json", home=home).stdout)
+    assert near["by"] == "all" and near["release"] and [item["rank"] for item in near["items"]] == [1, 2, 3, 4, 5]
+    by_text = trichord("similar", "--text", pictured["description"], "--by", "text", "-k", "50", "--json", home=home)
+    assert pictured["item_id"] in [item["item_id"] for item in json.loads(by_text.stdout)["items"]], by_text.stderr
+    picture = f"{media}/{pictured['image']}"
+    (first, *_) = json.loads(trichord("similar", "--image", picture, "--by", "image", "--json", home=home).stdout)[
+        "items"
+    ]
+    assert first["score"] == pytest.approx(1, abs=1e-3)  # the picture of an item is that item
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), "nothing given"),
+        (("--item", "i00001", "--text", "tea"), "--item and --text"),
+        (("--item", "nobody"), "nobody"),
+        (("--image", "/nowhere.png"), "/nowhere.png"),
+        (("--image", __file__), "picture"),
+    ],
+)
+def test_similar_says_in_one_line_what_it_cannot_do(home, trichord, arguments, named):
+    done = trichord("similar", *arguments, home=home)
+    assert done.returncode == 2
+    assert named in done.stderr and len(done.stderr.splitlines()) == 1

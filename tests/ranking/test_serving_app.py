@@ -310,6 +310,7 @@ def test_the_schema_describes_every_path_with_examples(client):
     assert document["paths"].keys() == {
         "/v1/recommendations",
         "/v1/events",
+        "/v1/items/{item_id}/similar",
         "/get-online-features",
         "/health/live",
         "/health/ready",

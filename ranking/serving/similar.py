@@ -1,0 +1,141 @@
+"""What lies near an item, or near a text, picture or sound that somebody looks for, in the space of a release.
+
+<release>/index/<space>/    a `VectorIndex` of each space, see `SPACES`
+<release>/alignment/        what leads contents into the space
+"""
+
+import shutil
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Final
+
+from feature_repo.schema import Modality
+from feature_repo.settings import Settings
+from ranking.candidates.aligned import unit_rows
+from ranking.errors import ArtifactError, BadRequestError, UnknownEntityError
+from ranking.rankers.space import Space
+from ranking.representation.alignment import Alignment
+from ranking.representation.index import VectorIndex
+from ranking.representation.query import query_vector
+from ranking.representation.query_encoders import encoders_of
+from ranking.serving.catalogue import HYBRID, Catalogue, load_items
+from ranking.serving.payloads import Similar, SimilarItem
+from ranking.serving.releases import Release, Releases
+from ranking.types import UNKNOWN, Floats
+
+ALL: Final = "all"  # what the gates make of all modalities together
+BEHAVIOUR: Final = "behaviour"  # what audiences share, predicted of new items
+SPACES: Final = (ALL, *Modality, BEHAVIOUR)
+
+ALIGNMENT: Final = "alignment"
+INDEX: Final = "index"
+
+
+class Neighbours:
+    """Search in the space of one release; several threads may use it. Indexes and alignment are read when needed."""
+
+    def __init__(self, release: Release, space: Space, catalogue: Catalogue, settings: Settings) -> None:
+        self._release = release
+        self._vectors = space_vectors(space)
+        self._catalogue = catalogue
+        self._encoders = cache(encoders_of(settings, release.manifest.encoders))  # their weights take a second to load
+        self._index = cache(self._load)
+
+    @classmethod
+    def current(cls, settings: Settings) -> "Neighbours":
+        """Of the release that servers follow; ArtifactError where there is none or it is damaged."""
+        release = Releases.of(settings).current()
+        release.verify()
+        return cls(release, Space.load(release.folder / HYBRID), load_items(release), settings)
+
+    def of_item(self, item_id: str, *, k: int, by: str = ALL, categories: tuple[str, ...] = ()) -> Similar:
+        """The k items nearest to an item, without itself, best first.
+
+        by: one of `SPACES`. categories: only items that have one of them.
+
+        Raises:
+            UnknownEntityError: no such item or category.
+            BadRequestError: no such space, or the item has no vector there.
+        """
+        index = self._index(by)
+        code = int(self._catalogue.index.codes([item_id])[0])
+        if code == UNKNOWN:
+            raise UnknownEntityError(
+                f"item {item_id!r}: not in release {self._release.id}; accepted are item ids like "
+                f"{self._catalogue.index.ids[0]!r}"
+            )
+        vector = index.vectors[code]
+        if not vector.any():
+            raise BadRequestError(f"item {item_id!r}: has no {by} vector; ask by another of {', '.join(SPACES)}")
+        return self._near(vector, k=k, by=by, categories=categories, but=code)
+
+    def of_content(
+        self,
+        *,
+        k: int,
+        by: str = ALL,
+        categories: tuple[str, ...] = (),
+        text: str | None = None,
+        image: bytes | None = None,
+        audio: bytes | None = None,
+    ) -> Similar:
+        """The k items nearest to where an item of this content would lie; arguments as in `of_item`, `query_vector`.
+
+        Raises what they raise, and `EncoderError` where the release's encoder is not to be had.
+        """
+        if by == BEHAVIOUR:
+            raise BadRequestError(
+                f"by {by!r}: only items have it; give an item, or by one of {ALL}, {', '.join(Modality)}"
+            )
+        self._index(by)
+        vector = query_vector(self._alignment, self._encoders, text=text, image=image, audio=audio)
+        return self._near(vector, k=k, by=by, categories=categories)
+
+    def _near(self, vector: Floats, *, k: int, by: str, categories: tuple[str, ...], but: int | None = None) -> Similar:
+        allowed = self._catalogue.having(categories) if categories else None
+        # an item is most like itself: one place more
+        codes, scores = self._index(by).search(vector[None], k + (but is not None), allowed=allowed)
+        best = [(code, score) for code, score in zip(codes[0].tolist(), scores[0].tolist(), strict=True)]
+        best = [(code, score) for code, score in best if code not in (UNKNOWN, but)][:k]
+        items = [
+            SimilarItem(
+                item_id=self._catalogue.index.ids[code],
+                rank=rank,
+                score=score,
+                title=self._catalogue.titles[code],
+                image=self._catalogue.images[code],
+            )
+            for rank, (code, score) in enumerate(best, 1)
+        ]
+        return Similar(release=self._release.id, by=by, items=items)
+
+    def _load(self, by: str) -> VectorIndex:
+        if by not in SPACES:
+            raise BadRequestError(f"by {by!r}: accepted are {', '.join(SPACES)}")
+        if by not in self._vectors:
+            raise BadRequestError(f"by {by!r}: no item has any; this release has {', '.join(self._vectors)}")
+        folder = self._release.folder / INDEX / by
+        if not folder.is_dir():  # it was published without
+            return VectorIndex.exact(self._vectors[by])
+        return VectorIndex.load(folder, self._vectors[by])
+
+    @cached_property
+    def _alignment(self) -> Alignment:
+        folder = self._release.folder / ALIGNMENT
+        if not folder.is_dir():
+            raise ArtifactError(f"release {self._release.id}: holds no alignment; build a new one with `trichord run`")
+        return Alignment.load(folder)
+
+
+def space_vectors(space: Space) -> dict[str, Floats]:
+    """Vectors by name of their space, float32 [n, d] each, unit rows or 0."""
+    by_modality = {str(modality): vectors for modality, vectors in space.by_modality.items()}
+    return {ALL: space.fused, **by_modality, BEHAVIOUR: unit_rows(space.remembered)}
+
+
+def save_search(folder: Path, *, indexes: Path, alignment: Path) -> None:
+    """Copy what `Neighbours` reads into a release's new folder; to be called by what publishes."""
+    shutil.copytree(indexes, folder / INDEX)
+    place = folder / ALIGNMENT
+    place.mkdir()
+    Alignment.load(alignment).save(place)
