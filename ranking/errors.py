@@ -6,7 +6,7 @@ RankingError
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
 ├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
-└── UnreadableContentError   an item's text, picture or sound that cannot be encoded
+└── UnreadableContentError   an item's text, picture, sound or video that cannot be encoded
 """
 
 
@@ -35,7 +35,7 @@ class EncoderError(RankingError):
 
 
 class UnreadableContentError(RankingError):
-    """An item's text, picture or sound that cannot be encoded; `reason` is a snake_case code, the message says more."""
+    """An item's text, picture, sound or video that cannot be encoded; `reason` is a snake_case code, the message says more."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

@@ -10,7 +10,8 @@ from pipelines.assets.materialized import materialized
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.representation.audio import AudioEncoder
-from ranking.representation.embed import embed, examples
+from ranking.representation.embed import examples
+from ranking.representation.embed_items import embed_items
 from ranking.representation.embedding_store import EmbeddingStore
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
 from ranking.representation.image import ImageEncoder
@@ -36,7 +37,7 @@ def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
 
 @dg.asset(group_name=GROUP, deps=[items])
 def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Each item's picture."""
+    """Each item's picture, else its video's frames."""
     name = workspace.settings.encoders.image
     if name is None:
         return _embeddings(workspace, _quantized(workspace, ImageEncoder()))
@@ -45,7 +46,7 @@ def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
 
 @dg.asset(group_name=GROUP, deps=[items])
 def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Each item's sound."""
+    """Each item's sound, else its video's sound track."""
     name = workspace.settings.encoders.audio
     if name is None:
         return _embeddings(workspace, _quantized(workspace, AudioEncoder()))
@@ -73,7 +74,7 @@ def _embeddings(workspace: Workspace, encoder: Encoder[Decoded]) -> dg.Materiali
 
     def make(folder: Path) -> Facts:
         rejected = Rejected()
-        run = embed(
+        run = embed_items(
             workspace.items,
             encoder,
             _store(workspace),

@@ -1,0 +1,166 @@
+"""Some frames of a video: evenly spaced ones, and those where the scene changes most.
+
+One pass over the file. Of a short video every frame is looked at, of a longer one keyframes, which encoders put where
+the scene changes and every few seconds.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ranking.errors import UnreadableContentError
+from ranking.representation.video import MAX_PIXELS, Limit, opened, unreadable
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+EVEN: Final = 8
+SCENES: Final = 4
+CUT: Final = 0.1  # mean difference of two frames, of 1, from which on the scene has changed
+LOOKED_AT: Final = 512  # frames; a longer video is known by its keyframes
+KEYFRAMES: Final = 64  # of a longer video, about
+KEPT: Final = 48  # evenly spaced frames held until the end of the video is known; thinned out to half when it is more
+SIDE: Final = 512  # a frame's longer side, scaled down
+THUMBNAIL: Final = 32  # side of what frames are compared by
+TAKEN: Final = f"frames-even{EVEN}-scenes{SCENES}-cut{CUT}-of{LOOKED_AT}-{SIDE}px-1"
+
+Picture = npt.NDArray[np.uint8]  # RGB [h, w, 3]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame, upright. time: seconds. change: mean difference to the frame before, 0 to 1."""
+
+    time: float
+    change: float
+    picture: Picture
+
+
+def read_frames(content: bytes) -> list[Frame]:
+    """At most `EVEN` + `SCENES` frames of a video, ascending in time, each once.
+
+    Raises `UnreadableContentError` for what is no video, has no frames, or takes too long.
+    """
+    with opened(content) as container:
+        if not container.streams.video:
+            raise unreadable("it holds no pictures")
+        return _choose(container, container.streams.video[0])
+
+
+def evenly(times: list[float], n: int) -> list[int]:
+    """Places of what is shown in the middle of each of `n` equal parts; times: ascending, each once.
+
+    >>> evenly([0, 1, 2, 3, 4, 5, 6, 7, 8], 2)
+    [2, 6]
+    >>> evenly([0, 9, 10], 2)
+    [0]
+    """
+    first, last = times[0], times[-1]
+    middles = first + (last - first) * (np.arange(n) + 0.5) / n
+    shown: list[int] = np.unique(np.searchsorted(times, middles, side="right") - 1).tolist()
+    return shown
+
+
+def _choose(container: "InputContainer", stream: "VideoStream") -> list[Frame]:
+    from av.video.reformatter import VideoReformatter
+
+    to_thumbnail, to_picture = VideoReformatter(), VideoReformatter()  # each keeps its tables while the size stays
+    kept: list[Frame] = []
+    cuts: list[tuple[float, float, Frame]] = []
+    before: npt.NDArray[np.int16] | None = None
+    stride = 1
+    for number, frame in enumerate(_decoded(container, stream)):
+        thumbnail = _rgb(frame, THUMBNAIL, THUMBNAIL, to_thumbnail).astype(np.int16)
+        change = 0.0 if before is None else float(np.abs(thumbnail - before).mean()) / 255
+        before = thumbnail
+        changed = change >= CUT and (len(cuts) < SCENES or change > cuts[0][0])
+        if not changed and number % stride:
+            continue
+        seen = Frame(number if frame.time is None else frame.time, change, _upright(frame, to_picture))
+        if changed:
+            (heapq.heappush if len(cuts) < SCENES else heapq.heapreplace)(cuts, (change, -number, seen))
+        if number % stride == 0:
+            kept.append(seen)
+        if len(kept) > KEPT:
+            kept, stride = kept[::2], 2 * stride
+    if not kept:
+        raise unreadable("no frame of it can be decoded")
+    by_time = dict(sorted((frame.time, frame) for frame in kept))
+    even = [list(by_time.values())[place] for place in evenly(list(by_time), EVEN)]
+    chosen = {frame.time: frame for frame in [*even, *(frame for _, _, frame in cuts)]}
+    return [chosen[moment] for moment in sorted(chosen)]
+
+
+def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
+    """What is looked at, in order. Packets that the decoder refuses are passed over while frames outnumber them."""
+    import av
+
+    _check_size(stream)
+    codec = stream.codec_context
+    codec.options = {"max_pixels": str(MAX_PIXELS)}  # sizes may change on the way
+    codec.thread_count = 1
+    limit = Limit()
+    seconds = container.duration / av.time_base if container.duration else None
+    looked_at, refused, end, due = 0, 0, 0.0, 0.0
+    every = _length(stream, seconds) <= LOOKED_AT
+    for packet in container.demux():
+        limit.check()
+        moment = _end(packet)
+        end = max(end, moment)
+        if packet.stream_index != stream.index:
+            continue
+        every = every and looked_at < LOOKED_AT
+        if not every and (not packet.is_keyframe or moment < due):
+            continue
+        try:
+            frames = codec.decode(packet) if every else [*codec.decode(packet), *codec.decode(None)]
+        except av.FFmpegError:
+            refused += 1
+            frames = []
+        if not every:
+            codec.flush_buffers()
+            due = moment + (seconds or moment) / KEYFRAMES
+        for frame in frames:
+            if not frame.is_corrupt:
+                looked_at += 1
+                yield frame
+    if seconds and end < seconds / 2:
+        raise unreadable(f"it ends after {end:.1f} of {seconds:.1f} s")
+    if refused > looked_at:
+        raise unreadable(f"{refused} parts of it cannot be decoded, {looked_at} can")
+
+
+def _check_size(stream: "VideoStream") -> None:
+    width, height = stream.width, stream.height
+    if width * height > MAX_PIXELS:
+        detail = f"{width} x {height} pixels; at most {MAX_PIXELS:,} a frame: scale it down"
+        raise UnreadableContentError("oversized_video", detail)
+
+
+def _length(stream: "VideoStream", seconds: float | None) -> float:
+    """How many frames there seem to be; 0 where nothing tells."""
+    return stream.frames or (seconds or 0.0) * float(stream.average_rate or 0)
+
+
+def _end(packet: "Packet") -> float:
+    """Seconds until what a packet holds is over; 0 where it has no time."""
+    at = packet.pts if packet.pts is not None else packet.dts
+    return 0.0 if at is None else float((at + (packet.duration or 0)) * packet.time_base)
+
+
+def _upright(frame: "VideoFrame", reformatter: "VideoReformatter") -> Picture:
+    """Scaled down to `SIDE`, turned as the file says that it is to be shown."""
+    scale = min(1.0, SIDE / max(frame.width, frame.height))
+    width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
+    return np.ascontiguousarray(np.rot90(_rgb(frame, width, height, reformatter), round(frame.rotation / 90)))
+
+
+def _rgb(frame: "VideoFrame", width: int, height: int, reformatter: "VideoReformatter") -> Picture:
+    small = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
+    return np.asarray(small.to_ndarray(), np.uint8)
