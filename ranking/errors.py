@@ -35,7 +35,7 @@ class EncoderError(RankingError):
 
 
 class UnreadableContentError(RankingError):
-    """An item's text, picture, sound or video that cannot be encoded; `reason` is a snake_case code, the message says more."""
+    """An item's text or file that cannot be encoded; `reason` is a snake_case code, the message says more."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

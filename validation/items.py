@@ -20,8 +20,8 @@ _CONTENT: Final = (schema.TITLE, schema.DESCRIPTION, schema.IMAGE, schema.AUDIO,
 class Limits:
     """How poor a catalogue may be.
 
-    content_share: least share of items with a title, description, image, sound or video; below it the encoders have too little
-    to work on, and a column was probably lost.
+    content_share: least share of items with a title, description, image, sound or video; below it the encoders have too
+    little to work on, and a column was probably lost.
     """
 
     content_share: float = 0.5

@@ -93,13 +93,8 @@ def _contents(
     if encoder.modality is Modality.TEXT:
         return list(sources.texts(items))
     hashes = store.folder / encoder.modality / "file_hashes.parquet"
-    if isinstance(encoder, VideoEncoder):
-        return list(
-            sources.videos(
-                items, encoder.modality, taken=encoder.taken, media_root=media_root, hashes=hashes, reject=reject
-            )
-        )
-    return list(sources.files(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject))
+    find = partial(sources.videos, taken=encoder.taken) if isinstance(encoder, VideoEncoder) else sources.files
+    return list(find(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject))
 
 
 def _encode(

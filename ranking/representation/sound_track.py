@@ -34,6 +34,8 @@ def read_sound_track(content: bytes) -> bytes:
             detail = "it has no sound track; name a sound of its own in the column audio, or leave it silent"
             raise UnreadableContentError("silent_video", detail)
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise unreadable("its sound is coded in an unknown way")
         rate, channels = stream.rate, stream.channels
         if not (0 < rate <= MAX_RATE and 0 < channels <= MAX_CHANNELS):
             raise unreadable(f"its sound has {rate} Hz and {channels} channels")

@@ -1,4 +1,4 @@
-"""What there is to encode: each item's text, or the file of its picture, sound or video, under the hash of its bytes."""
+"""What there is to encode: each item's text, or its picture, sound or video, under the hash of its bytes."""
 
 import os
 import stat

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic
 
 import numpy as np
 
@@ -14,16 +14,21 @@ from ranking.representation.video_frames import Picture
 from ranking.types import Floats
 
 
-class VideoEncoder(Encoder[Decoded]):
+class VideoEncoder(Encoder[Floats]):
     """An encoder of video files that has the id of the one of pictures or sounds that it uses.
 
+    A video is encoded as soon as it is decoded, so that a thread holds the frames of one video only.
     taken: names what of a video is encoded; it is part of the content's hash.
     """
 
     taken: ClassVar[str]
 
+    def encode(self, batch: Sequence[Floats]) -> Floats:
+        """The vectors that `decode` gave, float32 [n, dim]."""
+        return np.stack(batch)
 
-class FrameEncoder(VideoEncoder[Floats]):
+
+class FrameEncoder(VideoEncoder, Generic[Decoded]):
     """Some frames of a video as one picture vector: the mean of their directions, as long as they are on average."""
 
     taken = video_frames.TAKEN
@@ -33,18 +38,14 @@ class FrameEncoder(VideoEncoder[Floats]):
         self._pictures = pictures
 
     def decode(self, content: bytes) -> Floats:
-        """The vector float32 [dim]: encoded here, so that a thread holds the frames of one video only."""
+        """The vector of a video file, float32 [dim]."""
         frames = [self._pictures.decode(_bitmap(frame.picture)) for frame in video_frames.read_frames(content)]
         vectors = self._pictures.encode(frames)
         direction = unit_rows(unit_rows(vectors).mean(0, keepdims=True))[0]
         return np.asarray(direction * np.linalg.norm(vectors, axis=1).mean(), np.float32)
 
-    def encode(self, batch: Sequence[Floats]) -> Floats:
-        """What `decode` gave, float32 [n, dim]."""
-        return np.stack(batch)
 
-
-class SoundTrackEncoder(VideoEncoder[Decoded]):
+class SoundTrackEncoder(VideoEncoder, Generic[Decoded]):
     """The sound track of a video as any other sound."""
 
     taken = sound_track.TAKEN
@@ -53,16 +54,13 @@ class SoundTrackEncoder(VideoEncoder[Decoded]):
         self.modality, self.id, self.dim = sounds.modality, sounds.id, sounds.dim
         self._sounds = sounds
 
-    def decode(self, content: bytes) -> Decoded:
-        """What the encoder of sounds makes of the sound track."""
-        return self._sounds.decode(sound_track.read_sound_track(content))
-
-    def encode(self, batch: Sequence[Decoded]) -> Floats:
-        """As the encoder of sounds does."""
-        return self._sounds.encode(batch)
+    def decode(self, content: bytes) -> Floats:
+        """The vector of a video file, float32 [dim]."""
+        vector: Floats = self._sounds.encode([self._sounds.decode(sound_track.read_sound_track(content))])[0]
+        return vector
 
 
-def video_encoder(encoder: Encoder[Decoded]) -> FrameEncoder | SoundTrackEncoder[Decoded] | None:
+def video_encoder(encoder: Encoder[Decoded]) -> VideoEncoder | None:
     """What a video adds to the encoder's modality; None for text."""
     match encoder.modality:
         case Modality.IMAGE:

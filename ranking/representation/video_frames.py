@@ -18,6 +18,8 @@ from ranking.representation.video import MAX_PIXELS, Limit, opened, unreadable
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 EVEN: Final = 8
@@ -48,9 +50,12 @@ def read_frames(content: bytes) -> list[Frame]:
     Raises `UnreadableContentError` for what is no video, has no frames, or takes too long.
     """
     with opened(content) as container:
-        if not container.streams.video:
+        streams = container.streams.video
+        if not streams:
             raise unreadable("it holds no pictures")
-        return _choose(container, container.streams.video[0])
+        if streams[0].codec_context is None:
+            raise unreadable("its pictures are coded in an unknown way")
+        return _choose(container, streams[0])
 
 
 def evenly(times: list[float], n: int) -> list[int]:
@@ -148,7 +153,7 @@ def _length(stream: "VideoStream", seconds: float | None) -> float:
     return stream.frames or (seconds or 0.0) * float(stream.average_rate or 0)
 
 
-def _end(packet: "Packet") -> float:
+def _end(packet: "Packet[Stream]") -> float:
     """Seconds until what a packet holds is over; 0 where it has no time."""
     at = packet.pts if packet.pts is not None else packet.dts
     return 0.0 if at is None else float((at + (packet.duration or 0)) * packet.time_base)
