@@ -1,10 +1,11 @@
-"""Some frames of a video: evenly spaced ones, and those where the scene changes most.
+"""Some frames of a video: evenly spaced ones, and beginnings of scenes that those do not show.
 
 One pass over the file. Of a short video every frame is looked at, of a longer one keyframes, which encoders put where
 the scene changes and every few seconds.
 """
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 EVEN: Final = 8
-SCENES: Final = 4
+SCENES: Final = 4  # more, of scenes that no evenly spaced frame shows
 CUT: Final = 0.1  # mean difference of two frames, of 1, from which on the scene has changed
 LOOKED_AT: Final = 512  # frames; a longer video is known by its keyframes
 KEYFRAMES: Final = 64  # of a longer video, about
-KEPT: Final = 48  # evenly spaced frames held until the end of the video is known; thinned out to half when it is more
+KEPT: Final = 32  # evenly spaced frames, and beginnings of scenes, held until the end of the video is known
 SIDE: Final = 512  # a frame's longer side, scaled down
 THUMBNAIL: Final = 32  # side of what frames are compared by
-TAKEN: Final = f"frames-even{EVEN}-scenes{SCENES}-cut{CUT}-of{LOOKED_AT}-{SIDE}px-1"
+TAKEN: Final = f"frames-even{EVEN}-scenes{SCENES}-cut{CUT}-of{LOOKED_AT}-{SIDE}px-1"  # and -2 for another choice
 
 Picture = npt.NDArray[np.uint8]  # RGB [h, w, 3]
 
@@ -79,27 +80,36 @@ def _choose(container: "InputContainer", stream: "VideoStream") -> list[Frame]:
     kept: list[Frame] = []
     cuts: list[tuple[float, float, Frame]] = []
     before: npt.NDArray[np.int16] | None = None
-    stride = 1
+    stride, tick = 1, stream.time_base or 1
     for number, frame in enumerate(_decoded(container, stream)):
-        thumbnail = _rgb(frame, THUMBNAIL, THUMBNAIL, to_thumbnail).astype(np.int16)
+        thumbnail = _rgb(frame, THUMBNAIL, THUMBNAIL, to_thumbnail, "FAST_BILINEAR").astype(np.int16)
         change = 0.0 if before is None else float(np.abs(thumbnail - before).mean()) / 255
         before = thumbnail
-        changed = change >= CUT and (len(cuts) < SCENES or change > cuts[0][0])
+        changed = change >= CUT and (len(cuts) < KEPT or change > cuts[0][0])
         if not changed and number % stride:
             continue
-        seen = Frame(number if frame.time is None else frame.time, change, _upright(frame, to_picture))
+        time = number if frame.pts is None else float(frame.pts * tick)
+        seen = Frame(time, change, _upright(frame, to_picture))
         if changed:
-            (heapq.heappush if len(cuts) < SCENES else heapq.heapreplace)(cuts, (change, -number, seen))
+            (heapq.heappush if len(cuts) < KEPT else heapq.heapreplace)(cuts, (change, -number, seen))
         if number % stride == 0:
             kept.append(seen)
         if len(kept) > KEPT:
-            kept, stride = kept[::2], 2 * stride
+            kept, stride = kept[::2], 2 * stride  # thinned out
     if not kept:
         raise unreadable("no frame of it can be decoded")
-    by_time = dict(sorted((frame.time, frame) for frame in kept))
-    even = [list(by_time.values())[place] for place in evenly(list(by_time), EVEN)]
-    chosen = {frame.time: frame for frame in [*even, *(frame for _, _, frame in cuts)]}
-    return [chosen[moment] for moment in sorted(chosen)]
+    by_time = {frame.time: frame for frame in sorted(kept, key=lambda one: one.time)}
+    moments = list(by_time)
+    even = [by_time[moments[place]] for place in evenly(moments, EVEN)]
+    return sorted([*even, *_unseen([frame for *_, frame in cuts], even)], key=lambda one: one.time)
+
+
+def _unseen(beginnings: list[Frame], even: list[Frame]) -> list[Frame]:
+    """The beginnings of the scenes that none of the even frames shows, at most `SCENES`, where most changes."""
+    begins = sorted(frame.time for frame in beginnings)
+    shown = {bisect_right(begins, frame.time) for frame in even}
+    unseen = [frame for frame in beginnings if bisect_right(begins, frame.time) not in shown]
+    return heapq.nlargest(SCENES, unseen, key=lambda one: one.change)
 
 
 def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
@@ -163,9 +173,9 @@ def _upright(frame: "VideoFrame", reformatter: "VideoReformatter") -> Picture:
     """Scaled down to `SIDE`, turned as the file says that it is to be shown."""
     scale = min(1.0, SIDE / max(frame.width, frame.height))
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
-    return np.ascontiguousarray(np.rot90(_rgb(frame, width, height, reformatter), round(frame.rotation / 90)))
+    return np.ascontiguousarray(np.rot90(_rgb(frame, width, height, reformatter, "AREA"), round(frame.rotation / 90)))
 
 
-def _rgb(frame: "VideoFrame", width: int, height: int, reformatter: "VideoReformatter") -> Picture:
-    small = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
+def _rgb(frame: "VideoFrame", width: int, height: int, reformatter: "VideoReformatter", scaling: str) -> Picture:
+    small = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation=scaling)
     return np.asarray(small.to_ndarray(), np.uint8)

@@ -99,14 +99,22 @@ def test_every_scene_is_seen_in_order(container, codec):
     assert list(dict.fromkeys(colour(frame.picture) for frame in frames)) == list(COLOURS)
     assert [frame.time for frame in frames] == sorted({frame.time for frame in frames})
     assert video_frames.EVEN <= len(frames) <= video_frames.EVEN + video_frames.SCENES
-    cuts = [frame.time for frame in frames if frame.change >= video_frames.CUT]
-    assert cuts == pytest.approx([1.0, 2.0, 3.0], abs=0.06)
 
 
 def test_a_scene_too_short_for_even_frames_is_found_by_its_change():
     pictures = scenes(100, 2, 98, names=("red", "green", "red"))
     assert seen(film(pictures)).count("green") == 1
     assert "green" not in [colour(pictures[place]) for place in evenly(list(range(200)), video_frames.EVEN)]
+
+
+def test_the_largest_changes_begin_the_further_frames():
+    names = [name for flash in ("green", "blue", "yellow", "green", "blue", "yellow") for name in ("red", flash)]
+    lengths = [length for start in (10, 35, 35, 35, 35, 35) for length in (start, 2)]
+    frames = read_frames(film(scenes(*lengths, 14, names=(*names, "red"))))
+    flashes = [frame for frame in frames if colour(frame.picture) != "red"]
+    assert 4 <= len(flashes) <= 6
+    assert len(frames) <= video_frames.EVEN + video_frames.SCENES
+    assert all(frame.change >= video_frames.CUT for frame in flashes)
 
 
 def test_a_flickering_video_gives_no_more_frames_than_stated():
@@ -116,7 +124,7 @@ def test_a_flickering_video_gives_no_more_frames_than_stated():
 
 def test_a_still_video_is_seen_evenly():
     times = [frame.time for frame in read_frames(film(scenes(160)))]
-    assert times == pytest.approx(np.arange(8) + 0.5, abs=0.3)
+    assert times == pytest.approx(np.arange(8) + 0.5, abs=0.5)
 
 
 def test_frames_stand_for_the_time_that_they_are_shown():
@@ -138,9 +146,10 @@ def test_even_frames_are_those_shown_in_the_middle_of_equal_parts(times, n):
     assert evenly(times, n) == sorted(set(shown))
 
 
-def test_a_long_video_is_known_by_its_keyframes(monkeypatch):
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_a_long_video_is_known_by_its_keyframes(codec, monkeypatch):
     monkeypatch.setattr(video_frames, "LOOKED_AT", 50)
-    content = film(scenes(40, 40, 40, 40), gop=8)
+    content = film(scenes(40, 40, 40, 40), codec=codec, gop=8)
     frames = read_frames(content)
     assert list(dict.fromkeys(colour(frame.picture) for frame in frames)) == list(COLOURS)
     assert all(round(frame.time * 20) % 8 == 0 for frame in frames)
