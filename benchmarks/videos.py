@@ -58,7 +58,7 @@ def even(content: bytes) -> Times:
     with av.open(io.BytesIO(content)) as container:
         container.streams.video[0].thread_count = 1
         times = [frame.time for frame in container.decode(video=0)]
-    return [times[place] for place in evenly(times, EVEN + SCENES)]
+    return [times[place] for place in evenly(times, times[-1], EVEN + SCENES)]
 
 
 def seen(times: Times, begins: npt.NDArray[np.float64]) -> float:

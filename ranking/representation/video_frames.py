@@ -5,6 +5,7 @@ the scene changes and every few seconds.
 """
 
 import heapq
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,16 +60,15 @@ def read_frames(content: bytes) -> list[Frame]:
         return _choose(container, streams[0])
 
 
-def evenly(times: list[float], n: int) -> list[int]:
-    """Places of what is shown in the middle of each of `n` equal parts; times: ascending, each once.
+def evenly(times: list[float], end: float, n: int) -> list[int]:
+    """Places of what is shown in the middle of each of `n` equal parts; times: ascending, each once, at most `end`.
 
-    >>> evenly([0, 1, 2, 3, 4, 5, 6, 7, 8], 2)
+    >>> evenly([0, 1, 2, 3, 4, 5, 6, 7], 8, 2)
     [2, 6]
-    >>> evenly([0, 9, 10], 2)
+    >>> evenly([0, 9], 10, 2)
     [0]
     """
-    first, last = times[0], times[-1]
-    middles = first + (last - first) * (np.arange(n) + 0.5) / n
+    middles = times[0] + (end - times[0]) * (np.arange(n) + 0.5) / n
     shown: list[int] = np.unique(np.searchsorted(times, middles, side="right") - 1).tolist()
     return shown
 
@@ -80,15 +80,16 @@ def _choose(container: "InputContainer", stream: "VideoStream") -> list[Frame]:
     kept: list[Frame] = []
     cuts: list[tuple[float, float, Frame]] = []
     before: npt.NDArray[np.int16] | None = None
-    stride, tick = 1, stream.time_base or 1
+    stride, tick, end = 1, stream.time_base or 1, -math.inf
     for number, frame in enumerate(_decoded(container, stream)):
         thumbnail = _rgb(frame, THUMBNAIL, THUMBNAIL, to_thumbnail, "FAST_BILINEAR").astype(np.int16)
         change = 0.0 if before is None else float(np.abs(thumbnail - before).mean()) / 255
         before = thumbnail
+        time = number if frame.pts is None else float(frame.pts * tick)
+        end = max(end, time)
         changed = change >= CUT and (len(cuts) < KEPT or change > cuts[0][0])
         if not changed and number % stride:
             continue
-        time = number if frame.pts is None else float(frame.pts * tick)
         seen = Frame(time, change, _upright(frame, to_picture))
         if changed:
             (heapq.heappush if len(cuts) < KEPT else heapq.heapreplace)(cuts, (change, -number, seen))
@@ -100,7 +101,7 @@ def _choose(container: "InputContainer", stream: "VideoStream") -> list[Frame]:
         raise unreadable("no frame of it can be decoded")
     by_time = {frame.time: frame for frame in sorted(kept, key=lambda one: one.time)}
     moments = list(by_time)
-    even = [by_time[moments[place]] for place in evenly(moments, EVEN)]
+    even = [by_time[moments[place]] for place in evenly(moments, end, EVEN)]
     return sorted([*even, *_unseen([frame for *_, frame in cuts], even)], key=lambda one: one.time)
 
 
