@@ -19,6 +19,7 @@ CATEGORIES = "categories"
 CREATED_AT = "created_at"
 IMAGE = "image"
 AUDIO = "audio"
+VIDEO = "video"
 
 EVENT_ID = "event_id"
 KIND = "kind"
@@ -50,6 +51,7 @@ ITEMS = pa.schema(
         pa.field(CREATED_AT, TIMESTAMP),
         pa.field(IMAGE, pa.string()),  # path relative to the dataset's media root
         pa.field(AUDIO, pa.string()),  # path relative to the dataset's media root
+        pa.field(VIDEO, pa.string()),  # path relative to the dataset's media root
     ]
 )
 

@@ -62,8 +62,8 @@ def _embeddings(modality: Modality, workspace: Workspace) -> tuple[pa.Table, Sui
     table = workspace.home.read(f"{modality}_embeddings")
     expected = {
         Modality.TEXT: _with_text(workspace.items),
-        Modality.IMAGE: len(workspace.items) - workspace.items[schema.IMAGE].null_count,
-        Modality.AUDIO: len(workspace.items) - workspace.items[schema.AUDIO].null_count,
+        Modality.IMAGE: pc.sum(_named(workspace.items, schema.IMAGE, schema.VIDEO)).as_py(),
+        Modality.AUDIO: _with_sound(workspace.items, heard=table[schema.ITEM_ID]),
     }[modality]
     size = table.schema.field(VECTOR).type.list_size
     suite = embeddings.suite(
@@ -78,6 +78,17 @@ def _with_text(items: pa.Table) -> int:
     lengths.append(pc.list_value_length(items[schema.CATEGORIES]))
     filled = [pc.greater(pc.fill_null(length, 0), 0) for length in lengths]
     return int(pc.sum(reduce(pc.or_, filled)).as_py() or 0)
+
+
+def _named(items: pa.Table, *columns: str) -> pa.ChunkedArray:
+    """Whether an item names a file in one of the columns."""
+    return pc.is_valid(pc.coalesce(*(items[column] for column in columns)))
+
+
+def _with_sound(items: pa.Table, *, heard: pa.ChunkedArray) -> int:
+    """Items that name a sound, and those whose video was heard: many videos are silent."""
+    named = _named(items, schema.AUDIO)
+    return int(pc.sum(pc.or_(named, pc.is_in(items[schema.ITEM_ID], heard.combine_chunks()))).as_py())
 
 
 def _vectors(view: str, workspace: Workspace) -> tuple[pa.Table, Suite]:

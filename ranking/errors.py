@@ -7,7 +7,7 @@ RankingError
 ├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
 ├── RecallError          an approximate index that misses too much of what exact search finds
-└── UnreadableContentError   an item's text, picture or sound that cannot be encoded
+└── UnreadableContentError   an item's text, picture, sound or video that cannot be encoded
 """
 
 
@@ -40,7 +40,7 @@ class RecallError(RankingError):
 
 
 class UnreadableContentError(RankingError):
-    """An item's text, picture or sound that cannot be encoded; `reason` is a snake_case code, the message says more."""
+    """An item's text or file that cannot be encoded; `reason` is a snake_case code, the message says more."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

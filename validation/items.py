@@ -13,15 +13,15 @@ from validation.suite import Suite, ids
 
 _HAS_CATEGORIES: Final = "has_categories"
 _HAS_CONTENT: Final = "has_content"
-_CONTENT: Final = (schema.TITLE, schema.DESCRIPTION, schema.IMAGE, schema.AUDIO)
+_CONTENT: Final = (schema.TITLE, schema.DESCRIPTION, schema.IMAGE, schema.AUDIO, schema.VIDEO)
 
 
 @dataclass(frozen=True)
 class Limits:
     """How poor a catalogue may be.
 
-    content_share: least share of items with a title, description, image or sound; below it the encoders have too little
-    to work on, and a column was probably lost.
+    content_share: least share of items with a title, description, image, sound or video; below it the encoders have too
+    little to work on, and a column was probably lost.
     """
 
     content_share: float = 0.5

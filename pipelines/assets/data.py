@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import TypeAdapter
 
+from feature_repo import schema
 from feature_repo.labels import label_events
 from feature_repo.rejected import Rejected
 from feature_repo.schema import EventKind
@@ -18,14 +19,15 @@ GROUP = "data"
 
 @dg.asset(group_name=GROUP)
 def items(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """The catalogue: text, categories, pictures and sounds by path, further attributes."""
+    """The catalogue: text, categories, pictures, sounds and videos by path, further attributes."""
 
     def make(folder: Path) -> Facts:
         dataset = workspace.dataset
         workspace.home.write(folder, dataset.items)
         return {"rows": len(dataset.items), "rejected": write_rejected(folder, dataset.rejected)}
 
-    return materialized(workspace.build("items", make, config={"dataset": workspace.dataset_fingerprint}))
+    config: Facts = {"dataset": workspace.dataset_fingerprint, "columns": [*schema.ITEMS.names]}
+    return materialized(workspace.build("items", make, config=config))
 
 
 @dg.asset(group_name=GROUP, deps=["event_log"])

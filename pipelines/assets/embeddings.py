@@ -10,7 +10,8 @@ from pipelines.assets.materialized import materialized
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.representation.chosen import audio_encoder, image_encoder, text_encoder
-from ranking.representation.embed import embed, examples
+from ranking.representation.embed import examples
+from ranking.representation.embed_items import embed_items
 from ranking.representation.embedding_store import EmbeddingStore
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
 from ranking.representation.faster import faster
@@ -27,13 +28,13 @@ def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
 
 @dg.asset(group_name=GROUP, deps=[items])
 def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Each item's picture."""
+    """Each item's picture, else its video's frames."""
     return _embeddings(workspace, image_encoder(workspace.settings.encoders))
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Each item's sound."""
+    """Each item's sound, else its video's sound track."""
     return _embeddings(workspace, audio_encoder(workspace.settings.encoders))
 
 
@@ -59,7 +60,7 @@ def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.
 
     def make(folder: Path) -> Facts:
         rejected = Rejected()
-        run = embed(
+        run = embed_items(
             workspace.items,
             encoder,
             _store(workspace),

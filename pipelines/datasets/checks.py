@@ -66,9 +66,9 @@ def check_dataset(
 def check_items(items: pa.Table, media_root: Path, sieve: Sieve) -> pa.Table:
     """Items with distinct ids, in file order; media that cannot be read are emptied, items without any content kept."""
     items = _with_distinct(items, schema.ITEM_ID, sieve)
-    for column in (schema.IMAGE, schema.AUDIO):
+    for column in (schema.IMAGE, schema.AUDIO, schema.VIDEO):
         items = _without_bad_media(items, column, media_root, sieve)
-    content = [schema.TITLE, schema.DESCRIPTION, schema.IMAGE, schema.AUDIO]
+    content = [schema.TITLE, schema.DESCRIPTION, schema.IMAGE, schema.AUDIO, schema.VIDEO]
     bare = pc.is_null(pc.coalesce(*(items[column] for column in content)))
     sieve.count(
         items,

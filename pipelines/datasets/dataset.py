@@ -15,7 +15,7 @@ class Dataset:
 
     items: `schema.ITEMS` and further attribute columns, one row an item. users: `schema.USERS` and attributes, every
     user of the events among them. events: `schema.EVENTS`, ascending in occurred_at, event ids distinct and the same
-    whenever the same source is read. media_root: folder that image and audio paths are relative to.
+    whenever the same source is read. media_root: folder that image, audio and video paths are relative to.
     """
 
     name: str

@@ -39,7 +39,7 @@ def media_problem(path: str, root: Path, *, max_bytes: int = MAX_BYTES) -> Media
     except OSError as error:
         return MediaProblem("media_missing", f"{error.strerror or error}; add the file or empty the cell")
     if not stat.S_ISREG(status.st_mode):
-        return MediaProblem("media_not_a_file", "not a regular file; accepted: a picture or sound file")
+        return MediaProblem("media_not_a_file", "not a regular file; accepted: a picture, sound or video file")
     if status.st_size > max_bytes:
         remedy = f"{status.st_size:,} bytes; accepted: up to {max_bytes:,}; make a smaller copy"
         return MediaProblem("media_too_large", remedy)

@@ -21,6 +21,7 @@ from ranking.representation import sources
 from ranking.representation.embedding_store import CONTENT_HASH, EmbeddingStore, embedding_table
 from ranking.representation.encoder import Decoded, Encoder
 from ranking.representation.sources import Content, Reject
+from ranking.representation.video_encoder import VideoEncoder
 from ranking.types import Floats
 
 CHUNK: Final = 128  # contents a flush: what a killed process encodes again at most, for each core
@@ -96,7 +97,8 @@ def _contents(
     if encoder.modality is Modality.TEXT:
         return list(sources.texts(items))
     hashes = store.folder / encoder.modality / "file_hashes.parquet"
-    return list(sources.files(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject))
+    find = partial(sources.videos, taken=encoder.taken) if isinstance(encoder, VideoEncoder) else sources.files
+    return list(find(items, encoder.modality, media_root=media_root, hashes=hashes, reject=reject))
 
 
 def _encode(

@@ -1,16 +1,17 @@
-"""What there is to encode: each item's text, or the file of its picture or sound, under the hash of its bytes."""
+"""What there is to encode: each item's text, or its picture, sound or video, under the hash of its bytes."""
 
 import os
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.schema import Modality
@@ -88,6 +89,20 @@ def files(items: pa.Table, modality: Modality, *, media_root: Path, hashes: Path
             yield Content(item_id, one, partial(_reread, path, one))
         else:
             reject(item_id, one)
+
+
+def videos(
+    items: pa.Table, modality: Modality, *, taken: str, media_root: Path, hashes: Path, reject: Reject
+) -> Iterator[Content]:
+    """The video files of the items that name no picture (no sound) of their own; else as `files`.
+
+    taken: names what of a video is encoded, which is part of the hash.
+    """
+    column = COLUMN_OF[modality]
+    alone = items.filter(pc.equal(pc.fill_null(items[column], ""), ""))
+    alone = alone.set_column(alone.column_names.index(column), column, alone[schema.VIDEO])
+    for content in files(alone, modality, media_root=media_root, hashes=hashes, reject=reject):
+        yield replace(content, content_hash=content_hash(f"{content.content_hash} {taken}".encode()))
 
 
 def _file_state(root: str, name: str) -> tuple[str, FileState]:

@@ -11,11 +11,11 @@ from typing import Final
 
 from feature_repo.schema import Modality
 from feature_repo.settings import Settings
-from ranking.candidates.aligned import unit_rows
 from ranking.errors import ArtifactError, BadRequestError, UnknownEntityError
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.index import VectorIndex
+from ranking.representation.inputs import unit_rows
 from ranking.representation.query import query_vector
 from ranking.representation.query_encoders import encoders_of
 from ranking.serving.catalogue import HYBRID, Catalogue, load_items

@@ -54,6 +54,7 @@ def make_items(config: WorldConfig, truth: Truth, folder: Path, *, progress: boo
     columns = dict(zip(_Item._fields, zip(*made, strict=True), strict=True))
     columns[schema.TITLE] = tuple(distinct(columns[schema.TITLE]))
     columns |= {schema.ITEM_ID: truth.items.ids, schema.CREATED_AT: tuple(truth.created_at.tolist())}
+    columns[schema.VIDEO] = (None,) * n
     return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in ITEMS], schema=ITEMS)
 
 
