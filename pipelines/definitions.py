@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from feature_repo.settings import load_settings
-from pipelines.assets import data, embeddings, evaluation, features, models, release, representation
+from pipelines.assets import data, embeddings, evaluation, features, models, release, representation, space_report
 from pipelines.checks import CHECKS
 from pipelines.schedules import JOBS, SCHEDULES, SENSORS
 from pipelines.workspace import Workspace
@@ -25,7 +25,9 @@ def definitions(workspace: dg.ResourceDefinition) -> dg.Definitions:
     Steps run in one process: a process a step costs seven seconds with Feast, and DuckDB has one writer.
     """
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([data, embeddings, representation, features, models, evaluation, release]),
+        assets=dg.load_assets_from_modules(
+            [data, embeddings, representation, features, models, evaluation, space_report, release]
+        ),
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=SCHEDULES,

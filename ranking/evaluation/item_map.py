@@ -51,19 +51,23 @@ class ItemMap:
         """Write a PNG: points stay points however many there are."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes two seconds to import
         from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
 
         figure = Figure(figsize=(9, 7), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         size = float(np.clip(DOTS / len(self.places), 0.6, 40))
+        shown = []
         for group, name in [(len(self.names), "other"), *enumerate(self.names)]:
             x, y = self.places[self.group == group].T
             colour = (*COLOURS[: len(self.names)], OTHERS)[group]
             if len(x):
-                axes.scatter(x, y, s=size, c=colour, alpha=0.7, linewidths=0, label=f"{name} ({len(x):,})")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, labelcolor=INK)
-        for legend in axes.get_legend().legend_handles:
-            legend.set_sizes([40])
+                axes.scatter(x, y, s=size, color=colour, alpha=0.7, linewidths=0)
+                label = f"{name} ({len(x):,})"
+                shown.append(Line2D([], [], linestyle="", marker="o", color=colour, label=label))
+        axes.legend(
+            handles=shown, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, labelcolor=INK
+        )
         axes.set_title(title, color=INK, fontsize=11)
         axes.set_xlabel(f"first component, {self.explained[0]:.1%} of the variance", color=INK, fontsize=9)
         axes.set_ylabel(f"second component, {self.explained[1]:.1%} of the variance", color=INK, fontsize=9)

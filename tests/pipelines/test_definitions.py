@@ -18,7 +18,7 @@ TABLES = {
 }
 ASSETS = TABLES | {
     *("event_log", "alignment_model", "feature_registry", "online_features", "tuned_models"),
-    *("collaborative_models", "candidate_sets", "training_set", "lambdarank_model", "release"),
+    *("collaborative_models", "candidate_sets", "training_set", "lambdarank_model", "space_report", "release"),
 }
 BEFORE_ONLINE = TABLES - {"offline_evaluation"}
 
