@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.evaluation.significance import ci95, resampled_means
-from ranking.representation.alignment import Alignment
+from ranking.representation.alignment import Alignment, AlignmentConfig
 from ranking.representation.cca import Cca, ranks, tuned
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats, Interactions, ItemContent
@@ -48,6 +48,7 @@ def cross_modal(
     content: ItemContent,
     log: Interactions,
     *,
+    config: AlignmentConfig | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Crossing]:
@@ -66,7 +67,7 @@ def cross_modal(
     if not pairs:
         return []
     known = replace(content, present={name: there & ~hidden for name, there in content.present.items()})
-    alignment = Alignment.fit(known, log.where(~hidden[log.item]), seed=seed, progress=progress)
+    alignment = Alignment.fit(known, log.where(~hidden[log.item]), config=config, seed=seed, progress=progress)
     heads = alignment.modality_vectors(content)
     found: list[Crossing] = []
     for one, other, both in pairs:

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from rich.table import Table
 
-from ranking.artifacts import load_as
+from ranking.artifacts import load_json
 from ranking.evaluation.cross_modal import ALIGNMENT, CCA, DEPTH, Crossing
 from ranking.evaluation.item_map import ItemMap
 
@@ -43,13 +43,10 @@ def write(folder: Path, crossings: Sequence[Crossing], drawn: ItemMap | None, *,
 
 
 def read(folder: Path) -> SpaceReport | None:
-    """What `write` wrote, with the picture's whole path; None where it was never written.
-
-    Raises `ArtifactError` for a damaged file.
-    """
+    """What `write` wrote, with the picture's whole path; None where it was never written, ArtifactError if damaged."""
     if not (folder / REPORT).exists():
         return None
-    report = load_as(folder / REPORT, SpaceReport)
+    report = cast(SpaceReport, load_json(folder / REPORT))
     if report["item_map"] is not None:
         report["item_map"]["path"] = str(folder / report["item_map"]["path"])
     return report

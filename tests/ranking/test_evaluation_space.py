@@ -14,9 +14,12 @@ from ranking.errors import ArtifactError
 from ranking.evaluation.cross_modal import cross_modal
 from ranking.evaluation.item_map import COLOURS, ItemMap, principal
 from ranking.evaluation.space_report import crossings_table, map_line, read, write
+from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.cca import Cca, mean_recall, ranks, tuned
 from ranking.representation.content import UNKNOWN_TIME
 from ranking.types import IdIndex, Interactions, ItemContent
+
+SHORT = AlignmentConfig(steps=20)
 
 
 def content_of(vectors, present=None, categories=()) -> ItemContent:
@@ -79,7 +82,7 @@ def test_cca_finds_one_view_by_the_other_among_unseen_rows():
 @pytest.fixture(scope="module")
 def crossings():
     text, image = two_views(200, 0.1)
-    return cross_modal(content_of({Modality.TEXT: text, Modality.IMAGE: image}), log_of(200))
+    return cross_modal(content_of({Modality.TEXT: text, Modality.IMAGE: image}), log_of(200), config=SHORT)
 
 
 def test_both_directions_are_measured_among_hidden_items(crossings):
@@ -98,20 +101,9 @@ def test_both_directions_are_measured_among_hidden_items(crossings):
 def test_modalities_that_share_nothing_are_found_by_chance():
     draw = np.random.default_rng(5)
     apart = {Modality.TEXT: draw.normal(size=(500, 12)), Modality.IMAGE: draw.normal(size=(500, 12))}
-    for one in cross_modal(content_of(apart), log_of(500)):
-        assert one["models"]["cca"]["ci95"][0] <= one["chance"] <= one["models"]["cca"]["ci95"][1]
-
-
-def test_hidden_items_teach_nothing():
-    """Whatever hidden items hold, what is learned from the others stays."""
-    text, image = two_views(200, 0.1)
-    changed = text.copy()
-    hidden = np.random.default_rng(0).permutation(200)[:40]
-    changed[hidden] *= 1.5  # the same direction from the middle, were the middle taken from them it would move
-    first, second = (
-        cross_modal(content_of({Modality.TEXT: one, Modality.IMAGE: image}), log_of(200)) for one in (text, changed)
-    )
-    assert [one["pairs"] for one in first] == [one["pairs"] for one in second]
+    for one in cross_modal(content_of(apart), log_of(500), config=SHORT):
+        for found in one["models"].values():
+            assert found["ci95"][0] <= one["chance"] <= found["ci95"][1]
 
 
 def test_too_few_items_in_common_are_not_asked():
