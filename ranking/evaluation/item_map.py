@@ -57,14 +57,16 @@ class ItemMap:
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         size = float(np.clip(DOTS / len(self.places), 0.6, 40))
-        shown = []
-        for group, name in [(len(self.names), "other"), *enumerate(self.names)]:
-            x, y = self.places[self.group == group].T
-            colour = (*COLOURS[: len(self.names)], OTHERS)[group]
-            if len(x):
-                axes.scatter(x, y, s=size, color=colour, alpha=0.7, linewidths=0)
-                label = f"{name} ({len(x):,})"
-                shown.append(Line2D([], [], linestyle="", marker="o", color=colour, label=label))
+        colours = np.array([*COLOURS[: len(self.names)], OTHERS])
+        order = np.random.default_rng(0).permutation(len(self.places))  # so that no category lies on top of all others
+        x, y = self.places[order].T
+        axes.scatter(x, y, s=size, c=colours[self.group[order]].tolist(), alpha=0.7, linewidths=0)
+        counts = np.bincount(self.group, minlength=len(colours))
+        shown = [
+            Line2D([], [], linestyle="", marker="o", color=colour, label=f"{name} ({count:,})")
+            for name, colour, count in zip([*self.names, "other"], colours.tolist(), counts.tolist(), strict=True)
+            if count
+        ]
         axes.legend(
             handles=shown, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, labelcolor=INK
         )

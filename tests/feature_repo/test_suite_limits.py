@@ -21,7 +21,8 @@ def test_limits_come_from_the_file_and_variables_win(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("[suites.coverage]\nsmell = 0.5", "smell"), ("[suites.coverage]\nimage = 50", "coverage.image")]
+    ("text", "named"),
+    [("[suites.coverage]\nsmell = 0.5", "smell"), ("[suites.coverage]\nimage = 50", "coverage.image")],
 )
 def test_a_limit_that_cannot_be_is_refused(text: str, named: str) -> None:
     Path("trichord.toml").write_text(text + "\n")
