@@ -99,7 +99,7 @@ def evaluate(
     """Show the offline evaluation: every model on every protocol, slices, what each part adds, the space of items."""
     from ranking.evaluation.export import export as export_to
     from ranking.evaluation.report import build_report
-    from ranking.evaluation.space_report import crossings_table, map_line, read
+    from ranking.evaluation.space_report import read, space_tables
     from ranking.evaluation.table import tables
     from ranking.evaluation.warehouse import Warehouse
 
@@ -114,10 +114,8 @@ def evaluate(
         print(json.dumps({**report, **(space or {})}))
         return
     Console(width=None if sys.stdout.isatty() else 140).print(tables(report))
-    if space and space["cross_modal"]:
-        Console(width=None if sys.stdout.isatty() else 140).print(crossings_table(space["cross_modal"]))
-    if space and space["item_map"]:
-        print(map_line(space["item_map"]))
+    if space is not None:
+        Console(width=None if sys.stdout.isatty() else 140).print(space_tables(space))
 
 
 @app.command()
