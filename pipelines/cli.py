@@ -99,7 +99,7 @@ def evaluate(
     """Show the offline evaluation: every model on every protocol, slices, what each part adds, the space of items."""
     from ranking.evaluation.export import export as export_to
     from ranking.evaluation.report import build_report
-    from ranking.evaluation.space_report import read, space_tables
+    from ranking.evaluation.space_report import crossings_table, map_line, read
     from ranking.evaluation.table import tables
     from ranking.evaluation.warehouse import Warehouse
 
@@ -115,7 +115,8 @@ def evaluate(
         return
     Console(width=None if sys.stdout.isatty() else 140).print(tables(report))
     if space is not None:
-        Console(width=None if sys.stdout.isatty() else 140).print(space_tables(space))
+        Console(width=None if sys.stdout.isatty() else 140).print(crossings_table(space["cross_modal"]))
+        print(map_line(space["item_map"]))  # not by rich, which would fold a path
 
 
 @app.command()

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ranking.artifacts import load_json
 from ranking.evaluation.cross_modal import ALIGNMENT, CCA, DEPTH, LEAST, Crossing
+from ranking.evaluation.item_map import LEAST as LEAST_PLACED
 from ranking.evaluation.item_map import ItemMap
 
 REPORT: Final = "space.json"
 MAP: Final = "item_map.png"
-TOO_FEW: Final = f"no recall from one modality to another, as no two have {LEAST} hidden items in common"
 
 
 class MapReport(TypedDict):
@@ -55,16 +55,10 @@ def read(folder: Path) -> SpaceReport | None:
     return report
 
 
-def space_tables(report: SpaceReport) -> Group:
-    """The table of crossings and where the map lies, or why there is none."""
-    crossings, shown = report["cross_modal"], report["item_map"]
-    blocks: list[RenderableType] = [_table(crossings)] if crossings else [Text(TOO_FEW)]
-    blocks.append(Text("no map of the items, as fewer than three have a vector" if shown is None else _line(shown)))
-    return Group(*blocks)
-
-
-def _table(crossings: Sequence[Crossing]) -> Table:
+def crossings_table(crossings: Sequence[Crossing]) -> RenderableType:
     """One row a direction: recall of both models with intervals, chance, and what the alignment has over CCA."""
+    if not crossings:
+        return Text(f"no recall from one modality to another, as no two have {LEAST} hidden items in common")
     table = Table(title=f"Recall@{DEPTH} from one modality to another, among unseen items", title_justify="left")
     table.add_column("from, to")
     for column in ("items", "chance", ALIGNMENT, CCA, "alignment - cca"):
@@ -79,8 +73,10 @@ def _table(crossings: Sequence[Crossing]) -> Table:
     return table
 
 
-def _line(shown: MapReport) -> str:
-    """Where the picture lies and how much of the space it shows."""
+def map_line(shown: MapReport | None) -> str:
+    """Where the picture lies and how much of the space it shows, or why there is none."""
+    if shown is None:
+        return f"no map of the items, as fewer than {LEAST_PLACED} have a vector"
     held = sum(shown["explained"])
     return f"map of {shown['items']:,} items (two principal components, {held:.0%} of the variance): {shown['path']}"
 

@@ -69,10 +69,8 @@ def _relative(relative: float, interval: list[float] | None) -> str:
 
 def _ablation(protocol: ProtocolReport) -> Table:
     """One row a part: how NDCG@10 changes without it, for all, and with warm or cold items alone as relevant."""
-    table = Table(
-        title="NDCG@10 of the hybrid without a part: change and 95 % (absolute where the hybrid finds nothing in a draw)",
-        title_justify="left",
-    )
+    table = Table(title="NDCG@10 of the hybrid without a part: change and 95 %", title_justify="left")
+    table.caption = "absolute where the hybrid finds nothing in some draw of users"
     table.add_column("without")
     slices = protocol["slices"]
     users = [protocol["users"], *(_users(slices.get(name, {})) for name in ("warm_items", "cold_items"))]
