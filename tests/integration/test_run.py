@@ -106,16 +106,15 @@ def suite_report(home, table):
     return json.loads((home / "reports" / "suites" / f"{table}.json").read_text())
 
 
-def test_the_first_run_compares_with_no_release_and_the_next_with_it(copy):
+def test_a_run_compares_with_the_last_release_and_says_where_it_cannot(copy):
     release = (copy / "current").readlink().name
     run_recorded(copy)
     for table in ("text_embeddings", "image_embeddings", "audio_embeddings", "item_vectors"):
         report = suite_report(copy, table)
         assert report["passed"]
-        assert report["notes"] == [f"drift: against release {release}"]
-        assert {"drift_psi": 0, "drift_ks": 0}.items() <= {
-            one["columns"][0]: one["observed"] for one in report["outcomes"] if one["columns"]
-        }.items()
+        [note] = report["notes"]
+        assert note.startswith(f"drift against release {release}: not checked: ")
+        assert note.endswith("; 200 of both are needed")
 
 
 def test_a_limit_of_the_configuration_stops_a_run(copy):

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from feature_repo.schema import Modality
 from feature_repo.settings import Settings
-from pipelines import profiles
+from pipelines import checks, profiles
 from pipelines.workspace import Workspace
 from ranking.representation.embedding_store import embedding_table
 from ranking.serving.releases import Manifest, Releases
@@ -16,10 +17,11 @@ from ranking.serving.releases import Manifest, Releases
 N, DIM = 300, 12
 
 
-def write_embeddings(workspace: Workspace, *, encoder: str = "encoder-1", n: int = N) -> None:
+def write_embeddings(workspace: Workspace, *, encoder: str = "encoder-1", shift: float = 0) -> None:
     for modality in Modality:
-        count = n if modality is Modality.TEXT else 0
-        vectors = np.random.default_rng(0).normal(size=(count, DIM)).astype(np.float32)
+        count = N if modality is Modality.TEXT else 0
+        vectors = (np.random.default_rng(0).normal(size=(count, DIM)) + shift).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         ids = [f"i{row}" for row in range(count)]
         folder = workspace.home.folder(f"{modality}_embeddings")
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,22 @@ def test_a_release_remembers_the_vectors_of_every_table_that_has_some(workspace)
     assert len(aligned.values) == N - 7
     nothing, note = before(workspace, "image_embeddings")
     assert (nothing, note) == (None, "drift: not checked, as release r1 remembers no vectors of image_embeddings")
+
+
+def test_embeddings_that_drifted_from_the_release_fail_their_suite(workspace):
+    publish(workspace)
+    folder = workspace.home.folder("items")
+    folder.mkdir(parents=True)
+    nothing = pa.nulls(N, pa.list_(pa.string()))
+    columns = {"item_id": [f"i{row}" for row in range(N)], "title": ["t"] * N, "description": ["d"] * N}
+    workspace.home.write(folder, pa.table({**columns, "categories": nothing, "image": nothing, "audio": nothing}))
+    write_embeddings(workspace)
+    assert workspace.validated("text_embeddings", *checks._embeddings(Modality.TEXT, workspace)).passed
+    write_embeddings(workspace, shift=2)
+    report = workspace.validated("text_embeddings", *checks._embeddings(Modality.TEXT, workspace))
+    psi, ks = report.failed()
+    assert "drift_psi" in psi and "drift_ks" in ks
+    assert report.notes == ("drift: against release r1",)
 
 
 def test_another_encoder_is_not_compared_and_that_is_said(workspace):
