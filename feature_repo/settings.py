@@ -85,7 +85,7 @@ class Suites(BaseModel):
     norm_tolerance: float = Field(default=1e-3, ge=0, description="how far a norm may be from 1")
     mean_cosine: float = Field(default=0.95, description="highest mean cosine of two items; at 1 all point one way")
     effective_rank: float = Field(default=4.0, ge=0, description="least number of directions that vectors use")
-    duplicates: float = Field(default=0.3, ge=0, description="highest share of items that share a vector with another")
+    duplicates: float = Field(default=0.3, ge=0, description="highest share of items with one and the same vector")
     modality_gap: float = Field(default=0.8, ge=0, description="highest distance of two modalities' centroids, 0 to 2")
     drift_psi: float = Field(default=0.2, ge=0, description="highest PSI of projections against the last release")
     drift_ks: float = Field(default=0.15, ge=0, description="highest KS statistic of projections, likewise")

@@ -42,7 +42,7 @@ def measured(vectors: Mapping[str, Floats]) -> pa.Table:
 
 def suite(table: pa.Table, limits: Suites) -> Suite:
     """The suite of a table that `measured` gave."""
-    expectations = [of_table("modalities", 0)]
+    expectations = [of_table("modalities", 0)]  # one to begin with: there may be no modality to judge
     for column in table.column_names:
         if column.endswith(_RANK.format("")):
             expectations.append(of_table(column, limits.effective_rank).or_else(_COLLAPSED))

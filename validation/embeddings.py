@@ -28,7 +28,7 @@ _NOT_ZERO: Final = 1e-6
 ENOUGH: Final = 20  # vectors that tell a collapse
 
 _AGAIN: Final = "delete the folder lake/embeddings in the home and run again"
-_COLLAPSED: Final = "compare the encoder's or the alignment's inputs with an earlier run's, or choose another encoder"
+_COLLAPSED: Final = "look at what was encoded, choose another encoder, or change `{}` under [suites]"
 _DRIFTED: Final = "where the change is meant, run once with a higher {} under [suites]; else look at what came in"
 
 
@@ -92,8 +92,8 @@ def _spread(limits: Suites) -> list[Expectation]:
     """What holds of vectors that tell entities apart."""
     repeated = "many items share one picture, sound or text (a placeholder?): leave it out, or raise `duplicates`"
     return [
-        of_table(_MEAN_COSINE, None, limits.mean_cosine).or_else(_COLLAPSED),
-        of_table(_EFFECTIVE_RANK, limits.effective_rank).or_else(_COLLAPSED),
+        of_table(_MEAN_COSINE, None, limits.mean_cosine).or_else(_COLLAPSED.format("mean_cosine")),
+        of_table(_EFFECTIVE_RANK, limits.effective_rank).or_else(_COLLAPSED.format("effective_rank")),
         of_table(_DUPLICATES, None, limits.duplicates).or_else(f"{repeated} under [suites]"),
     ]
 

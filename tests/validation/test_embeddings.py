@@ -100,8 +100,9 @@ def test_a_placeholder_of_most_items_is_told_with_value_limit_and_remedy() -> No
     rows[:30] = rows[0]
     [line] = validate(table(rows), SUITE).failed()
     assert line == (
-        "text_embeddings.duplicate_share: expect_column_values_to_be_between (max_value=0.3): observed 0.75; many "
-        "items share one picture, sound or text (a placeholder?): leave it out, or raise `duplicates` under [suites]"
+        "text_embeddings.duplicate_share: expect_column_values_to_be_between (max_value=0.3): observed 0.75; "
+        "many items share one picture, sound or text (a placeholder?): leave it out, or raise `duplicates` "
+        "under [suites]"
     )
 
 
