@@ -2,10 +2,10 @@
 
     python benchmarks/drift.py --home HOME
 
-HOME: a finished home. Aligned items: the alignment is learned again without 1 % of the events, from the earliest 80 %, and
-with another seed, each held against the one of all events. Embeddings of each modality, held against themselves: a random half
-of them; a fifth replaced by one vector (a placeholder); the numbers of every vector in another order; noise of .3 of a
-number's root mean square. Each is the mean over 16 directions. Prints one JSON object.
+HOME: a finished home. Aligned items: the alignment is learned again without 1 % of the events, from the earliest 80 %,
+and with another seed, each held against the one of all events. Embeddings of each modality, held against themselves: a
+random half of them; a fifth replaced by one vector (a placeholder); the numbers of every vector in another order; noise
+of .3 of a number's root mean square. Each is the mean over 16 directions. Prints one JSON object.
 """
 
 import argparse
