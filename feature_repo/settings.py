@@ -6,7 +6,7 @@ Hyper-parameters are not here: each stands beside its component.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -17,8 +17,11 @@ from pydantic_settings import (
 )
 
 from feature_repo.errors import SettingsError
+from feature_repo.schema import Modality
 
 _SECRET: Final = "online_url"
+
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class OnlineStore(StrEnum):
@@ -94,6 +97,30 @@ class Search(BaseModel):
     int8: bool = Field(default=False, description="keep an approximate index in a quarter of the memory")
 
 
+class Suites(BaseModel):
+    """How poor vectors may be before nothing more is made from them: the table `[suites]`, or `TRICHORD_SUITES_*`.
+
+    What each limit was set by is in docs/representation.md.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coverage: dict[Modality, Share] = Field(
+        default={}, description="least share of the items with such content that have a vector, by modality; else 0.9"
+    )
+    norm_tolerance: float = Field(default=1e-3, ge=0, description="how far a norm may be from 1")
+    mean_cosine: float = Field(default=0.95, description="highest mean cosine of two items; at 1 all point one way")
+    effective_rank: float = Field(default=4.0, ge=0, description="least number of directions that vectors use")
+    duplicates: float = Field(default=0.3, ge=0, description="highest share of items with one and the same vector")
+    modality_gap: float = Field(default=0.8, ge=0, description="highest distance of two modalities' centroids, 0 to 2")
+    drift_psi: float = Field(default=0.2, ge=0, description="highest PSI of projections against the last release")
+    drift_ks: float = Field(default=0.15, ge=0, description="highest KS statistic of projections, likewise")
+
+    def coverage_of(self, modality: Modality) -> float:
+        """Least share of the items with content of a modality that have a vector."""
+        return self.coverage.get(modality, 0.9)
+
+
 class Settings(BaseSettings):
     """One deployment. Every path of what Trichord writes lies under `home`."""
 
@@ -114,6 +141,7 @@ class Settings(BaseSettings):
     served: Sampling = Field(default=Sampling(), description="how many of the served vectors are kept")
     encoders: Encoders = Field(default=Encoders(), description="how items' content becomes vectors")
     index: Search = Field(default=Search(), description="how the nearest vectors are found")
+    suites: Suites = Field(default=Suites(), description="how poor vectors may be")
 
     @classmethod
     def settings_customise_sources(

@@ -15,17 +15,18 @@ from feature_repo import schema
 from feature_repo.compute import BEHAVIOUR
 from feature_repo.freshness import freshness
 from feature_repo.schema import Modality
+from pipelines import profiles
 from pipelines.parity import check_logged
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
+from ranking.rankers.space import Space as Places
 from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.embedding_store import VECTOR
 from ranking.serving.engine import Engine
-from validation import embeddings, events, features, items, recommendations, users
-from validation.embeddings import Limits
+from validation import aligned_space, embeddings, events, features, items, recommendations, users
+from validation.drift import Profile
+from validation.embeddings import Space
 from validation.suite import Suite
-
-AGREEING = Limits(mean_cosine=1.01, effective_rank=0.0)  # users may all like the same
 
 Subject = Callable[[Workspace], tuple[pa.Table, Suite]]
 
@@ -39,7 +40,12 @@ def suite_check(asset: str, subject: Subject) -> dg.AssetChecksDefinition:
         report = workspace.validated(asset, table, suite)
         return dg.AssetCheckResult(
             passed=report.passed,
-            metadata={"rows": report.rows, "expectations": len(report.outcomes), "failed": report.failed()},
+            metadata={
+                "rows": report.rows,
+                "expectations": len(report.outcomes),
+                "failed": report.failed(),
+                "notes": list(report.notes),
+            },
         )
 
     return check
@@ -59,17 +65,29 @@ def _events(workspace: Workspace) -> tuple[pa.Table, Suite]:
 
 
 def _embeddings(modality: Modality, workspace: Workspace) -> tuple[pa.Table, Suite]:
-    table = workspace.home.read(f"{modality}_embeddings")
-    expected = {
-        Modality.TEXT: _with_text(workspace.items),
-        Modality.IMAGE: pc.sum(_named(workspace.items, schema.IMAGE, schema.VIDEO)).as_py(),
-        Modality.AUDIO: _with_sound(workspace.items, heard=table[schema.ITEM_ID]),
-    }[modality]
+    name, limits = f"{modality}_embeddings", workspace.settings.suites
+    table = workspace.home.read(name)
     size = table.schema.field(VECTOR).type.list_size
-    suite = embeddings.suite(
-        f"{modality}_embeddings", dimension=size, expected=expected, unit_norm=modality is Modality.TEXT
+    before, note = _before(workspace, name, size, profiles.maker(table) if len(table) else "", len(table))
+    space = Space(
+        dimension=size,
+        expected=_with_content(workspace.items, modality, table[schema.ITEM_ID]),
+        coverage=limits.coverage_of(modality),
+        unit_norm=modality is Modality.TEXT,
+        before=before,
     )
-    return table, suite
+    return table, embeddings.suite(name, space, limits, notes=(note,))
+
+
+def _with_content(items: pa.Table, modality: Modality, encoded: pa.ChunkedArray) -> int:
+    """Items that have something to encode; encoded: the ids of those that have a vector."""
+    match modality:
+        case Modality.TEXT:
+            return _with_text(items)
+        case Modality.IMAGE:
+            return int(pc.sum(_named(items, schema.IMAGE, schema.VIDEO)).as_py() or 0)
+        case Modality.AUDIO:
+            return _with_sound(items, heard=encoded)
 
 
 def _with_text(items: pa.Table) -> int:
@@ -91,18 +109,30 @@ def _with_sound(items: pa.Table, *, heard: pa.ChunkedArray) -> int:
     return int(pc.sum(pc.or_(named, pc.is_in(items[schema.ITEM_ID], heard.combine_chunks()))).as_py())
 
 
-def _vectors(view: str, workspace: Workspace) -> tuple[pa.Table, Suite]:
-    table = workspace.store.read_view(view)
-    of_items = view == "item_vectors"
-    suite = embeddings.suite(
-        view,
-        dimension=AlignmentConfig().dim,
-        expected=len(table),
-        key=schema.ITEM_ID if of_items else schema.USER_ID,
-        vector=view.removesuffix("s"),
-        limits=Limits() if of_items else AGREEING,
-    )
+def _item_vectors(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    name, dimension = profiles.ALIGNED, AlignmentConfig().dim
+    table = workspace.store.read_view(name)
+    before, note = _before(workspace, name, dimension, profiles.alignment_id(workspace), len(table))
+    space = Space(dimension, expected=len(table), before=before)
+    suite = embeddings.suite(name, space, workspace.settings.suites, vector="item_vector", notes=(note,))
     return table, suite
+
+
+def _user_vectors(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    table = workspace.store.read_view("user_vectors")
+    space = Space(AlignmentConfig().dim, expected=len(table), spread=False)  # users may all like the same
+    suite = embeddings.suite("user_vectors", space, workspace.settings.suites, key=schema.USER_ID, vector="user_vector")
+    return table, suite
+
+
+def _before(workspace: Workspace, table: str, dimension: int, made_by: str, count: int) -> tuple[Profile | None, str]:
+    return profiles.profile_before(workspace, table, dimension=dimension, made_by=made_by, count=count)
+
+
+def _aligned_space(workspace: Workspace) -> tuple[pa.Table, Suite]:
+    where = Places.load(workspace.home.folder("vector_index"))
+    table = aligned_space.measured({str(modality): rows for modality, rows in where.by_modality.items()})
+    return table, aligned_space.suite(table, workspace.settings.suites)
 
 
 def _view(name: str, workspace: Workspace) -> tuple[pa.Table, Suite]:
@@ -144,7 +174,9 @@ CHECKS = [
     suite_check("events", _events),
     *(suite_check(f"{modality}_embeddings", partial(_embeddings, modality)) for modality in Modality),
     *(suite_check(name, partial(_view, name)) for name in [*BEHAVIOUR, "item_content"]),
-    *(suite_check(name, partial(_vectors, name)) for name in ("item_vectors", "user_vectors")),
+    suite_check("vector_index", _aligned_space),
+    suite_check("item_vectors", _item_vectors),
+    suite_check("user_vectors", _user_vectors),
     suite_check("offline_evaluation", _recommendations),
     served_equals_offline,
 ]

@@ -96,21 +96,27 @@ def evaluate(
     as_json: AsJson = False,
     export: Annotated[Path | None, typer.Option(help="Write splits and rankings as Parquet into this folder.")] = None,
 ) -> None:
-    """Show the offline evaluation: every model on every protocol, slices, and what each part adds."""
+    """Show the offline evaluation: every model on every protocol, slices, what each part adds, the space of items."""
     from ranking.evaluation.export import export as export_to
     from ranking.evaluation.report import build_report
+    from ranking.evaluation.space_report import crossings_table, map_line, read
     from ranking.evaluation.table import tables
     from ranking.evaluation.warehouse import Warehouse
 
-    with Warehouse(_settings(home).warehouse, read_only=True) as warehouse:
+    settings = _settings(home)
+    with Warehouse(settings.warehouse, read_only=True) as warehouse:
         if export is not None:
             files = export_to(warehouse, export)
             print(f"{len(files)} files written to {export}", file=sys.stderr)
         report = build_report(warehouse)
+    space = read(settings.reports)
     if as_json:
-        print(json.dumps(report))
-    else:
-        Console(width=None if sys.stdout.isatty() else 140).print(tables(report))
+        print(json.dumps({**report, **(space or {})}))
+        return
+    Console(width=None if sys.stdout.isatty() else 140).print(tables(report))
+    if space is not None:
+        Console(width=None if sys.stdout.isatty() else 140).print(crossings_table(space["cross_modal"]))
+        print(map_line(space["item_map"]))  # not by rich, which would fold a path
 
 
 @app.command()

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import dagster as dg
 
 from feature_repo.settings import load_settings
-from pipelines.assets import data, embeddings, evaluation, features, help_wanted, models, release, representation
+from pipelines.assets import (
+    data,
+    embeddings,
+    evaluation,
+    features,
+    help_wanted,
+    models,
+    release,
+    representation,
+    space_report,
+)
 from pipelines.checks import CHECKS
 from pipelines.schedules import JOBS, SCHEDULES, SENSORS
 from pipelines.workspace import Workspace
@@ -26,7 +36,7 @@ def definitions(workspace: dg.ResourceDefinition) -> dg.Definitions:
     """
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [data, embeddings, representation, features, models, evaluation, help_wanted, release]
+            [data, embeddings, representation, features, models, evaluation, help_wanted, space_report, release]
         ),
         asset_checks=CHECKS,
         jobs=JOBS,

@@ -5,114 +5,133 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
-from validation.expectations import FINITE, between, not_null, one_of, rows, unique
+from feature_repo.settings import Suites
+from validation.drift import SAMPLE, Profile, drift
+from validation.expectations import FINITE, Expectation, between, not_null, of_table, one_of, rows, unique
 from validation.suite import Suite, ids
+from validation.vector_statistics import Floats, duplicate_share, effective_rank, evenly_spaced, mean_pairwise_cosine
 
 _DIMENSION: Final = "dimension"
 _IS_FINITE: Final = "is_finite"
 _NORM: Final = "norm"
-_MEAN_COSINE: Final = "mean_cosine_to_centroid"
+_MEAN_COSINE: Final = "mean_pairwise_cosine"
 _EFFECTIVE_RANK: Final = "effective_rank"
+_DUPLICATES: Final = "duplicate_share"
+_PSI: Final = "drift_psi"
+_KS: Final = "drift_ks"
 
 _NOT_ZERO: Final = 1e-6
-_SAMPLE: Final = 1000  # rows that tell the effective rank
+ENOUGH: Final = 20  # vectors that tell a collapse
+
+_AGAIN: Final = "delete the folder lake/embeddings in the home and run again"
+_COLLAPSED: Final = "look at what was encoded, choose another encoder, or change `{}` under [suites]"
+_DRIFTED: Final = "where the change is meant, run once with a higher {} under [suites]; else look at what came in"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How poor vectors may be.
+class Space:
+    """What vectors are held against.
 
-    coverage: least share of the expected entities that have a vector. norm_tolerance: how far a norm may be from 1.
-    mean_cosine: highest mean cosine to the centroid; at 1 all vectors point the same way. effective_rank: least
-    number of directions that the vectors use. Both are judged from `enough` vectors on: few cannot tell. On 60 to 150
-    real items our encoders have mean cosines of 0.47 (text), 0.78 (image) and 0.62 (audio), and ranks of 85, 94 and 20.
+    dimension: of each. expected: how many entities should have one (for a modality: the items that have such content).
+    coverage: least share of these that do. unit_norm: False for an encoder that does not normalise, whose vectors must
+    then only not be zero. spread: False where the entities may all be alike, as users may. before: the last release's.
     """
 
+    dimension: int
+    expected: int
     coverage: float = 0.9
-    norm_tolerance: float = 1e-3
-    mean_cosine: float = 0.99
-    effective_rank: float = 4.0
-    enough: int = 20
+    unit_norm: bool = True
+    spread: bool = True
+    before: Profile | None = None
 
 
 def suite(
     name: str,
+    space: Space,
+    limits: Suites,
     *,
-    dimension: int,
-    expected: int,
-    unit_norm: bool = True,
     key: str = schema.ITEM_ID,
     vector: str = "vector",
-    limits: Limits = Limits(),
+    notes: tuple[str, ...] = (),
 ) -> Suite:
-    """Vectors of one space, one row an entity: complete, finite, of one dimension, of unit norm, not collapsed.
+    """Vectors of one space, one row an entity: complete, finite, of one length and norm, not collapsed, not drifted.
 
-    expected: how many entities should have one (for a modality: the items that have such content). unit_norm: False for
-    an encoder that does not normalise, whose vectors must then only not be zero.
+    Collapse and duplicates are judged from 20 vectors on. notes: what is not checked, and why.
     """
-    least, most = (1 - limits.norm_tolerance, 1 + limits.norm_tolerance) if unit_norm else (_NOT_ZERO, FINITE)
-    return Suite(
-        name,
-        (key, vector),
-        [
-            rows(math.ceil(limits.coverage * expected)),
-            *ids(key),
-            unique(key),
-            not_null(_DIMENSION),
-            one_of(_DIMENSION, [dimension]),
-            one_of(_IS_FINITE, [True]),
-            between(_NORM, least, most),
-            between(_MEAN_COSINE, None, limits.mean_cosine),
-            between(_EFFECTIVE_RANK, limits.effective_rank),
-        ],
-        lambda table: _measured(table, key, vector, dimension, limits.enough),
+    expectations = [*_each(key, space, limits), *(_spread(limits) if space.spread else [])]
+    if space.before is not None:
+        expectations.append(of_table(_PSI, None, limits.drift_psi).or_else(_DRIFTED.format(_PSI)))
+        expectations.append(of_table(_KS, None, limits.drift_ks).or_else(_DRIFTED.format(_KS)))
+    return Suite(name, (key, vector), expectations, lambda table: _measured(table, key, vector, space), notes)
+
+
+def _each(key: str, space: Space, limits: Suites) -> list[Expectation]:
+    """What holds of every vector, and how many there are."""
+    tolerance = limits.norm_tolerance
+    least, most = (1 - tolerance, 1 + tolerance) if space.unit_norm else (_NOT_ZERO, FINITE)
+    too_few = (
+        f"{space.coverage:.0%} of {space.expected} must have a vector; mend what rejected.json beside the table names, "
+        "or lower `coverage` under [suites]"
     )
+    return [
+        rows(math.ceil(space.coverage * space.expected)).or_else(too_few),
+        *(one.or_else("give each row an id") for one in ids(key)),
+        unique(key).or_else("keep one row of each id"),
+        not_null(_DIMENSION).or_else(f"a row has no vector; {_AGAIN}"),
+        one_of(_DIMENSION, [space.dimension]).or_else(f"vectors of two encoders are mixed; {_AGAIN}"),
+        one_of(_IS_FINITE, [True]).or_else(f"numbers overflow: set `least_cosine = 2` under [encoders], {_AGAIN}"),
+        between(_NORM, least, most).or_else(f"a vector lost its length; {_AGAIN}"),
+    ]
 
 
-def _measured(table: pa.Table, key: str, vector: str, dimension: int, enough: int) -> pa.Table:
+def _spread(limits: Suites) -> list[Expectation]:
+    """What holds of vectors that tell entities apart."""
+    repeated = "many items share one picture, sound or text (a placeholder?): leave it out, or raise `duplicates`"
+    return [
+        of_table(_MEAN_COSINE, None, limits.mean_cosine).or_else(_COLLAPSED.format("mean_cosine")),
+        of_table(_EFFECTIVE_RANK, limits.effective_rank).or_else(_COLLAPSED.format("effective_rank")),
+        of_table(_DUPLICATES, None, limits.duplicates).or_else(f"{repeated} under [suites]"),
+    ]
+
+
+def _measured(table: pa.Table, key: str, vector: str, space: Space) -> pa.Table:
     """Per row its dimension, whether it is finite, its norm (null if not of the right dimension, or not finite).
 
-    Of the table as a whole, in its first row and null elsewhere: mean cosine to the centroid, effective rank.
+    Of the table as a whole, in its first row and null elsewhere: how the vectors spread, how far they have drifted.
     """
     lists = table[vector].combine_chunks()
     dimensions = pc.list_value_length(lists)
-    right = pc.fill_null(pc.equal(dimensions, dimension), False)
-    vectors = pc.list_flatten(lists.filter(right)).to_numpy(zero_copy_only=False).reshape(-1, dimension)
+    right = pc.fill_null(pc.equal(dimensions, space.dimension), False)
+    vectors = pc.list_flatten(lists.filter(right)).to_numpy(zero_copy_only=False).reshape(-1, space.dimension)
     norms = np.linalg.norm(vectors, axis=1)
     finite = np.isfinite(norms)
 
     at = np.flatnonzero(right.to_numpy(zero_copy_only=False))
-    is_finite, norm, cosine, rank = np.ones(len(table), bool), *np.full((3, len(table)), np.nan)
+    is_finite, norm = np.ones(len(table), bool), np.full(len(table), np.nan)
     is_finite[at], norm[at] = finite, np.where(finite, norms, np.nan)
-    directed = finite & (norms > 0)
-    if directed.sum() >= enough:
-        unit = vectors[directed] / norms[directed, None]
-        cosine[0] = np.linalg.norm(unit.mean(axis=0))  # of unit vectors, the centroid's norm is the mean cosine to it
-        rank[0] = effective_rank(unit)
-    columns = {_DIMENSION: dimensions, _IS_FINITE: is_finite, _NORM: norm, _MEAN_COSINE: cosine, _EFFECTIVE_RANK: rank}
+    columns = {_DIMENSION: dimensions, _IS_FINITE: is_finite, _NORM: norm}
+    for name, number in _of_all(vectors, norms, space).items():
+        column = np.full(len(table), np.nan)
+        column[:1] = number
+        columns[name] = pa.array(column, from_pandas=True)
     return pa.table({key: table[key], **columns})
 
 
-def effective_rank(vectors: npt.NDArray[np.float32]) -> float:
-    """How many directions the centred rows use: exp of the entropy of the covariance's normalised eigenvalues.
-
-    vectors: float32 [n, d], n at least 2. Roy and Vetterli 2007, with eigenvalues in place of singular values. 0 if all
-    rows are one. Of more than 1,000 rows, evenly spaced ones are taken.
-
-    >>> round(effective_rank(np.eye(8, dtype=np.float32)), 3)
-    7.0
-    """
-    sample = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(np.int64)]
-    centred = (sample - sample.mean(axis=0)).astype(np.float64)
-    tall = len(centred) >= centred.shape[1]
-    spectrum = np.linalg.eigvalsh(centred.T @ centred if tall else centred @ centred.T)
-    spectrum = spectrum[spectrum > 1e-12 * len(centred)]
-    if not len(spectrum):
-        return 0.0
-    share = spectrum / spectrum.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+def _of_all(vectors: Floats, norms: Floats, space: Space) -> dict[str, float]:
+    """Statistics of vectors of the right length, NaN where too few are finite; evenly spaced ones tell of many."""
+    judged = dict.fromkeys((_MEAN_COSINE, _EFFECTIVE_RANK, _DUPLICATES, _PSI, _KS), math.nan)
+    usable = np.flatnonzero(np.isfinite(norms) & (norms > 0))
+    some = usable[evenly_spaced(len(usable), SAMPLE)]
+    sample = vectors[some]
+    if space.spread and len(usable) >= ENOUGH:
+        unit = sample / norms[some, None]
+        judged[_MEAN_COSINE] = mean_pairwise_cosine(unit)
+        judged[_EFFECTIVE_RANK] = effective_rank(unit)
+        judged[_DUPLICATES] = duplicate_share(vectors)
+    if space.before is not None and len(usable):
+        judged[_PSI], judged[_KS] = drift(space.before, Profile.of(sample, space.before.made_by))
+    return judged

@@ -1,7 +1,7 @@
 """The vocabulary of our suites: each word is one expectation of Great Expectations, named without importing it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -10,10 +10,20 @@ FINITE: Final = 3.4028234663852886e38  # the largest float32: what lies beyond i
 
 @dataclass(frozen=True)
 class Expectation:
-    """Great Expectations' name of an expectation, and its arguments."""
+    """Great Expectations' name of an expectation, and its arguments.
+
+    remedy: what to do where it is not met. of_table: its column holds one number, about the table as a whole, in the
+    first row, and null below (also there, if it could not be judged).
+    """
 
     type: str
     arguments: Mapping[str, object]
+    remedy: str = ""
+    of_table: bool = False
+
+    def or_else(self, remedy: str) -> "Expectation":
+        """The same with a remedy."""
+        return replace(self, remedy=remedy)
 
 
 def rows(least: int) -> Expectation:
@@ -55,6 +65,11 @@ def between(
     """Values that are not null lie between two bounds, themselves accepted (`above_least`: all but the lower one)."""
     arguments = {"column": column, "min_value": least, "max_value": most, "strict_min": above_least}
     return Expectation("expect_column_values_to_be_between", arguments)
+
+
+def of_table(column: str, least: float | None = None, most: float | None = None) -> Expectation:
+    """The one number that a column holds about the table as a whole, if it holds one, lies between two bounds."""
+    return replace(between(column, least, most), of_table=True)
 
 
 def finite(column: str) -> Expectation:

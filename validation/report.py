@@ -13,6 +13,7 @@ class Outcome:
     expectation: Great Expectations' name of it. columns: what it speaks of, none for the table as a whole. limits: its
     arguments. observed: the aggregate that it judged, if it judged one. failing: rows that fail (0 for an aggregate) of
     `rows` that were looked at. examples: some of their values. error: why it could not be evaluated, if so.
+    remedy: what to do about a failure.
     """
 
     expectation: str
@@ -24,9 +25,13 @@ class Outcome:
     rows: int = 0
     examples: tuple[Plain, ...] = ()
     error: str | None = None
+    remedy: str = ""
 
     def line(self, suite: str) -> str:
-        """In words: `events.weight: expect_column_values_to_be_between (min_value=0.0): 2 of 9 rows, such as -1.0`."""
+        """In words: `events.weight: expect_column_values_to_be_between (min_value=0.0): 2 of 9 rows, such as -1.0`.
+
+        A remedy stands behind a semicolon.
+        """
         where = f"{suite}.{', '.join(self.columns)}" if self.columns else suite
         limits = ", ".join(f"{name}={value}" for name, value in self.limits.items())
         if self.error is not None:
@@ -35,16 +40,18 @@ class Outcome:
             found = f"{self.failing} of {self.rows} rows, such as {', '.join(map(str, self.examples))}"
         else:
             found = f"observed {self.observed}"
-        return f"{where}: {self.expectation}{f' ({limits})' if limits else ''}: {found}"
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{where}: {self.expectation}{f' ({limits})' if limits else ''}: {found}{remedy}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a suite found in a table."""
+    """What a suite found in a table. notes: what was not checked, and why."""
 
     suite: str
     rows: int
     outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -65,5 +72,6 @@ class Report:
             "suite": self.suite,
             "rows": self.rows,
             "passed": self.passed,
+            "notes": list(self.notes),
             "outcomes": list(map(asdict, self.outcomes)),
         }

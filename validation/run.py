@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -39,11 +40,12 @@ def validate(table: pa.Table, suite: Suite) -> Report:
     if lacking:
         there = _plain(table.column_names)
         outcomes = [Outcome("expect_column_to_exist", (one,), {}, passed=False, observed=there) for one in lacking]
-        return Report(suite.name, len(table), tuple(outcomes))
+        return Report(suite.name, len(table), tuple(outcomes), suite.notes)
     measured = suite.measured(table.select(suite.columns))
     with _quiet():
         results = _evaluate(measured, suite)
-    return Report(suite.name, len(table), tuple(map(_outcome, results)))
+    pairs = zip(suite.expectations, results, strict=True)
+    return Report(suite.name, len(table), tuple(_outcome(*pair, measured) for pair in pairs), suite.notes)
 
 
 def require(report: Report) -> None:
@@ -99,11 +101,11 @@ def _built(expectation: Expectation, suite: Suite, place: int) -> Built:
         raise BrokenSuiteError([f"{suite.name}: {expectation.type} {expectation.arguments}: {error}"]) from error
 
 
-def _outcome(result: ExpectationValidationResult) -> Outcome:
+def _outcome(expectation: Expectation, result: ExpectationValidationResult, measured: pa.Table) -> Outcome:
     config, found = _config(result), result.result
     columns = [config.kwargs[name] for name in ("column", "column_A", "column_B") if name in config.kwargs]
     examples = (found.get("partial_unexpected_list") or [])[:EXAMPLES]
-    return Outcome(
+    outcome = Outcome(
         expectation=config.type,
         columns=(*columns, *config.kwargs.get("column_list", [])),
         limits={
@@ -117,7 +119,12 @@ def _outcome(result: ExpectationValidationResult) -> Outcome:
         rows=int(found.get("element_count") or 0),
         examples=tuple(map(_plain, examples)),
         error=_error(result.exception_info or {}),
+        remedy=expectation.remedy,
     )
+    if not expectation.of_table or outcome.error is not None:
+        return outcome
+    number = measured[outcome.columns[0]].slice(0, 1).to_pylist()
+    return replace(outcome, observed=_plain(number[0] if number else None), failing=0, rows=0, examples=())
 
 
 def _config(result: ExpectationValidationResult) -> ExpectationConfiguration:

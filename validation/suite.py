@@ -18,13 +18,14 @@ class Suite:
     """The suite of one kind of table.
 
     columns: what the table must have; nothing else of it is read. measured: from a table of `columns`, the columns that
-    the expectations speak of; no lists among them.
+    the expectations speak of; no lists among them. notes: what could not be expected, and why.
     """
 
     name: str
     columns: tuple[str, ...]
     expectations: Sequence[Expectation]
     measured: Callable[[pa.Table], pa.Table] = as_is
+    notes: tuple[str, ...] = ()
 
 
 def ids(*columns: str) -> list[Expectation]:

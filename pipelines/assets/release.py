@@ -15,6 +15,7 @@ from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized
 from pipelines.assets.models import CONFIG, collaborative_models, lambdarank_model
 from pipelines.home import Facts
+from pipelines.profiles import save_profiles
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as
 from ranking.evaluation.report import HYBRID
@@ -73,6 +74,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     )
     save_parts(place, hybrid, workspace.items)
     save_search(place, indexes=home.folder("vector_index") / INDEX, alignment=home.folder("alignment_model"))
+    save_profiles(workspace, space.fused, place)
     return Manifest(
         id=release_id,
         created_at=datetime.now(UTC),

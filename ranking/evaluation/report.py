@@ -22,6 +22,7 @@ SLICES: Final = (  # in the order shown; defined in sql/targets.sql
     "medium_history",
     "long_history",
 )
+ABLATED: Final = (HEADLINE, "warm_items", "cold_items")  # slices that a removed part is judged on
 HYBRID: Final = "hybrid"
 WITHOUT: Final = "hybrid-"  # "hybrid-image" is the hybrid without images
 ORACLE: Final = "oracle"  # knows a planted world's truth: a ceiling, no baseline
@@ -43,8 +44,25 @@ Metrics = TypedDict(
     },
 )
 
-# The change of NDCG@10 when a part is removed, without / with - 1: negative where the part helps.
-Ablation = TypedDict("Ablation", {"ndcg@10": float, "relative": float | None, "ci95": list[float] | None})
+# The change of NDCG@10 when a part is removed: negative where the part helps. relative, ci95: without / with - 1, None
+# where NDCG@10 with it, or in a draw of users, is 0. difference, difference_ci95: without - with, always there.
+Change = TypedDict(
+    "Change",
+    {
+        "ndcg@10": float,
+        "relative": float | None,
+        "ci95": list[float] | None,
+        "difference": float,
+        "difference_ci95": list[float],
+    },
+)
+
+
+class Ablation(Change):
+    """The change for all, and with warm or cold items alone as relevant; absent where no such item is relevant."""
+
+    warm_items: NotRequired[Change]
+    cold_items: NotRequired[Change]
 
 
 class Lift(TypedDict):
@@ -122,7 +140,7 @@ def _protocol(warehouse: Warehouse, asked: dict[str, str | int | float | None]) 
         "cold_item_share": float(asked["cold_item_share"] or 0),
         "models": models,
         "slices": {name: slices[name] for name in SLICES if name in slices},
-        "ablation": _ablation(models, draws),
+        "ablation": _ablation(slices, draws),
     }
     if lift := _lift(models, draws):
         report["hybrid_vs_best_baseline"] = lift
@@ -155,25 +173,40 @@ def _lift(models: dict[str, Metrics], draws: Draws) -> Lift | None:
     if HYBRID not in models or not baselines:
         return None
     best = max(baselines, key=lambda model: models[model]["ndcg@10"])
-    relative, interval = _change(HYBRID, best, models, draws)
+    relative, interval = _change(HYBRID, best, models, draws[HEADLINE])
     return {"baseline": best, "relative": relative, "ci95": interval}
 
 
-def _ablation(models: dict[str, Metrics], draws: Draws) -> dict[str, Ablation]:
+def _ablation(slices: dict[str, dict[str, Metrics]], draws: Draws) -> dict[str, Ablation]:
     found: dict[str, Ablation] = {}
-    for model in models:
-        if model.startswith(WITHOUT) and HYBRID in models:
-            relative, interval = _change(model, HYBRID, models, draws)
-            part = model.removeprefix(WITHOUT)
-            found[part] = {"ndcg@10": models[model]["ndcg@10"], "relative": relative, "ci95": interval}
+    for model in slices.get(HEADLINE, {}):
+        if model.startswith(WITHOUT) and HYBRID in slices[HEADLINE]:
+            changes = {name: _removed(model, slices[name], draws[name]) for name in ABLATED if name in slices}
+            whole = changes[HEADLINE]
+            if "warm_items" in changes:
+                whole["warm_items"] = changes["warm_items"]
+            if "cold_items" in changes:
+                whole["cold_items"] = changes["cold_items"]
+            found[model.removeprefix(WITHOUT)] = whole
     return found
 
 
+def _removed(model: str, models: dict[str, Metrics], draws: dict[str, Values]) -> Ablation:
+    relative, interval = _change(model, HYBRID, models, draws)
+    return {
+        "ndcg@10": models[model]["ndcg@10"],
+        "relative": relative,
+        "ci95": interval,
+        "difference": models[model]["ndcg@10"] - models[HYBRID]["ndcg@10"],
+        "difference_ci95": list(ci95(draws[model] - draws[HYBRID])),
+    }
+
+
 def _change(
-    model: str, reference: str, models: dict[str, Metrics], draws: Draws
+    model: str, reference: str, models: dict[str, Metrics], draws: dict[str, Values]
 ) -> tuple[float | None, list[float] | None]:
     """NDCG@10 of model / of reference - 1, and its interval; None where the reference (or a draw of it) is 0."""
     base = models[reference]["ndcg@10"]
-    interval = relative_ci95(draws[HEADLINE][model], draws[HEADLINE][reference])
+    interval = relative_ci95(draws[model], draws[reference])
     relative = models[model]["ndcg@10"] / base - 1 if base > 0 else None
     return relative, None if interval is None else list(interval)

@@ -7,16 +7,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ranking.evaluation.report import HYBRID, Metrics, ProtocolReport, Report
+from ranking.evaluation.report import HYBRID, Change, Metrics, ProtocolReport, Report
 
 COLUMNS: Final = ("NDCG@10", "95 %", "R@10", "R@50", "R@200", "MRR@10", "cover@10", "fit s")
 
 
 def tables(report: Report) -> Group:
-    """For each protocol: its models, the hybrid's lift, the ablation, and NDCG@10 by slice."""
+    """For each protocol: its models, the hybrid's lift, the ablation by warm and cold items, and NDCG@10 by slice."""
     blocks: list[RenderableType] = [Text(f"{report['dataset']}, release {report['release'] or 'none yet'}")]
     for name, protocol in report["protocols"].items():
-        blocks += [_models(name, protocol), *map(Text, _findings(protocol)), _slices(protocol)]
+        blocks += [_models(name, protocol), *map(Text, _findings(protocol))]
+        blocks += [_ablation(protocol)] if protocol["ablation"] else []
+        blocks += [_slices(protocol)]
     return Group(*blocks)
 
 
@@ -50,8 +52,6 @@ def _findings(protocol: ProtocolReport) -> Iterator[str]:
     if "hybrid_vs_best_baseline" in protocol:
         lift = protocol["hybrid_vs_best_baseline"]
         yield f"hybrid against the best baseline, {lift['baseline']}: {_change(lift['relative'], lift['ci95'])}"
-    for part, removed in protocol["ablation"].items():
-        yield f"hybrid without {part}: {_change(removed['relative'], removed['ci95'])}"
     if "candidates" in protocol:
         found = protocol["candidates"]
         yield f"candidates hold {found['recall']:.1%} of what is relevant ({found['size']:.0f} a user)"
@@ -60,8 +60,48 @@ def _findings(protocol: ProtocolReport) -> Iterator[str]:
 def _change(relative: float | None, interval: list[float] | None) -> str:
     if relative is None:
         return "NDCG@10 not comparable, as the reference finds nothing"
-    around = "" if interval is None else f" [{interval[0]:+.1%}, {interval[1]:+.1%}]"
-    return f"NDCG@10 {relative:+.1%}{around}"
+    return f"NDCG@10 {_relative(relative, interval)}"
+
+
+def _relative(relative: float, interval: list[float] | None) -> str:
+    return f"{relative:+.1%}" + ("" if interval is None else f" [{interval[0]:+.1%}, {interval[1]:+.1%}]")
+
+
+def _ablation(protocol: ProtocolReport) -> Table:
+    """One row a part: how NDCG@10 changes without it, for all, and with warm or cold items alone as relevant."""
+    table = Table(title="NDCG@10 of the hybrid without a part: change and 95 %", title_justify="left")
+    table.caption = "absolute where the hybrid finds nothing in some draw of users"
+    table.add_column("without")
+    slices = protocol["slices"]
+    users = [protocol["users"], *(_users(slices.get(name, {})) for name in ("warm_items", "cold_items"))]
+    for name, count in zip(("all", "warm items", "cold items"), users, strict=True):
+        table.add_column(f"{name}\n{count:,} users", justify="right")
+    table.add_column("so the part")
+    for part, removed in protocol["ablation"].items():
+        cells = [removed, removed.get("warm_items"), removed.get("cold_items")]
+        table.add_row(part, *map(_cell, cells), _reading(removed["difference_ci95"]))
+    return table
+
+
+def _cell(change: Change | None) -> str:
+    """The relative change; the absolute one where some draw of users finds nothing that it could be relative to."""
+    if change is None:
+        return ""
+    if change["relative"] is not None and change["ci95"] is not None:
+        return _relative(change["relative"], change["ci95"])
+    low, high = change["difference_ci95"]
+    return f"{change['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _reading(interval: list[float]) -> str:
+    """What the interval over all users says of the part that was taken away."""
+    if interval[1] < 0:
+        return "helps"
+    return "harms" if interval[0] > 0 else "shows no effect"
+
+
+def _users(models: dict[str, Metrics]) -> int:
+    return max((found["users"] for found in models.values()), default=0)
 
 
 def _slices(protocol: ProtocolReport) -> Table:
@@ -69,8 +109,7 @@ def _slices(protocol: ProtocolReport) -> Table:
     table = Table(title="NDCG@10 by slice", title_justify="left")
     table.add_column("model")
     for name, models in slices.items():
-        users = max((found["users"] for found in models.values()), default=0)
-        table.add_column(f"{name.replace('_', ' ')}\n{users:,} users", justify="right")
+        table.add_column(f"{name.replace('_', ' ')}\n{_users(models):,} users", justify="right")
     for model in _best_first(protocol["models"]):
         cells = (models.get(model) for models in slices.values())
         table.add_row(

@@ -1,6 +1,7 @@
 """What the commands print, for people and for programs."""
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,16 @@ def test_evaluate_prints_the_contract(home, trichord):
     assert {"baseline", "relative", "ci95"} <= set(found["hybrid_vs_best_baseline"])
     assert {"warm_items", "cold_items"} <= set(found["slices"])
     assert set(found["ablation"]) == {"text", "image", "audio", "behaviour", "context"}
+    assert {"ndcg@10", "relative", "ci95", "warm_items"} <= set(found["ablation"]["image"])
+    assert report["cross_modal"] == []  # too few items
+    assert Path(report["item_map"]["path"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_shows_the_space_to_people(home, trichord):
+    shown = trichord("evaluate", home=home).stdout
+    assert "NDCG@10 of the hybrid without a part" in shown
+    assert "no recall from one modality to another" in shown
+    assert str(home / "reports" / "item_map.png") in shown
 
 
 def test_export_holds_what_a_stranger_needs_to_measure_again(home, trichord, tmp_path):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.settings import Settings
+from feature_repo.settings import Settings, Suites
 from pipelines.errors import SuiteError
 from pipelines.run import run
 from pipelines.workspace import Workspace
@@ -100,6 +100,29 @@ def test_a_failing_suite_stops_everything_behind_it(tmp_path):
     assert not (home / "current").exists()
     assert not (home / "lake" / "online_features").exists()
     assert not (home / "lake" / "text_embeddings").exists()
+
+
+def suite_report(home, table):
+    return json.loads((home / "reports" / "suites" / f"{table}.json").read_text())
+
+
+def test_a_run_compares_with_the_last_release_and_says_where_it_cannot(copy):
+    release = (copy / "current").readlink().name
+    run_recorded(copy)
+    for table in ("text_embeddings", "image_embeddings", "audio_embeddings", "item_vectors"):
+        report = suite_report(copy, table)
+        assert report["passed"]
+        [note] = report["notes"]
+        assert note.startswith(f"drift against release {release}: not checked: ")
+        assert note.endswith("; 200 of both are needed")
+
+
+def test_a_limit_of_the_configuration_stops_a_run(copy):
+    strict = Workspace(Settings(home=copy, suites=Suites(effective_rank=1000)))
+    with pytest.raises(SuiteError, match=r"effective_rank: .*min_value=1000.*observed"):
+        run(strict)
+    reports = [suite_report(copy, f"{modality}_embeddings") for modality in ("text", "image", "audio")]
+    assert not all(report["passed"] for report in reports)
 
 
 def test_two_runs_on_one_home_at_once_are_refused(copy, trichord):

@@ -14,12 +14,12 @@ from pipelines.schedules import new_event_files
 TABLES = {
     *("items", "users", "events", "text_embeddings", "image_embeddings", "audio_embeddings", "user_activity"),
     *("user_item_affinity", "item_popularity", "item_context", "item_content", "item_vectors", "user_vectors"),
-    "offline_evaluation",
+    *("vector_index", "offline_evaluation"),
 }
 ASSETS = TABLES | {
-    *("event_log", "alignment_model", "vector_index", "feature_registry", "online_features", "tuned_models"),
-    *("collaborative_models", "candidate_sets", "training_set", "lambdarank_model", "release"),
-    "help_wanted",
+    *("event_log", "alignment_model", "feature_registry", "online_features", "tuned_models"),
+    *("collaborative_models", "candidate_sets", "training_set", "lambdarank_model", "help_wanted", "space_report"),
+    "release",
 }
 BEFORE_ONLINE = TABLES - {"offline_evaluation"}
 

@@ -94,6 +94,19 @@ def test_removing_a_part_that_helps_is_a_negative_change(warehouse):
     assert removed["ci95"][1] < 0
 
 
+def test_a_removed_part_is_judged_on_warm_and_cold_items_apart(warehouse):
+    for protocol in build_report(warehouse)["protocols"].values():
+        for part, removed in protocol["ablation"].items():
+            slices = {"warm_items", "cold_items"} & set(protocol["slices"])
+            assert slices == {"warm_items", "cold_items"} & set(removed)
+            for name in slices:
+                change, models = removed[name], protocol["slices"][name]
+                without, whole = models[f"hybrid-{part}"]["ndcg@10"], models["hybrid"]["ndcg@10"]
+                assert change["ndcg@10"] == without
+                assert change["difference"] == pytest.approx(without - whole)
+                assert change["difference_ci95"][0] <= change["difference"] <= change["difference_ci95"][1]
+
+
 def test_users_without_a_history_count_in_their_own_slice_only(warehouse):
     divided = split(log(), Protocol.P1, newcomers=True)
     known = int((np.diff(divided.queries.indptr) > 0).sum())
@@ -151,8 +164,11 @@ def test_the_terminal_shows_models_lift_and_ablation(warehouse):
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(tables(build_report(warehouse)))
     shown = console.export_text()
-    for said in ("hybrid against the best baseline, ease", "hybrid without text: NDCG@10 -", "cold", "new users"):
+    for said in ("hybrid against the best baseline, ease", "NDCG@10 of the hybrid without a part", "cold", "new users"):
         assert said in shown
+    rows = {line.split("│")[1].strip(): line for line in shown.splitlines() if line.startswith("│")}
+    assert "helps" in rows["text"]
+    assert "-" in rows["text"].split("│")[2]
 
 
 def test_an_empty_warehouse_says_how_to_fill_it(tmp_path):
