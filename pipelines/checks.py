@@ -18,7 +18,6 @@ from feature_repo.schema import Modality
 from pipelines.parity import check_logged
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
-from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.embedding_store import VECTOR
 from ranking.serving.engine import Engine
 from validation import embeddings, events, features, items, recommendations, users
@@ -85,7 +84,7 @@ def _vectors(view: str, workspace: Workspace) -> tuple[pa.Table, Suite]:
     of_items = view == "item_vectors"
     suite = embeddings.suite(
         view,
-        dimension=AlignmentConfig().dim,
+        dimension=workspace.alignment.dim,
         expected=len(table),
         key=schema.ITEM_ID if of_items else schema.USER_ID,
         vector=view.removesuffix("s"),

@@ -56,7 +56,9 @@ class AlignmentConfig:
     user_items: Weight = 1.0  # its weight; 0 aligns modalities alone, and learns from items that nobody likes, too
     steps: Count = 240  # 120: .244; with more it overfits (960 steps, linear, recall@20 .279 against .294)
     batch: Positive = 256  # 1024: .222/.211 against .245/.223 with linear heads
-    items: Positive = 1024  # of the softmax and the histories a step, at random; ml .180, with 2048 .184, twice the time
+    items: Positive = (
+        1024  # of the softmax and the histories a step, at random; ml .180, with 2048 .184, twice the time
+    )
     modality_dropout: Share = 0.3  # each side, so that an item lacking a modality is no stranger; ml .180, .5: .176
     temperature: Rate = 0.1  # start; ends at .10 to .11; fixed .2: .238/.212 against .245/.223
     temperature_range: tuple[Rate, Rate] = (0.01, 0.5)
@@ -69,6 +71,8 @@ class AlignmentConfig:
     contrast: Weight = 0.1  # its weight; ml .182, 0: .183
     contrast_every: Positive = 3  # steps, to save time, with so many times the weight
     contrast_dropout: Share = 0.7  # of its inputs; InfoNCE alone, recall@10 of poster and plot .09, without it .04
-    co_consumed: Annotated[float, Field(gt=0, le=1)] = 0.3  # cosine of two items' audiences from which they are no negatives
+    co_consumed: Annotated[float, Field(gt=0, le=1)] = (
+        0.3  # cosine of two items' audiences from which they are no negatives
+    )
     self_supervised: Count = 0  # steps before the others, on all items, of the contrast alone
     views: Count = 0  # augmented encodings of each content to draw from

@@ -77,7 +77,7 @@ class Trainer:
             progress(step + 1, self.config.steps)
 
     def loss(self, users: Items, targets: Items, *, contrast: bool = True) -> Tensor:
-        """What a user likes, given the rest, among (a sample of) the items; and a little contrast between modalities."""
+        """What a user likes, given the rest, among a sample of the items; and a little contrast between modalities."""
         temperature = self._temperature()
         loss = self.config.user_items * self._user_items(users, targets, temperature)
         if not contrast or not self.config.contrast:

@@ -46,9 +46,7 @@ def info_nce(left: Tensor, right: Tensor, temperature: Tensor, excluded: Tensor 
     return (F.cross_entropy(similarity, same) + F.cross_entropy(similarity.T, same)) / 2
 
 
-def sigmoid(
-    left: Tensor, right: Tensor, temperature: Tensor, bias: Tensor, excluded: Tensor | None = None
-) -> Tensor:
+def sigmoid(left: Tensor, right: Tensor, temperature: Tensor, bias: Tensor, excluded: Tensor | None = None) -> Tensor:
     """Every pair by itself: same or not? (SigLIP, Zhai et al. 2023, algorithm 1), summed, divided by the rows.
 
     left, right: as of `info_nce`. bias: a scalar that is learned; it starts at -10, as most pairs are negatives.
@@ -61,19 +59,19 @@ def sigmoid(
 def triplet(left: Tensor, right: Tensor, excluded: Tensor | None = None, *, margin: float = MARGIN) -> Tensor:
     """Symmetric triplet loss with semi-hard negatives (Schroff et al. 2015, eq. 3 and section 3.2), in cosine.
 
-    left, right: as of `info_nce`. The negative of a row is the most similar one that is less similar than its own; where
-    there is none, the least similar one. The loss of a row is max(0, margin + similarity of the negative - of its own),
-    averaged over rows and both ways; 0 for rows without any negative.
+    left, right: as of `info_nce`. The negative of a row is the most similar one that is less similar than its own;
+    where there is none, the least similar one. The loss of a row is max(0, margin + similarity of the negative - of its
+    own), averaged over rows and both ways; 0 for rows without any negative.
     """
     similarity = left @ right.T
     return (_triplet_rows(similarity, excluded, margin) + _triplet_rows(similarity.T, _turned(excluded), margin)) / 2
 
 
 def alignment_uniformity(left: Tensor, right: Tensor) -> Tensor:
-    """Mean squared distance of a pair, plus the mean uniformity of both sides (Wang & Isola 2020, section 4, equal weights).
+    """Mean squared distance of a pair, plus the mean uniformity of both sides (Wang & Isola 2020, section 4).
 
-    left, right: as of `info_nce`. Uniformity is log mean exp(-2 |x - y|^2) over pairs of different rows of one side; of a
-    single row 0. No pair is a negative, so none can be left out.
+    left, right: as of `info_nce`. Both terms weigh 1. Uniformity is log mean exp(-2 |x - y|^2) over pairs of different
+    rows of one side; of a single row 0. Pairs across the sides are no negatives, so none can be left out.
     """
     return (left - right).square().sum(1).mean() + (_uniformity(left) + _uniformity(right)) / 2
 

@@ -236,14 +236,14 @@ def test_contrast_lets_one_modality_find_another() -> None:
 
 @pytest.mark.parametrize("loss", list(Loss))
 def test_every_loss_between_users_and_items_teaches_what_is_liked(loss: Loss) -> None:
-    untrained, trained = (
-        Alignment.fit(CONTENT, TRAIN, config=AlignmentConfig(loss=loss, steps=steps, batch=64, contrast=0)).item_vectors(
-            CONTENT
-        )
-        for steps in (0, 60)
-    )
+    config = AlignmentConfig(loss=loss, batch=64, contrast=0, hidden=0)
+    enough = 240 if loss is Loss.SIGMOID else 60  # its bias starts far off
     before, after = (
-        precision_at_5(user_vectors(one, everyone(TRAIN)) @ one[-COLD:].T, LIKED_COLD) for one in (untrained, trained)
+        precision_at_5(user_vectors(one, everyone(TRAIN)) @ one[-COLD:].T, LIKED_COLD)
+        for one in (
+            Alignment.fit(CONTENT, TRAIN, config=replace(config, steps=steps)).item_vectors(CONTENT)
+            for steps in (0, enough)
+        )
     )
     assert after > 1.2 * before, (before, after)
 
@@ -252,7 +252,7 @@ def test_every_loss_between_users_and_items_teaches_what_is_liked(loss: Loss) ->
 def test_modalities_alone_find_each_other_by_every_loss(loss: PairLoss) -> None:
     config = AlignmentConfig(user_items=0, contrast_loss=loss, steps=60, batch=128, contrast_dropout=0.3)
     seen = np.arange(ITEMS) < ITEMS - COLD
-    masked = replace(CONTENT, present={name: seen for name in CONTENT.present})  # cold pairs stay unseen
+    masked = replace(CONTENT, present=dict.fromkeys(CONTENT.present, seen))  # cold pairs stay unseen
     assert median_rank(Alignment.fit(masked, TRAIN, config=config)) < COLD / 4
 
 
