@@ -77,7 +77,8 @@ def tune(workspace: "Workspace", *, minutes: float) -> "Searched":
     with workspace.home.lock():
         train = common_train(workspace.interactions)
         home = workspace.settings.home
-        found = search(workspace.content, train, home / JOURNAL, minutes=minutes, told=told)
+        base = workspace.alignment
+        found = search(workspace.content, train, home / JOURNAL, minutes=minutes, base=base, told=told)
         if found is None:
             raise DatasetError(
                 f"dataset {workspace.dataset_name}: no trial was finished in {minutes:g} minutes; needed are time for "

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Final, Self
 
 import numpy as np
@@ -58,7 +57,7 @@ def tuned(left: Floats, right: Floats, *, hidden: int) -> tuple[int, float]:
     """Rank and shrinkage with which most of the last `hidden` rows are found, when they are learned from the others."""
     known, asked = (left[:-hidden], right[:-hidden]), (left[-hidden:], right[-hidden:])
     found = {setting: mean_recall(*one.project(*asked)) for setting, one in Cca.grid(*known)}
-    return max(product(RANKS, SHRINKAGES), key=lambda setting: found[setting])
+    return max(found, key=lambda setting: found[setting])
 
 
 def ranks(asked: Floats, offered: Floats) -> np.ndarray:

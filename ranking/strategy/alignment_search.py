@@ -7,7 +7,7 @@ as new items are ranked. Every finished trial is on disk, so that a further run 
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -35,18 +35,19 @@ SHARE: Final = 0.2
 DEPTH: Final = 10
 STARTUP: Final = 5  # trials at random before the sampler makes use of those before
 OF_FOLDS: Final = "ndcg"  # attribute of a trial: its NDCG on each fold
-_PLAIN: Final = AlignmentConfig()
-DEFAULT: Final = {
-    "loss": _PLAIN.loss.value,
-    "hidden": _PLAIN.hidden,
-    "items": _PLAIN.items,
-    "behaviour": _PLAIN.behaviour,
-    "steps": _PLAIN.steps,
-    "learning_rate": _PLAIN.learning_rate,
-    "temperature": _PLAIN.temperature,
-    "modality_dropout": _PLAIN.modality_dropout,
-    "contrast": _PLAIN.contrast,
-}
+SEARCHED: Final = (
+    "loss",
+    "hidden",
+    "items",
+    "behaviour",
+    "steps",
+    "learning_rate",
+    "temperature",
+    "modality_dropout",
+    "contrast",
+)
+_PLAIN: Final = TypeAdapter(AlignmentConfig).dump_python(AlignmentConfig(), mode="json")
+DEFAULT: Final = {name: _PLAIN[name] for name in SEARCHED}
 
 Progress = Callable[[int, int], None]  # steps done, steps to do
 
@@ -113,14 +114,16 @@ def search(
     journal: Path,
     *,
     minutes: float,
+    base: AlignmentConfig | None = None,
     seed: int = 0,
     told: Callable[[int, float], None] = lambda trials, best: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Searched | None:
     """Try configurations for `minutes`, the default first; None where that found no time to finish, or nobody to ask.
 
-    journal: file of the trials, JSON lines, made if it is not there; trials of other data in it do not count. told: how
-    many trials are finished, and the best mean NDCG. The trial that the end of the budget finds at work is given up.
+    journal: file of the trials, JSON lines, made if it is not there; trials of other data in it do not count. base:
+    what is not searched is taken from it. told: how many trials are finished, and the best mean NDCG. The trial that
+    the end of the budget finds at work is given up.
     """
     import optuna  # heavy: only a search needs it
     from optuna.storages import JournalStorage
@@ -128,6 +131,7 @@ def search(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     end = clock() + 60 * minutes
+    base = configured(base or AlignmentConfig(), DEFAULT)
     tried = (Fold.of(content, train, hidden) for hidden in hidden_items(train, seed))
     folds = [fold for fold in tried if fold is not None]
     if not folds:
@@ -140,7 +144,7 @@ def search(
     backend = JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal)))
     study = optuna.create_study(
         storage=JournalStorage(backend),
-        study_name=fingerprint(content, train),
+        study_name=fingerprint(content, train, base),
         direction="maximize",
         load_if_exists=True,
     )
@@ -150,7 +154,7 @@ def search(
         study.enqueue_trial(DEFAULT)
     while clock() < end:
         trial = study.ask()
-        config = suggested(trial)
+        config = configured(base, suggested(trial))
         try:
             found = [fold.ndcg(content, config, seed=seed, progress=stop_in_time) for fold in folds]
         except _SpentError:
@@ -159,7 +163,7 @@ def search(
             trial.set_user_attr(OF_FOLDS, found)
             study.tell(trial, float(np.mean(found)))
             told(*_state(study))
-    return _searched(study)
+    return _searched(study, base)
 
 
 def hidden_items(train: Interactions, seed: int) -> list[npt.NDArray[np.int64]]:
@@ -170,8 +174,8 @@ def hidden_items(train: Interactions, seed: int) -> list[npt.NDArray[np.int64]]:
     return [np.sort(order[size * fold : size * (fold + 1)]) for fold in range(FOLDS)]
 
 
-def suggested(trial: "Trial") -> AlignmentConfig:
-    """A configuration of the space that is searched; all else is the default."""
+def suggested(trial: "Trial") -> dict[str, object]:
+    """A point of the space that is searched: names and values of a configuration."""
     trial.suggest_categorical("loss", [one.value for one in (Loss.SOFTMAX, Loss.BPR, Loss.INFO_NCE)])
     trial.suggest_categorical("hidden", [0, 256])
     trial.suggest_categorical("items", [1024, 2048])
@@ -181,12 +185,18 @@ def suggested(trial: "Trial") -> AlignmentConfig:
     trial.suggest_float("temperature", 0.05, 0.2, log=True)
     trial.suggest_float("modality_dropout", 0.0, 0.6)
     trial.suggest_float("contrast", 0.0, 0.5)
-    return TypeAdapter(AlignmentConfig).validate_python(trial.params)
+    return dict(trial.params)
 
 
-def fingerprint(content: ItemContent, train: Interactions) -> str:
-    """Name of a study: the same for the same items, vectors and likes."""
-    digest = hashlib.sha256()
+def configured(base: AlignmentConfig, params: Mapping[str, object]) -> AlignmentConfig:
+    """The configuration that differs from `base` by a trial's parameters."""
+    adapter = TypeAdapter(AlignmentConfig)
+    return adapter.validate_python(adapter.dump_python(base) | dict(params))
+
+
+def fingerprint(content: ItemContent, train: Interactions, base: AlignmentConfig) -> str:
+    """Name of a study: the same for the same items, vectors, likes and what is not searched."""
+    digest = hashlib.sha256(repr(base).encode())
     arrays = [content.created_at, content.categories.indices, train.user, train.item, train.positive]
     for array in (*arrays, *content.vectors.values(), *content.present.values()):
         digest.update(np.ascontiguousarray(array).data)
@@ -205,7 +215,7 @@ def _state(study: "Study") -> tuple[int, float]:
     return len(values), max(values, default=0.0)
 
 
-def _searched(study: "Study") -> Searched | None:
+def _searched(study: "Study", base: AlignmentConfig) -> Searched | None:
     """The best trial that beats the default on every fold, else the default."""
     trials = _finished(study)
     default = next((one.user_attrs[OF_FOLDS] for one in trials if one.params == DEFAULT), None)
@@ -214,9 +224,8 @@ def _searched(study: "Study") -> Searched | None:
     better = [one for one in trials if all(x > y for x, y in zip(one.user_attrs[OF_FOLDS], default, strict=True))]
     best = max(better, key=lambda one: one.value or 0.0, default=None)
     if best is None:
-        return Searched(AlignmentConfig(), tuple(default), tuple(default), len(trials))
-    config = TypeAdapter(AlignmentConfig).validate_python(best.params)
-    return Searched(config, tuple(default), tuple(best.user_attrs[OF_FOLDS]), len(trials))
+        return Searched(base, tuple(default), tuple(default), len(trials))
+    return Searched(configured(base, best.params), tuple(default), tuple(best.user_attrs[OF_FOLDS]), len(trials))
 
 
 def _standardised(scores: Floats) -> Floats:
