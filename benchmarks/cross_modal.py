@@ -2,10 +2,10 @@
 
     python benchmarks/cross_modal.py --home HOME [--pair text image] [--hidden 1000] [--folds 3]
 
-HOME: a finished home, of ml-latest-small with plots and posters, say, or of `trichord demo`. Disjoint sets of items that
-have both modalities (as text a description) are hidden, one after the other; each model learns from the others. Given
-one side of a hidden item, the other sides of all hidden ones are ranked by cosine: recall@10 both ways (by chance 10
-divided by the hidden items), median rank.
+HOME: a finished home, of ml-latest-small with plots and posters, say, or of `trichord demo`. Disjoint sets of items
+that have both modalities (as text a description) are hidden, one after the other; each model learns from the others.
+Given one side of a hidden item, the other sides of all hidden ones are ranked by cosine: recall@10 both ways (by chance
+10 divided by the hidden items), median rank.
 
 CCA (regularised, scaled by its correlations) is tuned on a part of the known items in the same run; InfoNCE is linear,
 d 128, 60 epochs of batches of 512, with and without dropout of its inputs. `product` is `CrossModal`, which keeps the
@@ -42,12 +42,11 @@ Pair = tuple[Floats, Floats]  # text and picture of the same films, unit rows
 
 
 def sides(content: ItemContent, pair: tuple[str, str], train: Codes) -> Pair:
-    """Both sides centred on the training items; activations that are never negative after an element-wise root."""
+    """Both sides centred on the training items, unit rows."""
     found = []
     for name in pair:
         vectors = content.vectors[Modality(name)]
-        rooted = np.sqrt(vectors) if vectors.min() >= 0 else vectors
-        found.append(unit_rows(rooted - rooted[train].mean(axis=0)))
+        found.append(unit_rows(vectors - vectors[train].mean(axis=0)))
     return found[0], found[1]
 
 

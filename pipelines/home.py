@@ -136,9 +136,9 @@ class Home:
         # a group of rows is held in memory until it is whole
         pq.write_table(table, folder / "table.parquet", compression="zstd", row_group_size=ROWS_A_GROUP)
 
-    def read(self, name: str) -> pa.Table:
-        """An artifact's table."""
-        path = self.folder(name) / "table.parquet"
+    def read(self, name: str, file: str = "table") -> pa.Table:
+        """An artifact's table, or another one that lies beside it."""
+        path = self.folder(name) / f"{file}.parquet"
         if not path.exists():
             raise HomeError(f"{path}: not there; run `trichord run --home {self.settings.home}` first")
         return pq.read_table(path)

@@ -190,7 +190,14 @@ class Workspace:
     @cached_property
     def content(self) -> ItemContent:
         """What is known of the items without any event."""
-        embeddings = {modality: self.home.read(f"{modality}_embeddings") for modality in Modality}
+        return self._content("table")
+
+    def content_views(self) -> list[ItemContent]:
+        """The same of augmented content, once for each view that the alignment draws from."""
+        return [self._content(f"view{number}") for number in range(1, self.alignment.views + 1)]
+
+    def _content(self, file: str) -> ItemContent:
+        embeddings = {modality: self.home.read(f"{modality}_embeddings", file) for modality in Modality}
         return item_content(self.items, {modality: table for modality, table in embeddings.items() if len(table)})
 
     @cached_property

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from feature_repo.rejected import Rejected
 from pipelines.assets.data import items, write_rejected
 from pipelines.assets.materialized import materialized
-from pipelines.home import Facts
+from pipelines.home import Facts, Json
 from pipelines.workspace import Workspace
 from ranking.representation.audio import AudioEncoder
+from ranking.representation.augmented import Augmented
 from ranking.representation.embed import embed, examples
 from ranking.representation.embedding_store import EmbeddingStore
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
@@ -82,8 +84,18 @@ def _embeddings(workspace: Workspace, encoder: Encoder[Decoded]) -> dg.Materiali
             progress=workspace.progress(name),
         )
         workspace.home.write(folder, run.table)
+        for number in range(1, workspace.alignment.views + 1):
+            view = embed(
+                workspace.items,
+                Augmented(encoder, number),
+                _store(workspace),
+                media_root=workspace.dataset.media_root,
+                rejected=Rejected(),  # said already
+                progress=workspace.progress(f"{name}, view {number}"),
+            )
+            pq.write_table(view.table, folder / f"view{number}.parquet")
         counts: Facts = {"encoded": run.encoded, "reused_vectors": run.reused, "missing": run.missing}
         return counts | {"rejected": write_rejected(folder, rejected)}
 
-    config = {"encoder": encoder.id}
+    config: dict[str, Json] = {"encoder": encoder.id, "views": workspace.alignment.views}
     return materialized(workspace.build(name, make, inputs=["items"], config=config))

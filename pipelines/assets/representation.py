@@ -30,7 +30,9 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
     def make(folder: Path) -> Facts:
         progress = workspace.progress("alignment_model")
         content, log = workspace.content, workspace.interactions
-        Alignment.fit(content, log, config=workspace.alignment, progress=progress).save(folder)
+        Alignment.fit(
+            content, log, config=workspace.alignment, views=workspace.content_views(), progress=progress
+        ).save(folder)
         cross_modal = CrossModal.fit(content, log)
         (folder / "cross_modal").mkdir()
         cross_modal.save(folder / "cross_modal")

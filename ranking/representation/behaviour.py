@@ -46,7 +46,7 @@ def item_factors(liked: sparse.csr_matrix, dim: int = FACTORS) -> Floats:
     return factors
 
 
-def audience_cosines(likers: sparse.spmatrix) -> Floats:
+def audience_cosines(likers: sparse.csc_matrix) -> Floats:
     """Cosines of items' audiences, float32 [n, n]; 0 for items that nobody likes. likers: users x items, 0 or 1."""
     together = np.asarray((likers.T @ likers).toarray(), np.float32)
     size = np.sqrt(np.maximum(together.diagonal(), 1))

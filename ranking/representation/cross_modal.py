@@ -60,7 +60,9 @@ class CrossModal:
         hidden = np.zeros(n, bool)
         hidden[np.random.default_rng(seed).permutation(n)[: min(MOST, round(SHARE * n))]] = True
         known = replace(content, present={name: there & ~hidden for name, there in content.present.items()})
-        means = {name: _rooted(x[known.present[name]]).mean(axis=0) for name, x in content.vectors.items()}
+        means: dict[str, Floats] = {
+            str(name): x[known.present[name]].mean(axis=0) for name, x in content.vectors.items()
+        }
         sides = {name: _centred(content, name, mean) for name, mean in means.items()}
         pairs: dict[str, Found] = {}
         closed: dict[str, Cca] = {}
@@ -123,11 +125,6 @@ class CrossModal:
 
 
 def _centred(content: ItemContent, modality: str, mean: Floats) -> Floats:
-    """What CCA reads: rooted, centred, unit rows, 0 where an item has none."""
-    vectors = unit_rows(_rooted(content.vectors[Modality(modality)]) - mean)
+    """What CCA reads: centred, unit rows, 0 where an item has none."""
+    vectors = unit_rows(content.vectors[Modality(modality)] - mean)
     return np.where(content.present[Modality(modality)][:, None], vectors, np.float32(0))
-
-
-def _rooted(vectors: Floats) -> Floats:
-    """Element-wise roots of activations that are never negative (Hellinger's kernel); others as they are."""
-    return np.sqrt(vectors) if vectors.min(initial=0) >= 0 else vectors
