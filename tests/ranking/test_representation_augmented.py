@@ -50,7 +50,7 @@ def test_a_text_loses_one_span_of_words(words: list[str], seed: int) -> None:
     if len(words) < 4:
         assert left == words
         return
-    assert 0.55 * len(words) <= len(left) < len(words)
+    assert 0.5 * len(words) <= len(left) < len(words)
     gap = len(words) - len(left)
     assert any(left == words[:start] + words[start + gap :] for start in range(len(left) + 1))
 
