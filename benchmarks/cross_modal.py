@@ -36,7 +36,7 @@ from ranking.representation.inputs import unit_rows
 from ranking.representation.losses import info_nce
 from ranking.types import Floats, IdIndex, Interactions, ItemContent
 
-SHARE, DEPTH = 0.2, 10
+DEPTH = 10
 Codes = npt.NDArray[np.int64]
 Pair = tuple[Floats, Floats]  # text and picture of the same films, unit rows
 
@@ -131,7 +131,7 @@ def main() -> None:
         both = sides(content, pair, train)
         known, asked = (both[0][train], both[1][train]), (both[0][hidden], both[1][hidden])
         rest = log.where(~np.isin(log.item, hidden))
-        settings.append(tuned(*known, hidden=round(SHARE * len(train))))
+        settings.append(tuned(*known))
 
         def by_product(hidden: Codes = hidden, rest: Interactions = rest) -> Pair:
             found = CrossModal.fit(without(content, hidden), rest)

@@ -39,8 +39,8 @@ class Found:
 class CrossModal:
     """For each pair of modalities, "image-text" say, the better model.
 
-    closed: pair -> its CCA. means: modality -> float32 [d], what vectors are centred by before it. contrastive: None
-    where no pair keeps it.
+    closed: pair -> its CCA. means: "pair.modality" -> float32 [d], what vectors are centred by before it. contrastive:
+    None where no pair keeps it.
     """
 
     pairs: Mapping[str, Found]
@@ -58,14 +58,12 @@ class CrossModal:
         """
         n = len(content.items)
         hidden = np.zeros(n, bool)
-        hidden[np.random.default_rng(seed).permutation(n)[: min(MOST, round(SHARE * n))]] = True
+        several = np.flatnonzero(np.sum(list(content.present.values()), axis=0) > 1)
+        hidden[np.random.default_rng(seed).permutation(several)[: min(MOST, round(SHARE * len(several)))]] = True
         known = replace(content, present={name: there & ~hidden for name, there in content.present.items()})
-        means: dict[str, Floats] = {
-            str(name): x[known.present[name]].mean(axis=0) for name, x in content.vectors.items()
-        }
-        sides = {name: _centred(content, name, mean) for name, mean in means.items()}
         pairs: dict[str, Found] = {}
         closed: dict[str, Cca] = {}
+        means: dict[str, Floats] = {}
         trial: Alignment | None = None
         for one, other in combinations(sorted(content.vectors), 2):
             both = content.present[one] & content.present[other]
@@ -74,16 +72,19 @@ class CrossModal:
                 continue
             trial = trial or Alignment.fit(known, train, config=contrast, seed=seed)
             heads = trial.modality_vectors(content)
-            left, right = sides[one], sides[other]
-            rank, shrinkage = tuned(left[learned], right[learned], hidden=round(SHARE * len(learned)))
+            centres = [content.vectors[side][learned].mean(axis=0) for side in (one, other)]
+            left, right = (_centred(content, side, mean) for side, mean in zip((one, other), centres, strict=True))
+            rank, shrinkage = tuned(left[learned], right[learned], seed=seed)
             cca = Cca.fit(left[learned], right[learned], rank=rank, shrinkage=shrinkage)
             recall = {
                 CCA: mean_recall(*cca.project(left[asked], right[asked])),
                 CONTRASTIVE: mean_recall(heads[one][asked], heads[other][asked]),
             }
             chosen = CONTRASTIVE if recall[CONTRASTIVE] > recall[CCA] else CCA
-            pairs[f"{one}-{other}"] = Found(chosen, len(asked), recall)
-            closed[f"{one}-{other}"] = Cca.fit(left[both], right[both], rank=rank, shrinkage=shrinkage)
+            name = f"{one}-{other}"
+            pairs[name] = Found(chosen, len(asked), recall)
+            closed[name] = Cca.fit(left[both], right[both], rank=rank, shrinkage=shrinkage)
+            means |= {f"{name}.{side}": mean for side, mean in zip((one, other), centres, strict=True)}
         wanted = any(found.chosen == CONTRASTIVE for found in pairs.values())
         contrastive = Alignment.fit(content, train, config=contrast, seed=seed) if wanted else None
         return cls(pairs, closed, means, contrastive)
@@ -99,7 +100,9 @@ class CrossModal:
             heads = self.contrastive.modality_vectors(content)
             return {side: heads[side] for side in (one, other)}
         left, right = name.split("-")
-        sides = self.closed[name].project(*(_centred(content, side, self.means[side]) for side in (left, right)))
+        sides = self.closed[name].project(
+            *(_centred(content, side, self.means[f"{name}.{side}"]) for side in (left, right))
+        )
         return dict(zip((left, right), sides, strict=True))
 
     def save(self, folder: Path) -> None:

@@ -34,6 +34,7 @@ FOLDS: Final = 2
 SHARE: Final = 0.2
 DEPTH: Final = 10
 STARTUP: Final = 5  # trials at random before the sampler makes use of those before
+MARGIN: Final = 0.02  # of the mean; the best of many is flattered, and trials that differ by less are as good in use
 OF_FOLDS: Final = "ndcg"  # attribute of a trial: its NDCG on each fold
 SEARCHED: Final = (
     "loss",
@@ -60,8 +61,9 @@ class _SpentError(Exception):
 class Searched:
     """What a search has found so far.
 
-    config: the best one, another one than the default only where that is better on every fold. default, best: NDCG@10
-    of each fold by the default and by `config`. trials: how many are finished, those of earlier runs among them.
+    config: the best one, another one than the default only where that is better on every fold and by `MARGIN` on the
+    mean. default, best: NDCG@10 of each fold by the default and by `config`. trials: how many are finished, those of
+    earlier runs among them.
     """
 
     config: AlignmentConfig
@@ -216,12 +218,17 @@ def _state(study: "Study") -> tuple[int, float]:
 
 
 def _searched(study: "Study", base: AlignmentConfig) -> Searched | None:
-    """The best trial that beats the default on every fold, else the default."""
+    """The best trial that beats the default on every fold, and clearly on the mean, else the default."""
     trials = _finished(study)
     default = next((one.user_attrs[OF_FOLDS] for one in trials if one.params == DEFAULT), None)
     if default is None:
         return None
-    better = [one for one in trials if all(x > y for x, y in zip(one.user_attrs[OF_FOLDS], default, strict=True))]
+    clearly = (1 + MARGIN) * float(np.mean(default))
+    better = [
+        one
+        for one in trials
+        if (one.value or 0.0) > clearly and all(x > y for x, y in zip(one.user_attrs[OF_FOLDS], default, strict=True))
+    ]
     best = max(better, key=lambda one: one.value or 0.0, default=None)
     if best is None:
         return Searched(base, tuple(default), tuple(default), len(trials))

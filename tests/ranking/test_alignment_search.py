@@ -49,6 +49,7 @@ def test_a_search_keeps_to_its_budget_and_goes_on_where_it_ended(checkerboard, t
         assert again.best == again.default
     else:
         assert all(np.array(again.best) > np.array(again.default))
+        assert np.mean(again.best) > 1.02 * np.mean(again.default)
 
 
 def test_without_time_or_anybody_to_ask_nothing_is_found(checkerboard, tmp_path: Path) -> None:
