@@ -20,7 +20,6 @@ from pipelines.parity import check_logged
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.space import Space as Places
-from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.embedding_store import VECTOR
 from ranking.serving.engine import Engine
 from validation import aligned_space, embeddings, events, features, items, recommendations, users
@@ -110,7 +109,7 @@ def _with_sound(items: pa.Table, *, heard: pa.ChunkedArray) -> int:
 
 
 def _item_vectors(workspace: Workspace) -> tuple[pa.Table, Suite]:
-    name, dimension = profiles.ALIGNED, AlignmentConfig().dim
+    name, dimension = profiles.ALIGNED, workspace.alignment.dim
     table = workspace.store.read_view(name)
     before, note = _before(workspace, name, dimension, profiles.alignment_id(workspace), len(table))
     space = Space(dimension, expected=len(table), before=before)
@@ -120,7 +119,7 @@ def _item_vectors(workspace: Workspace) -> tuple[pa.Table, Suite]:
 
 def _user_vectors(workspace: Workspace) -> tuple[pa.Table, Suite]:
     table = workspace.store.read_view("user_vectors")
-    space = Space(AlignmentConfig().dim, expected=len(table), spread=False)  # users may all like the same
+    space = Space(workspace.alignment.dim, expected=len(table), spread=False)  # users may all like the same
     suite = embeddings.suite("user_vectors", space, workspace.settings.suites, key=schema.USER_ID, vector="user_vector")
     return table, suite
 

@@ -90,6 +90,25 @@ def run(
     evaluate(home=home)
 
 
+@app.command("tune-alignment")
+def tune_alignment(
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="How long; a further search goes on where this one ends.")
+    ] = 10,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for a better configuration of the alignment; the next run of the home reads it from alignment.json."""
+    from pipelines.alignment_tuning import report, tune
+    from pipelines.terminal import Terminal
+    from pipelines.workspace import Workspace
+
+    settings = _settings(home)
+    with Terminal(Console(stderr=True)) as terminal:
+        found = tune(Workspace(settings, listener=terminal), minutes=minutes)
+    print(report(found, settings.home, as_json=as_json))
+
+
 @app.command()
 def evaluate(
     home: Home = None,

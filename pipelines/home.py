@@ -142,9 +142,9 @@ class Home:
                 f"{path}: cannot be written ({error}); make room and run again, it goes on there"
             ) from error
 
-    def read(self, name: str) -> pa.Table:
-        """An artifact's table."""
-        path = self.folder(name) / "table.parquet"
+    def read(self, name: str, file: str = "table") -> pa.Table:
+        """An artifact's table, or another one that lies beside it."""
+        path = self.folder(name) / f"{file}.parquet"
         if not path.exists():
             raise HomeError(f"{path}: not there; run `trichord run --home {self.settings.home}` first")
         return pq.read_table(path)

@@ -13,7 +13,6 @@ from pipelines.home import RECIPE_VERSION
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.errors import ArtifactError
-from ranking.representation.alignment import AlignmentConfig
 from ranking.representation.embedding_store import ENCODER_ID, vectors_of
 from ranking.representation.sources import content_hash
 from ranking.serving.releases import Release, Releases
@@ -39,7 +38,7 @@ def save_profiles(workspace: Workspace, aligned: Floats, place: Path) -> None:
 def alignment_id(workspace: Workspace) -> str:
     """Names the aligned space by all that it is made by but the events: its recipe and the encoders."""
     tables = (workspace.home.read(f"{modality}_embeddings") for modality in Modality)
-    parts = [str(RECIPE_VERSION), repr(AlignmentConfig()), *(maker(table) for table in tables if len(table))]
+    parts = [str(RECIPE_VERSION), repr(workspace.alignment), *(maker(table) for table in tables if len(table))]
     return f"alignment {content_hash(json.dumps(parts).encode())[:12]}"
 
 

@@ -20,10 +20,12 @@ from feature_repo.offline_rows import has_rows
 from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
+from pipelines.alignment_tuning import read_config
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.open import SYNTHETIC, fingerprint, open_dataset
 from pipelines.errors import HomeError
 from pipelines.home import Built, Facts, Home, Json
+from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.content import item_content
 from ranking.serving.engine import LIVE
 from ranking.types import IdIndex, Interactions, ItemContent
@@ -187,8 +189,20 @@ class Workspace:
     @cached_property
     def content(self) -> ItemContent:
         """What is known of the items without any event."""
-        embeddings = {modality: self.home.read(f"{modality}_embeddings") for modality in Modality}
+        return self._content("table")
+
+    def content_views(self) -> list[ItemContent]:
+        """The same of augmented content, once for each view that the alignment draws from."""
+        return [self._content(f"view{number}") for number in range(1, self.alignment.views + 1)]
+
+    def _content(self, file: str) -> ItemContent:
+        embeddings = {modality: self.home.read(f"{modality}_embeddings", file) for modality in Modality}
         return item_content(self.items, {modality: table for modality, table in embeddings.items() if len(table)})
+
+    @cached_property
+    def alignment(self) -> AlignmentConfig:
+        """How items are aligned: the defaults, or what `alignment.json` in the home says otherwise."""
+        return read_config(self.settings.home)
 
     @cached_property
     def kinds(self) -> tuple[EventKind, ...]:

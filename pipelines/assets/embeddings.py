@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from feature_repo.rejected import Rejected
 from pipelines.assets.data import items, write_rejected
 from pipelines.assets.materialized import materialized
-from pipelines.home import Facts
+from pipelines.home import Facts, Json
 from pipelines.workspace import Workspace
+from ranking.representation.augmented import Augmented
 from ranking.representation.chosen import audio_encoder, image_encoder, text_encoder
 from ranking.representation.embed import examples
 from ranking.representation.embed_items import embed_items
@@ -69,8 +71,18 @@ def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.
             progress=workspace.progress(name),
         )
         workspace.home.write(folder, run.table)
+        for number in range(1, workspace.alignment.views + 1):
+            view = embed_items(
+                workspace.items,
+                Augmented(encoder, number),
+                _store(workspace),
+                media_root=workspace.dataset.media_root,
+                rejected=Rejected(),  # said already
+                progress=workspace.progress(f"{name}, view {number}"),
+            )
+            pq.write_table(view.table, folder / f"view{number}.parquet")
         counts: Facts = {"encoded": run.encoded, "reused_vectors": run.reused, "missing": run.missing}
         return counts | {"rejected": write_rejected(folder, rejected)}
 
-    config = {"encoder": encoder.id}
+    config: dict[str, Json] = {"encoder": encoder.id, "views": workspace.alignment.views}
     return materialized(workspace.build(name, make, inputs=["items"], config=config))

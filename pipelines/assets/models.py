@@ -73,7 +73,9 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                 continue
             configs = tuned(workspace, protocol).generators()
             # The earliest training part teaches what is learned from content, so that it knows no window's future
-            alignment = Alignment.fit(workspace.content, divided[-1].train)
+            alignment = Alignment.fit(
+                workspace.content, divided[-1].train, config=workspace.alignment, views=workspace.content_views()
+            )
             mapping = FactorMapping.fit(workspace.content, divided[-1].train)
             mapping.save(factor_mapping_folder(folder, protocol))
             space = place_items(alignment, mapping, workspace.content)
@@ -101,7 +103,11 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             "candidate_sets",
             make,
             inputs=inputs,
-            config={"candidates": CONFIG.candidates, "reserved": {**CONFIG.reserved}},
+            config={
+                "candidates": CONFIG.candidates,
+                "reserved": {**CONFIG.reserved},
+                "alignment": repr(workspace.alignment),
+            },
         )
     )
 

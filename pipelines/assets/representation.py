@@ -16,6 +16,7 @@ from ranking.candidates.aligned import taste_vectors
 from ranking.candidates.history import Feedback, Memory
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
+from ranking.representation.cross_modal import CrossModal
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.index import VectorIndex
 from ranking.representation.inputs import has_content
@@ -36,18 +37,29 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
 
     def make(folder: Path) -> Facts:
         progress = workspace.progress("alignment_model")
-        Alignment.fit(workspace.content, workspace.interactions, progress=progress).save(folder)
-        mapping = FactorMapping.fit(workspace.content, workspace.interactions)
+        content, log = workspace.content, workspace.interactions
+        Alignment.fit(
+            content, log, config=workspace.alignment, views=workspace.content_views(), progress=progress
+        ).save(folder)
+        cross_modal = CrossModal.fit(content, log)
+        (folder / "cross_modal").mkdir()
+        cross_modal.save(folder / "cross_modal")
+        mapping = FactorMapping.fit(content, log)
         (folder / "factor_mapping").mkdir()
         mapping.save(folder / "factor_mapping")
         chosen = mapping.choice
         return {
-            "modalities": ", ".join(workspace.content.vectors),
+            "modalities": ", ".join(content.vectors),
             "new_items_by": ", ".join(chosen.heads),
             "new_items_ndcg": {**chosen.ndcg},
+            "cross_modal_recall": {
+                name: {"chosen": found.chosen, **found.recall} for name, found in cross_modal.pairs.items()
+            },
         }
 
-    return materialized(workspace.build("alignment_model", make, inputs=[*EMBEDDINGS, "items", "events", "users"]))
+    inputs = [*EMBEDDINGS, "items", "events", "users"]
+    config = {"alignment": repr(workspace.alignment)}
+    return materialized(workspace.build("alignment_model", make, inputs=inputs, config=config))
 
 
 @dg.asset(group_name=GROUP, deps=[alignment_model])

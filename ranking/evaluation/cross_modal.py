@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.evaluation.significance import ci95, resampled_means
-from ranking.representation.alignment import Alignment, AlignmentConfig
+from ranking.representation.alignment import Alignment
+from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.cca import Cca, mean_recall, ranks
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats, Interactions, ItemContent

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Final, Self
 
 import numpy as np
@@ -54,11 +53,15 @@ class Cca:
         return unit_rows(left @ self.left), unit_rows(right @ self.right)
 
 
-def tuned(left: Floats, right: Floats, *, hidden: int) -> tuple[int, float]:
-    """Rank and shrinkage with which most of the last `hidden` rows are found, when they are learned from the others."""
-    known, asked = (left[:-hidden], right[:-hidden]), (left[-hidden:], right[-hidden:])
-    found = {setting: mean_recall(*one.project(*asked)) for setting, one in Cca.grid(*known)}
-    return max(product(RANKS, SHRINKAGES), key=lambda setting: found[setting])
+def tuned(left: Floats, right: Floats, *, seed: int = 0) -> tuple[int, float]:
+    """Rank and shrinkage by which most rows find their other side, in three random fifths that are hidden in turn."""
+    found: dict[tuple[int, float], float] = {}
+    for hidden in np.array_split(np.random.default_rng(seed).permutation(len(left)), 5)[:3]:
+        known = np.setdiff1d(np.arange(len(left)), hidden)
+        for setting, one in Cca.grid(left[known], right[known]):
+            recall = mean_recall(*one.project(left[hidden], right[hidden]))
+            found[setting] = found.get(setting, 0.0) + recall
+    return max(found, key=lambda setting: found[setting])
 
 
 def ranks(asked: Floats, offered: Floats) -> np.ndarray:

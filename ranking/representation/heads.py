@@ -10,20 +10,27 @@ Tensors = Mapping[str, Tensor]  # head -> one tensor
 
 
 class Head(nn.Module):
-    """A linear map with a residual MLP that is silent at first: z = W x + V gelu(U x), at unit length."""
+    """A linear map with a residual MLP that is silent at first: z = W x + V gelu(U x), at unit length.
+
+    hidden: width of the MLP; 0 leaves it out, so that W is the whole head, an alignment matrix.
+    """
 
     def __init__(self, width: int, dim: int, hidden: int) -> None:
         super().__init__()
         self.scale = width**0.5  # unit rows in, coordinates of unit variance on the inside
         self.linear = nn.Linear(width, dim, bias=False)
-        self.hidden = nn.Linear(width, hidden, bias=False)
-        self.residual = nn.Linear(hidden, dim, bias=False)
-        nn.init.zeros_(self.residual.weight)
+        self.hidden = nn.Linear(width, hidden, bias=False) if hidden else None
+        self.residual = nn.Linear(hidden, dim, bias=False) if hidden else None
+        if self.residual is not None:
+            nn.init.zeros_(self.residual.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, width] -> [n, dim], unit rows; a row of zeros stays one."""
         x = x * self.scale
-        return F.normalize(self.linear(x) + self.residual(F.gelu(self.hidden(x))), dim=1)
+        z = self.linear(x)
+        if self.hidden is not None and self.residual is not None:
+            z = z + self.residual(F.gelu(self.hidden(x)))
+        return F.normalize(z, dim=1)
 
 
 class AlignmentNetwork(nn.Module):

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,8 +9,11 @@ import pytest
 from feature_repo import compute, schema
 from feature_repo.settings import Settings
 from feature_repo.sources import rows_path
+from pipelines.alignment_tuning import write_config
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
+from ranking.representation.alignment_config import AlignmentConfig
+from ranking.representation.embedding_store import embedding_table
 
 
 @pytest.mark.parametrize("damage", ["none", "missing", "cut off", "of another definition"])
@@ -35,3 +39,26 @@ def test_a_view_is_built_again_where_its_rows_are_not_there_whole(tmp_path: Path
     assert workspace.build_view("item_content", make, inputs=[]).reused == (damage == "none")
     again = workspace.store.read_view("item_content")
     assert again.drop_columns("created_timestamp") == rows.drop_columns("created_timestamp")
+
+
+def test_content_of_views_lies_beside_the_plain_content(tmp_path: Path) -> None:
+    workspace = Workspace(Settings(home=tmp_path))
+    workspace.home.prepare()
+    items = pa.Table.from_pylist([{"item_id": "a", "categories": []}], schema.ITEMS)
+    workspace.build("items", lambda folder: workspace.home.write(folder, items) or {})
+    for modality in schema.Modality:
+
+        def make(folder: Path, modality: schema.Modality = modality) -> Facts:
+            for name, value in (("table", 1.0), ("view1", 2.0)):
+                table = embedding_table(
+                    ["a"], ["h"], np.full((1, 2), value, np.float32), modality=modality, encoder_id="e"
+                )
+                pq.write_table(table, folder / f"{name}.parquet")
+            return {}
+
+        workspace.build(f"{modality}_embeddings", make)
+    assert workspace.content_views() == []
+    write_config(tmp_path, AlignmentConfig(views=1))
+    (view,) = Workspace(Settings(home=tmp_path)).content_views()
+    assert view.vectors[schema.Modality.TEXT].tolist() == [[2.0, 2.0]]
+    assert workspace.content.vectors[schema.Modality.TEXT].tolist() == [[1.0, 1.0]]

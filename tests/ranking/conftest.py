@@ -23,7 +23,8 @@ from ranking.rankers.space import Space
 from ranking.rankers.store_columns import learn_vocabulary
 from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import Trees, TreesConfig
-from ranking.representation.alignment import Alignment, AlignmentConfig
+from ranking.representation.alignment import Alignment
+from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.content import UNKNOWN_TIME
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.serving.catalogue import save_parts

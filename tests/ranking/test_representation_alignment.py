@@ -8,13 +8,13 @@ from scipy import sparse
 
 from feature_repo.schema import Modality
 from ranking.errors import ArtifactError
-from ranking.representation.alignment import Alignment, AlignmentConfig, user_vectors
-from ranking.representation.behaviour import item_factors, positives
+from ranking.representation.alignment import Alignment, user_vectors
+from ranking.representation.alignment_config import AlignmentConfig, Loss, Optimizer, PairLoss
+from ranking.representation.behaviour import audience_cosines, item_factors, positives
 from ranking.representation.content import UNKNOWN_TIME
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.factor_mapping_choice import choose
 from ranking.representation.inputs import Inputs, Masked
-from ranking.representation.losses import info_nce, user_item_softmax
 from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent, Queries
 
 USERS, ITEMS, COLD = 150, 400, 80  # the last 80 items have no event
@@ -219,27 +219,98 @@ def test_factors_of_all_dimensions_rebuild_what_the_audiences_share() -> None:
     np.testing.assert_allclose(factors @ factors.T, right[:11].T * strength[:11] @ right[:11], atol=1e-4)
 
 
-def test_user_item_softmax_leaves_other_positives_out() -> None:
-    scores = torch.tensor([[1.0, 2.0, 3.0, 0.0]])
-    loss = user_item_softmax(scores, torch.tensor([1]), torch.tensor([[False, False, True, False]]))
-    assert loss.item() == pytest.approx(np.log(np.exp([1, 2, 0]).sum()) - 2)
-
-
-def test_info_nce_equals_its_definition() -> None:
-    left, right = (torch.from_numpy(unit(np.random.default_rng(seed).normal(size=(5, 3)))) for seed in (0, 1))
-    similarity = (left @ right.T / 0.2).numpy()
-    by_row = np.log(np.exp(similarity).sum(1)) - similarity.diagonal()
-    by_column = np.log(np.exp(similarity).sum(0)) - similarity.diagonal()
-    expected = (by_row.mean() + by_column.mean()) / 2
-    assert info_nce(left, right, torch.tensor(0.2)).item() == pytest.approx(expected, rel=1e-5)
+def median_rank(alignment: Alignment) -> float:
+    """Place of a cold item's picture among those of all cold items, asked by its text, from 0."""
+    vectors = alignment.modality_vectors(CONTENT)
+    similarity = vectors["text"][-COLD:] @ vectors["image"][-COLD:].T
+    return float(np.median((similarity > similarity.diagonal()[:, None]).sum(1)))
 
 
 def test_contrast_lets_one_modality_find_another() -> None:
     contrasted = Alignment.fit(CONTENT, TRAIN, config=AlignmentConfig(contrast=1.0, steps=100), seed=0)
-    vectors = contrasted.modality_vectors(CONTENT)
-    similarity = vectors["text"][-COLD:] @ vectors["image"][-COLD:].T
-    rank = (similarity > similarity.diagonal()[:, None]).sum(1)
-    assert np.median(rank) < COLD / 4  # chance: half
+    assert median_rank(contrasted) < COLD / 4  # chance: half
+
+
+# what can be configured
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_every_loss_between_users_and_items_teaches_what_is_liked(loss: Loss) -> None:
+    config = AlignmentConfig(loss=loss, batch=64, contrast=0, hidden=0)
+    enough = 240 if loss is Loss.SIGMOID else 60  # its bias starts far off
+    before, after = (
+        precision_at_5(user_vectors(one, everyone(TRAIN)) @ one[-COLD:].T, LIKED_COLD)
+        for one in (
+            Alignment.fit(CONTENT, TRAIN, config=replace(config, steps=steps)).item_vectors(CONTENT)
+            for steps in (0, enough)
+        )
+    )
+    assert after > 1.2 * before, (before, after)
+
+
+@pytest.mark.parametrize("loss", list(PairLoss))
+def test_modalities_alone_find_each_other_by_every_loss(loss: PairLoss) -> None:
+    config = AlignmentConfig(user_items=0, contrast_loss=loss, steps=60, batch=128, contrast_dropout=0.3)
+    seen = np.arange(ITEMS) < ITEMS - COLD
+    masked = replace(CONTENT, present=dict.fromkeys(CONTENT.present, seen))  # cold pairs stay unseen
+    assert median_rank(Alignment.fit(masked, TRAIN, config=config)) < COLD / 4
+
+
+@pytest.mark.parametrize("optimizer", [Optimizer.ADAM, Optimizer.SGD])
+def test_other_optimizers_learn_too(optimizer: Optimizer) -> None:
+    rate = 0.05 if optimizer is Optimizer.SGD else 2e-3
+    config = AlignmentConfig(optimizer=optimizer, learning_rate=rate, weight_decay=1e-4, steps=60, batch=64)
+    vectors = Alignment.fit(CONTENT, TRAIN, config=config).item_vectors(CONTENT)
+    raw = unit(np.hstack([one.values for one in ALIGNMENT.inputs.of(CONTENT).values()]))
+    of_alignment, of_content = (
+        precision_at_5(user_vectors(one, everyone(TRAIN)) @ one[-COLD:].T, LIKED_COLD) for one in (vectors, raw)
+    )
+    assert of_alignment > of_content
+
+
+def test_a_linear_head_is_a_matrix() -> None:
+    alignment = Alignment.fit(CONTENT, TRAIN, config=replace(QUICK, hidden=0))
+    masked = alignment.inputs.of(CONTENT)["text"].values
+    expected = unit(masked @ alignment.weights["heads.text.linear.weight"].T)
+    np.testing.assert_allclose(alignment.modality_vectors(CONTENT)["text"], expected, atol=1e-5)
+
+
+def test_behaviour_as_a_modality_is_read_of_what_the_training_part_knew(tmp_path: Path) -> None:
+    alignment = Alignment.fit(CONTENT, TRAIN, config=replace(QUICK, behaviour=True))
+    vectors = alignment.item_vectors(CONTENT)
+    by_content = alignment.item_vectors(CONTENT, without=frozenset({"behaviour"}))
+    known = np.bincount(TRAIN.item, minlength=ITEMS) > 0
+    np.testing.assert_allclose(vectors[~known], by_content[~known], atol=1e-6)
+    assert (np.abs(vectors - by_content)[known].max(axis=1) > 1e-3).all()
+    alignment.save(tmp_path)
+    np.testing.assert_array_equal(Alignment.load(tmp_path).item_vectors(CONTENT), vectors)
+    other = replace(CONTENT, items=IdIndex(tuple(f"new{row:03}" for row in range(ITEMS))))
+    np.testing.assert_allclose(alignment.item_vectors(other), by_content, atol=1e-6)
+
+
+def test_items_of_one_audience_are_no_negatives_of_each_other() -> None:
+    likers = sparse.csc_matrix(np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0]], np.float32))
+    cosines = audience_cosines(likers)
+    assert cosines[0, 1] == pytest.approx(2 / np.sqrt(2 * 3))
+    assert cosines[0, 2] == pytest.approx(1 / 2)
+    assert not cosines[3].any()
+
+
+def test_self_supervision_learns_of_items_that_nobody_likes() -> None:
+    config = AlignmentConfig(self_supervised=100, steps=0, batch=128, contrast_dropout=0.3)
+    nobody = log_of(np.array([], int), np.array([], int))
+    assert median_rank(Alignment.fit(CONTENT, nobody, config=config)) < COLD / 8
+    assert median_rank(Alignment.fit(CONTENT, nobody, config=replace(config, self_supervised=0))) > COLD / 4
+    text_alone = replace(CONTENT, vectors={Modality.TEXT: CONTENT.vectors[Modality.TEXT]})
+    assert np.isfinite(Alignment.fit(text_alone, nobody, config=config).item_vectors(text_alone)).all()
+
+
+def test_augmented_views_are_drawn_from() -> None:
+    noise = np.random.default_rng(5).normal(size=CONTENT.vectors[Modality.TEXT].shape)
+    view = replace(CONTENT, vectors={**CONTENT.vectors, Modality.TEXT: (CONTENT.vectors[Modality.TEXT] + noise)})
+    plain, same, augmented = (Alignment.fit(CONTENT, TRAIN, config=QUICK, views=one) for one in ([], [CONTENT], [view]))
+    assert plain.inputs.means.keys() == augmented.inputs.means.keys()
+    assert not np.allclose(same.item_vectors(CONTENT), augmented.item_vectors(CONTENT), atol=1e-3)
 
 
 # factor mapping
