@@ -6,6 +6,7 @@ RankingError
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
 ├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
+├── TuningError          a tuning that cannot start, or not go on
 └── UnreadableContentError   an item's text, picture or sound that cannot be encoded
 """
 
@@ -32,6 +33,10 @@ class NotReadyError(RankingError):
 
 class EncoderError(RankingError):
     """Weights that cannot be found or loaded."""
+
+
+class TuningError(RankingError):
+    """A tuning that cannot start, or not go on: too little to learn from, no such device, no room on the disk."""
 
 
 class UnreadableContentError(RankingError):

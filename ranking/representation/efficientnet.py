@@ -117,8 +117,10 @@ class PictureNetwork(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Channels stay last in memory, which convolutions on a CPU like best."""
         scaled = (pictures.permute(0, 3, 1, 2).float() - 127) / 128
-        out: Tensor = self.features(scaled).sqrt()
-        return out
+        pooled: Tensor = self.features(scaled)
+        if self.training:  # the root of 0 has no slope
+            pooled = pooled.clamp(min=1e-12)
+        return pooled.sqrt()
 
 
 def _blocks() -> Iterator[Block]:

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from feature_repo.schema import Modality
 from ranking.errors import UnreadableContentError
 from ranking.representation.encoder import Arrays, NetworkEncoder, OnnxForm, Rows
+from ranking.representation.tuned import suffix_of, with_adapter
 from ranking.representation.weights import EFFICIENTNET_LITE0
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class ImageEncoder(NetworkEncoder[Picture]):
     """The whole picture squashed to 224 x 224, average-pooled features, element-wise square root, 1,280 numbers.
 
     The square root evens out the few large features: up to .02 more recall@10 between posters and plots.
-    Vectors are all >= 0 and not normalised.
+    Vectors are all >= 0 and not normalised. adapter: folder of what it was tuned by.
     """
 
     modality = Modality.IMAGE
@@ -42,6 +44,10 @@ class ImageEncoder(NetworkEncoder[Picture]):
         # mean cosine of posters .9978, of drawn pictures .9969; with every layer in int8 .9936 and .9694, 8 % faster
         exact=("/features/stem", "/features/blocks.0/", "/features/blocks.1/"),
     )
+
+    def __init__(self, *, adapter: Path | None = None) -> None:
+        self.plain_id, self.adapter = type(self).id, adapter
+        self.id = self.plain_id + suffix_of(adapter)
 
     def decode(self, content: bytes) -> Picture:
         """RGB uint8 [224, 224, 3], upright as its EXIF orientation says, transparency shown on white."""
@@ -56,14 +62,15 @@ class ImageEncoder(NetworkEncoder[Picture]):
             yield np.arange(start, start + len(part)), {"pictures": np.stack(part)}
 
     def load(self) -> "Module":
-        """EfficientNet-lite0 with its input's scale and the square root."""
+        """EfficientNet-lite0 with its input's scale and the square root, and with its adapter where it has one."""
         import torch  # heavy, as above
 
         from ranking.representation.efficientnet import PictureNetwork
 
         (name,) = EFFICIENTNET_LITE0.files
         path = EFFICIENTNET_LITE0.folder() / name
-        return PictureNetwork(torch.load(path, map_location="cpu", weights_only=True))
+        network = PictureNetwork(torch.load(path, map_location="cpu", weights_only=True))
+        return with_adapter(network, self.adapter, self.plain_id)
 
 
 def read_picture(content: bytes, side: int) -> "Image.Image":

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from feature_repo.schema import Modality
 from ranking.errors import UnreadableContentError
 from ranking.representation.encoder import Arrays, NetworkEncoder, OnnxForm, Rows
+from ranking.representation.tuned import suffix_of, with_adapter
 from ranking.representation.weights import MINILM
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ MAX_TOKENS: Final = 128  # what lies beyond is cut off; the model was fine-tuned
 
 
 class TextEncoder(NetworkEncoder[str]):
-    """all-MiniLM-L6-v2: mean of the last layer over the tokens, L2-normalised, 384 numbers."""
+    """all-MiniLM-L6-v2: mean of the last layer over the tokens, L2-normalised, 384 numbers.
+
+    adapter: folder of what it was tuned by.
+    """
 
     modality = Modality.TEXT
     id = f"minilm-l6-v2-{MINILM.revision}-{MAX_TOKENS}tokens-mean-l2"
@@ -32,7 +37,9 @@ class TextEncoder(NetworkEncoder[str]):
         free={"input_ids": (0, 1), "attention_mask": (0, 1)},
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, adapter: Path | None = None) -> None:
+        self.plain_id, self.adapter = type(self).id, adapter
+        self.id = self.plain_id + suffix_of(adapter)
         self._tokenizing = threading.Lock()  # the tokenizer is changed by every call
 
     def decode(self, content: bytes) -> str:
@@ -55,7 +62,7 @@ class TextEncoder(NetworkEncoder[str]):
             yield rows, {name: tokens[name] for name in self.onnx.free}
 
     def load(self) -> "Module":
-        """MiniLM with the mean over its tokens."""
+        """MiniLM with the mean over its tokens, and with its adapter where it has one."""
         from safetensors.torch import load_file
         from transformers import BertConfig, BertModel  # heavy: commands that encode nothing must start fast
 
@@ -64,7 +71,7 @@ class TextEncoder(NetworkEncoder[str]):
         folder = MINILM.folder() / "model"
         model = BertModel(BertConfig.from_json_file(folder / "config.json"))
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)  # it also holds position numbers
-        return MeanPooled(model)
+        return with_adapter(MeanPooled(model), self.adapter, self.plain_id)
 
     @cached_property
     def _tokenizer(self) -> "PreTrainedTokenizerBase":

@@ -1,0 +1,136 @@
+"""What a tuned encoder is asked for: the alignment's objective, with one modality's vectors as they come.
+
+Two questions at once. *Which item does a user like, given what else the user likes?* (user-item softmax, as the alignment
+is trained), and *which picture belongs to this text, and the other way round?* (symmetric InfoNCE, Radford et al. 2021,
+figure 3, with the inputs' dropout that `docs/alignment.md` found to be needed).
+
+Encoding every item at every step would take minutes, so both are asked about a few items that are encoded anew (`live`),
+among all others as they were encoded last: a memory bank (Wu et al. 2018, Wang et al. 2020).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  the name that torch code is read with
+
+from ranking.representation.heads import Head
+from ranking.representation.losses import user_item_softmax
+
+Rows = npt.NDArray[np.int64]
+
+DIM, HIDDEN = 128, 256  # as the alignment's heads (`AlignmentConfig`)
+DROPOUT = 0.7  # of the contrast's inputs (`AlignmentConfig.contrast_dropout`)
+TEMPERATURE, LOWEST, HIGHEST = 0.1, 0.01, 0.5  # as there
+LIKES = 4  # of each live item a step, at random
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is learned from, n items.
+
+    others: modality -> float32 [n, d], centred unit rows, 0 where an item has none. present: modality -> bool [n].
+    liked: users x n, 1 where positive, of the training part alone.
+    """
+
+    others: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    liked: sparse.csr_matrix
+
+    def to(self, device: torch.device) -> "Pairs":
+        """Tensors on a device."""
+        return Pairs(
+            {name: one.to(device) for name, one in self.others.items()},
+            {name: one.to(device) for name, one in self.present.items()},
+            self.liked,
+        )
+
+
+class Objective(nn.Module):
+    """A head for the tuned modality and one for each other, which are trained along and not kept."""
+
+    def __init__(self, width: int, others: Mapping[str, int], *, contrast: float) -> None:
+        super().__init__()
+        self.head = Head(width, DIM, HIDDEN)
+        self.others = nn.ModuleDict({name: Head(one, DIM, HIDDEN) for name, one in others.items()})
+        self.log_temperatures = nn.Parameter(torch.full((2,), TEMPERATURE).log())
+        self.contrast = contrast
+
+    def forward(self, vectors: Tensor, pairs: Pairs, live: Rows, sampled: Rows, rng: np.random.Generator) -> Tensor:
+        """Loss of the live items.
+
+        vectors: float32 [len(sampled), width], centred unit rows of the tuned modality. live: items asked about.
+        sampled: ascending items that they are asked among, the live ones too.
+        """
+        asked = torch.from_numpy(np.searchsorted(sampled, live)).to(vectors.device)
+        temperatures = self.log_temperatures.exp().clamp(LOWEST, HIGHEST)
+        loss = self.contrast * self._contrast(vectors, pairs, asked, sampled, temperatures[0])
+        users, targets = likes_of(pairs.liked, live, rng)
+        return loss + self._user_item(vectors, pairs.liked, users, targets, sampled, temperatures[1])
+
+    def _user_item(
+        self, vectors: Tensor, liked: sparse.csr_matrix, users: Rows, targets: Rows, sampled: Rows, temperature: Tensor
+    ) -> Tensor:
+        if not len(users):
+            return vectors.new_zeros(())
+        target = torch.from_numpy(np.searchsorted(sampled, targets)).to(vectors.device)
+        likes = torch.from_numpy(liked[users][:, sampled].toarray()).to(vectors.device)  # [b, n]
+        likes[torch.arange(len(target)), target] = 0  # what else the user likes
+        offered = self.head(vectors)
+        history = F.normalize(likes @ offered, dim=1)
+        return user_item_softmax(history @ offered.T / temperature, target, likes > 0)
+
+    def _contrast(self, vectors: Tensor, pairs: Pairs, asked: Tensor, sampled: Rows, temperature: Tensor) -> Tensor:
+        own = self.head(F.dropout(vectors, DROPOUT, self.training))
+        items = torch.from_numpy(sampled).to(vectors.device)
+        terms = []
+        for name, head in self.others.items():
+            there = pairs.present[name][items]
+            some = asked[there[asked]]
+            if not len(some):
+                continue
+            other = head(F.dropout(pairs.others[name][items], DROPOUT, self.training))
+            for left, right in ((own, other), (other, own)):
+                similarity = (left[some] @ right.T / temperature).masked_fill(~there, -torch.inf)
+                terms.append(F.cross_entropy(similarity, some))
+        return torch.stack(terms).mean() if terms else vectors.new_zeros(())
+
+    @torch.no_grad()
+    def recall(self, vectors: Tensor, pairs: Pairs, k: int = 10) -> dict[str, float]:
+        """Share of items whose other modality is among the k nearest, and the other way round, each way's mean.
+
+        vectors: float32 [n, width] of the items of `pairs`, all of which the objective has not seen.
+        """
+        found = {}
+        for name, head in self.others.items():
+            there = pairs.present[name]
+            if there.any():
+                one, other = self.head(vectors[there]), head(pairs.others[name][there])
+                found[name] = (recall(one, other, k) + recall(other, one, k)) / 2
+        return found
+
+
+def recall(asked: Tensor, offered: Tensor, k: int) -> float:
+    """Share of rows [n, d] whose own row is among the k most similar of the offered ones; ties count against it."""
+    similarity = asked @ offered.T
+    own = similarity.diagonal()[:, None]
+    ahead = (similarity >= own).sum(1) - 1
+    return float((ahead < k).float().mean())
+
+
+def likes_of(liked: sparse.csr_matrix, live: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Up to `LIKES` users who like each live item and something else, and that item for each of them."""
+    busy = np.diff(liked.indptr) > 1
+    by_item = liked[:, live].tocsc()
+    users, targets = [], []
+    for place, item in enumerate(live):
+        those = by_item.indices[by_item.indptr[place] : by_item.indptr[place + 1]]
+        those = those[busy[those]]
+        chosen = rng.choice(those, min(LIKES, len(those)), replace=False)
+        users.append(chosen)
+        targets.append(np.full(len(chosen), item))
+    return np.concatenate(users).astype(np.int64), np.concatenate(targets).astype(np.int64)
