@@ -29,18 +29,20 @@ def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
     """Title, categories and description of each item."""
     chosen = workspace.settings.encoders
     if chosen.text is None:
-        return _embeddings(workspace, _quantized(workspace, TextEncoder()))
-    encoder = PretrainedTextEncoder(chosen.text, pooling=chosen.text_pooling, prefix=chosen.text_prefix)
+        return _embeddings(workspace, quantized(workspace, TextEncoder(adapter=chosen.text_adapter)))
+    encoder = PretrainedTextEncoder(
+        chosen.text, pooling=chosen.text_pooling, prefix=chosen.text_prefix, adapter=chosen.text_adapter
+    )
     return _embeddings(workspace, encoder)
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's picture."""
-    name = workspace.settings.encoders.image
-    if name is None:
-        return _embeddings(workspace, _quantized(workspace, ImageEncoder()))
-    return _embeddings(workspace, PretrainedImageEncoder(name))
+    chosen = workspace.settings.encoders
+    if chosen.image is None:
+        return _embeddings(workspace, quantized(workspace, ImageEncoder(adapter=chosen.image_adapter)))
+    return _embeddings(workspace, PretrainedImageEncoder(chosen.image, adapter=chosen.image_adapter))
 
 
 @dg.asset(group_name=GROUP, deps=[items])
@@ -48,23 +50,26 @@ def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
     """Each item's sound."""
     name = workspace.settings.encoders.audio
     if name is None:
-        return _embeddings(workspace, _quantized(workspace, AudioEncoder()))
+        return _embeddings(workspace, quantized(workspace, AudioEncoder()))
     return _embeddings(workspace, PretrainedAudioEncoder(name))
 
 
-def _quantized(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
+def quantized(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
     """The encoder in int8 where that is true enough and there is enough to encode."""
 
     def sample(n: int) -> list[Decoded]:
         if len(workspace.items) < WORTH_QUANTIZING:
             return []
-        return examples(workspace.items, encoder, _store(workspace), media_root=workspace.dataset.media_root, n=n)
+        return examples(
+            workspace.items, encoder, embedding_store(workspace), media_root=workspace.dataset.media_root, n=n
+        )
 
     settings = workspace.settings
     return faster(encoder, sample, settings.quantized, least_cosine=settings.encoders.least_cosine)
 
 
-def _store(workspace: Workspace) -> EmbeddingStore:
+def embedding_store(workspace: Workspace) -> EmbeddingStore:
+    """All vectors that a home's encoders have made."""
     return EmbeddingStore(workspace.settings.lake / "embeddings")
 
 
@@ -76,7 +81,7 @@ def _embeddings(workspace: Workspace, encoder: Encoder[Decoded]) -> dg.Materiali
         run = embed(
             workspace.items,
             encoder,
-            _store(workspace),
+            embedding_store(workspace),
             media_root=workspace.dataset.media_root,
             rejected=rejected,
             progress=workspace.progress(name),

@@ -10,7 +10,6 @@ peft does not have, stays in the network as two small layers. Adding one kind me
 import hashlib
 import math
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,7 @@ from torch.nn import functional as F  # noqa: N812  the name that torch code is 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_as, save_as
 from ranking.errors import EncoderError
+from ranking.representation.tuned import AdapterKind
 
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraModel
@@ -32,7 +32,7 @@ DESCRIPTION: Final = "adapter.json"
 MARKS: Final = ("lora_", "bottleneck_")  # parts of the names of an adapter's own parameters
 
 # The last part of a module's name, by the families that transformers writes: BERT, ViT, AST, DINOv2; CLIP, SigLIP,
-# Wav2Vec2, Whisper, Llama; DistilBERT; T5; GPT-2; GPT-NeoX, Falcon, BLOOM. Query and value as in Hu et al. 2021, table 5.
+# Wav2Vec2, Whisper, Llama; DistilBERT; T5; GPT-2; GPT-NeoX, Falcon, BLOOM. Query and value: Hu et al. 2021, table 5.
 ATTENTION: Final = (
     ("query", "value"),
     ("q_proj", "v_proj"),
@@ -60,14 +60,6 @@ OTHER_SIDES: Final = {  # parts of the names of a joint model's towers that a mo
 }
 
 
-class AdapterKind(StrEnum):
-    """How the frozen network is bent."""
-
-    LORA = "lora"
-    ADALORA = "adalora"
-    BOTTLENECK = "bottleneck"
-
-
 @dataclass(frozen=True)
 class Adapter:
     """What of an adapter is no weight.
@@ -81,7 +73,7 @@ class Adapter:
     modality: Modality
     encoder: str
     rank: int
-    strength: float
+    strength: int
     targets: tuple[str, ...]
 
 
@@ -91,7 +83,7 @@ class Bottleneck(nn.Module):
     The way up is zero at first, so that the adapted network starts as the network itself.
     """
 
-    def __init__(self, base_layer: nn.Module, rank: int, strength: float) -> None:
+    def __init__(self, base_layer: nn.Module, rank: int, strength: int) -> None:
         super().__init__()
         self.base_layer, self.strength = base_layer, strength
         weight = base_layer.get_parameter("weight")
@@ -109,7 +101,8 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """As the layer itself, same shape and device."""
         y: Tensor = self.base_layer(x)
-        return y + self.strength * self.bottleneck_up(F.gelu(self.bottleneck_down(y)))
+        out: Tensor = y + self.strength * self.bottleneck_up(F.gelu(self.bottleneck_down(y)))
+        return out
 
 
 def targets(network: nn.Module, kind: AdapterKind, modality: Modality, *, share: float = 1.0) -> tuple[str, ...]:
@@ -184,7 +177,7 @@ def attach(network: nn.Module, adapter: Adapter, *, dropout: float = 0.0, steps:
         tinit=steps // 10,
         total_step=steps,
     )
-    return AdaLoraModel(network, adaptive, "default")
+    return AdaLoraModel(network, adaptive, "default")  # type: ignore[no-untyped-call]  # peft's own
 
 
 def adapter_state(network: nn.Module) -> dict[str, Tensor]:
@@ -211,7 +204,7 @@ def adapter_id(folder: Path) -> str:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
         raise EncoderError(
-            f"adapter {folder}: {name} cannot be read ({error.strerror}); give a folder that `trichord tune` has written"
+            f"adapter {folder}: {name} cannot be read ({error.strerror}); give a folder that `trichord tune` wrote"
         ) from error
     return whole.hexdigest()[:8]
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -59,22 +60,34 @@ class OnnxForm:
     exact: tuple[str, ...] = ()
 
 
-class NetworkEncoder(Encoder[Decoded]):
-    """An encoder whose model is one torch network in float32; the same network may be run by something faster.
+class TunableEncoder(Encoder[Decoded]):
+    """An encoder whose model is one torch network, which an adapter can bend.
+
+    adapter: its folder, None without one; the id names its content.
+    """
+
+    adapter: Path | None = None
+
+    @abstractmethod
+    def load(self) -> "Module":
+        """The network, its adapter in it: takes `Arrays` by name as tensors, gives vectors [b, dim].
+
+        Raises `EncoderError`.
+        """
+
+    @abstractmethod
+    def batches(self, batch: Sequence[Decoded], size: int) -> Iterator[tuple[Rows, Arrays]]:
+        """The network's inputs for at most `size` items at a time, with the rows of the batch that they are."""
+
+
+class NetworkEncoder(TunableEncoder[Decoded]):
+    """An encoder whose network is in float32; the same network may be run by something faster.
 
     batch: items a call. onnx: how the faster one is made.
     """
 
     batch: ClassVar[int]
     onnx: ClassVar[OnnxForm]
-
-    @abstractmethod
-    def load(self) -> "Module":
-        """The network: takes `Arrays` by name as tensors, gives vectors [b, dim]. Raises `EncoderError`."""
-
-    @abstractmethod
-    def batches(self, batch: Sequence[Decoded], size: int) -> Iterator[tuple[Rows, Arrays]]:
-        """The network's inputs for at most `size` items at a time, with the rows of the batch that they are."""
 
     def encode(self, batch: Sequence[Decoded]) -> Floats:
         """Vectors as torch computes them in float32."""

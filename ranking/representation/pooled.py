@@ -1,5 +1,7 @@
 """A transformer's hidden states as one unit vector a text or picture."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that torch code is read with
 
@@ -25,7 +27,7 @@ class MeanPooled(nn.Module):
 class PooledText(nn.Module):
     """As `MeanPooled` with any pooling; of a joint model the text's vector in the joint space."""
 
-    def __init__(self, model: nn.Module, pooling: TextPooling) -> None:
+    def __init__(self, model: Any, pooling: TextPooling) -> None:  # noqa: ANN401  as transformers types it
         super().__init__()
         self.model, self.pooling = model, pooling
         self.eval()
@@ -50,7 +52,7 @@ class PooledText(nn.Module):
 class PooledPicture(nn.Module):
     """Pixels float32 [b, 3, h, w] -> unit [b, dim]: a joint model's picture features, else the first token (CLS)."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:  # noqa: ANN401  as transformers types it
         super().__init__()
         self.model = model
         self.eval()

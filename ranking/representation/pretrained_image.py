@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.schema import Modality
-from ranking.representation.encoder import Arrays, Encoder, Rows
+from ranking.representation.encoder import Arrays, Rows, TunableEncoder
 from ranking.representation.image import read_picture
 from ranking.representation.pretrained import find_checkpoint, load_pretrained
 from ranking.representation.tuned import suffix_of, with_adapter
@@ -24,7 +24,7 @@ SIDE: Final = 512  # large JPEGs are not decoded to more than they need for mode
 Pixels = npt.NDArray[np.float32]
 
 
-class PretrainedImageEncoder(Encoder[Pixels]):
+class PretrainedImageEncoder(TunableEncoder[Pixels]):
     """Unit vectors: a joint model's picture features, else the first token (CLS) of the last layer.
 
     adapter: folder of what it was tuned by.

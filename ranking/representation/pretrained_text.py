@@ -10,7 +10,7 @@ import numpy as np
 
 from feature_repo.schema import Modality
 from feature_repo.settings import TextPooling
-from ranking.representation.encoder import Arrays, Encoder, Rows
+from ranking.representation.encoder import Arrays, Rows, TunableEncoder
 from ranking.representation.inputs import unit_rows
 from ranking.representation.pretrained import find_checkpoint, load_pretrained
 from ranking.representation.sources import content_hash
@@ -27,7 +27,7 @@ MAX_PARTS: Final = 32  # of a text, the first ones: 16,000 tokens, a long chapte
 BATCH: Final = 8
 
 
-class PretrainedTextEncoder(Encoder[str]):
+class PretrainedTextEncoder(TunableEncoder[str]):
     """Unit vectors. A text longer than the model takes falls into parts, whose mean, weighted by tokens, is taken.
 
     prefix: put before every text, as instruction-tuned models want it. adapter: folder of what it was tuned by.
@@ -109,7 +109,7 @@ class PretrainedTextEncoder(Encoder[str]):
 
     @property
     def _limit(self) -> int:
-        return min(self._tokenizer.model_max_length, self._positions, MAX_TOKENS)
+        return min(int(self._tokenizer.model_max_length), self._positions, MAX_TOKENS)
 
     @cached_property
     def _tokenizer(self) -> Any:  # noqa: ANN401  as transformers types it

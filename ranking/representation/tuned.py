@@ -1,10 +1,19 @@
 """Encoders with an adapter: what it adds to their id and to their network."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+
+class AdapterKind(StrEnum):
+    """How the frozen network is bent."""
+
+    LORA = "lora"
+    ADALORA = "adalora"
+    BOTTLENECK = "bottleneck"
 
 
 def suffix_of(adapter: Path | None) -> str:

@@ -1,8 +1,8 @@
 """Tuning of an encoder by a small adapter on the alignment's objective.
 
-First the heads learn on the vectors as they are (linear probing before fine-tuning, Kumar et al. 2022: a random head would
-bend the encoder for nothing), then heads and adapter together. What is kept is the adapter of the step with the highest
-recall between modalities among held-out items, if that is above the recall before.
+First the heads learn on the vectors as they are (linear probing before fine-tuning, Kumar et al. 2022: a random head
+would bend the encoder for nothing), then heads and adapter together. What is kept is the adapter of the step with the
+highest recall between modalities among held-out items, if that is above the recall before.
 
 A step draws from a generator of its own number, so that a run that was killed and goes on is the run that was not.
 """
@@ -20,13 +20,15 @@ from scipy import sparse
 from torch import Tensor
 
 from ranking.errors import TuningError
-from ranking.representation.adapters import Adapter, AdapterKind, adapter_id, save_adapter, targets
+from ranking.representation.adapters import Adapter, adapter_id, save_adapter, targets
+from ranking.representation.encoder import Decoded, TunableEncoder
 from ranking.representation.inputs import Masked
 from ranking.representation.sources import Content
+from ranking.representation.tuned import AdapterKind
 from ranking.representation.tuning_checkpoint import Checkpoint, named
 from ranking.representation.tuning_curves import Curves
 from ranking.representation.tuning_objective import Pairs, Rows
-from ranking.representation.tuning_run import Decoded, Items, Run, Tunable
+from ranking.representation.tuning_run import Items, Run
 from ranking.types import Floats
 
 LEAST_PAIRS: Final = 40  # items with another modality, a quarter of which is held out
@@ -39,7 +41,7 @@ class TuningConfig:
 
     kind: AdapterKind = AdapterKind.LORA
     rank: int = 8  # Hu et al. 2021, table 6: more is no better
-    strength: float = 2.0  # factor of what is added
+    strength: int = 2  # factor of what is added
     share: float = 0.5  # of the layers, the upper ones: nothing need flow back through the lower ones
     dropout: float = 0.1
     learning_rate: float = 5e-4
@@ -58,8 +60,8 @@ class TuningConfig:
 class Material:
     """What there is to learn from: n items that have the modality to be tuned.
 
-    contents: their texts or files. vectors: float32 [n, dim] of the encoder without adapter. others: further modalities,
-    centred unit rows. liked: users x n, positive events of the training part.
+    contents: their texts or files. vectors: float32 [n, dim] of the encoder without adapter. others: further
+    modalities, centred unit rows. liked: users x n, positive events of the training part.
     """
 
     contents: Sequence[Content]
@@ -106,7 +108,7 @@ class _Best:
 
 
 def tune(
-    encoder: Tunable[Decoded],
+    encoder: TunableEncoder[Decoded],
     material: Material,
     folder: Path,
     *,
@@ -180,7 +182,7 @@ def _stopped(recalls: list[tuple[int, dict[str, float]]], best: int, config: Tun
     return sum(step > best for step, _ in recalls) >= config.patience
 
 
-def _divided(encoder: Tunable[Decoded], material: Material, config: TuningConfig) -> tuple[Items, Items]:
+def _divided(encoder: TunableEncoder[Decoded], material: Material, config: TuningConfig) -> tuple[Items, Items]:
     """What is learned from, and items that are held out."""
     paired = np.zeros(len(material.contents), bool)
     for one in material.others.values():
@@ -206,7 +208,7 @@ def _items(material: Material, rows: Rows) -> Items:
     return Items([material.contents[row] for row in rows], torch.from_numpy(material.vectors[rows]), pairs)
 
 
-def _key(encoder: Tunable[Decoded], material: Material, config: TuningConfig) -> str:
+def _key(encoder: TunableEncoder[Decoded], material: Material, config: TuningConfig) -> str:
     whole = {"encoder": encoder.id, "material": material.digest(), "config": asdict(config)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

@@ -22,7 +22,7 @@ class Curves:
         if find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(folder, purge_step=step)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(folder, purge_step=step)
         if find_spec("wandb") and any(os.environ.get(one) for one in WANDB):
             import wandb
 

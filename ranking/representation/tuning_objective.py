@@ -1,11 +1,11 @@
 """What a tuned encoder is asked for: the alignment's objective, with one modality's vectors as they come.
 
-Two questions at once. *Which item does a user like, given what else the user likes?* (user-item softmax, as the alignment
-is trained), and *which picture belongs to this text, and the other way round?* (symmetric InfoNCE, Radford et al. 2021,
-figure 3, with the inputs' dropout that `docs/alignment.md` found to be needed).
+Two questions at once. *Which item does a user like, given what else the user likes?* (user-item softmax, as the
+alignment is trained), and *which picture belongs to this text, and the other way round?* (symmetric InfoNCE, Radford et
+al. 2021, figure 3, with the inputs' dropout that `docs/alignment.md` found to be needed).
 
-Encoding every item at every step would take minutes, so both are asked about a few items that are encoded anew (`live`),
-among all others as they were encoded last: a memory bank (Wu et al. 2018, Wang et al. 2020).
+Encoding every item at every step would take minutes, so both are asked about a few items that are encoded anew
+(`live`), among all others as they were encoded last: a memory bank (Wu et al. 2018, Wang et al. 2020).
 """
 
 from collections.abc import Mapping

@@ -1,19 +1,18 @@
 """The moving parts of a tuning: network, heads, optimizer and the vectors of all items as they were encoded last."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that torch code is read with
 
-from feature_repo.schema import Modality
 from ranking.errors import TuningError, UnreadableContentError
 from ranking.representation.adapters import Adapter, adapter_state, attach, load_adapter_state
-from ranking.representation.encoder import Arrays
+from ranking.representation.encoder import Decoded, TunableEncoder
 from ranking.representation.sources import Content
 from ranking.representation.tuning_checkpoint import (
     Checkpoint,
@@ -33,25 +32,6 @@ SAMPLED: Final = 2048  # items that the live ones are asked among
 PROBED: Final = 256  # items a step of the heads alone
 ORTHOGONALITY: Final = 0.5  # AdaLoRA's regularisation (peft's `orth_reg_weight`)
 
-Decoded = TypeVar("Decoded")
-
-
-class Tunable(Protocol[Decoded]):
-    """What of an encoder a tuning needs; packaged ones and those of transformers have it."""
-
-    modality: Modality
-    id: str
-    dim: int
-
-    def decode(self, content: bytes) -> Decoded:
-        """As `Encoder.decode`."""
-
-    def batches(self, batch: Sequence[Decoded], size: int) -> Iterator[tuple[Rows, Arrays]]:
-        """As `NetworkEncoder.batches`."""
-
-    def load(self) -> nn.Module:
-        """As `NetworkEncoder.load`."""
-
 
 @dataclass(frozen=True)
 class Items:
@@ -67,7 +47,7 @@ class Run:
 
     def __init__(
         self,
-        encoder: Tunable[Decoded],
+        encoder: TunableEncoder[Decoded],
         adapter: Adapter,
         network: nn.Module,
         train: Items,
@@ -75,7 +55,7 @@ class Run:
         config: "TuningConfig",
         device: torch.device,
     ) -> None:
-        self.encoder: Tunable[Decoded] = encoder
+        self.encoder: TunableEncoder[Decoded] = encoder
         self.config, self.device = config, device
         self.mean = train.vectors.mean(0).to(device)
         self.train, self.held_out = train, held_out
@@ -85,7 +65,8 @@ class Run:
         self.chance = np.sqrt(1 + likes) / np.sqrt(1 + likes).sum()  # of being live: popular items a little more often
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.tuner = attach(network, adapter, dropout=config.dropout, steps=config.steps)
+            tuner: Any = attach(network, adapter, dropout=config.dropout, steps=config.steps)
+            self.ranks = tuner if hasattr(tuner, "rankallocator") else None  # AdaLoRA alone chooses ranks
             widths = {name: one.shape[1] for name, one in train.pairs.others.items()}
             self.objective = Objective(encoder.dim, widths, contrast=config.contrast).to(device)
         self.network = network.to(device)
@@ -128,15 +109,15 @@ class Run:
         centred = self._centred(vectors)
         table = self.bank[sampled].index_copy(0, places, centred)
         loss: Tensor = self.objective(table, self.pairs, rows, sampled, rng)
-        whole = loss + ORTHOGONALITY * self._skewness() if self._adaptive else loss
+        whole = loss + ORTHOGONALITY * self._skewness() if self.ranks is not None else loss
         self.optimizer.zero_grad()
         torch.autograd.backward(whole)
         torch.nn.utils.clip_grad_norm_([*self.own, *self.objective.parameters()], 5.0)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self._share_of_rate(number)
         self.optimizer.step()
-        if self._adaptive:
-            self.tuner.update_and_allocate(number + 1)  # type: ignore[union-attr, operator]  AdaLoRA's own
+        if self.ranks is not None:
+            self.ranks.update_and_allocate(number + 1)
         self.bank[torch.from_numpy(rows).to(self.device)] = centred.detach()
         return float(loss.detach())
 
@@ -219,16 +200,11 @@ class Run:
         up = max(self.config.steps // 10, 1)
         return min((number + 1) / up, (self.config.steps - number) / max(self.config.steps - up, 1))
 
-    @property
-    def _adaptive(self) -> bool:
-        return hasattr(self.tuner, "rankallocator")
-
     def _gathered(self) -> dict[str, dict[str, Tensor]]:
         """What AdaLoRA's choice of ranks goes by."""
-        if not self._adaptive:
+        if self.ranks is None:
             return {}
-        allocator = self.tuner.rankallocator  # type: ignore[union-attr]  AdaLoRA's own
-        return {one: getattr(allocator, one) for one in ("ipt", "exp_avg_ipt", "exp_avg_unc")}
+        return {one: getattr(self.ranks.rankallocator, one) for one in ("ipt", "exp_avg_ipt", "exp_avg_unc")}
 
     def _skewness(self) -> Tensor:
         """How far AdaLoRA's singular vectors are from being orthogonal (Zhang et al. 2023, eq. 4)."""

@@ -1,0 +1,158 @@
+"""The command `trichord tune`: an encoder adapted to a home's items and likes."""
+
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from feature_repo import schema
+from feature_repo.rejected import Rejected
+from feature_repo.schema import Modality
+from feature_repo.settings import Encoders
+from pipelines.assets.embeddings import embedding_store, quantized
+from pipelines.assets.models import WINDOWS
+from pipelines.home import Json
+from pipelines.workspace import Workspace
+from ranking.representation import sources
+from ranking.representation.behaviour import positives
+from ranking.representation.embed import embed
+from ranking.representation.embedding_store import CONTENT_HASH, vectors_of
+from ranking.representation.encoder import Decoded, NetworkEncoder, TunableEncoder
+from ranking.representation.image import ImageEncoder
+from ranking.representation.inputs import Inputs
+from ranking.representation.pretrained_image import PretrainedImageEncoder
+from ranking.representation.pretrained_text import PretrainedTextEncoder
+from ranking.representation.sources import Content
+from ranking.representation.text import TextEncoder
+from ranking.representation.tuned import AdapterKind
+from ranking.representation.tuning import Material, TuningConfig, TuningResult, tune
+from ranking.representation.tuning_device import choose_device
+from ranking.splits import Protocol
+from ranking.strategy.fit import divisions
+from ranking.types import Interactions
+
+if TYPE_CHECKING:
+    import torch
+
+
+def tune_encoder(
+    workspace: Workspace,
+    modality: str,
+    *,
+    kind: AdapterKind,
+    rank: int,
+    steps: int,
+    rate: float | None,
+    device: str | None,
+    seed: int,
+) -> TuningResult:
+    """Tune a home's chosen encoder without its adapter, holding the home; the adapter lies under `adapters` there.
+
+    Raises `TuningError` and `EncoderError` with what can be done.
+    """
+    chosen = choose_device(device)  # before anything long
+    defaults = TuningConfig()
+    config = TuningConfig(
+        kind=kind, rank=rank, steps=steps, seed=seed, learning_rate=defaults.learning_rate if rate is None else rate
+    )
+    encoders = workspace.settings.encoders
+    with workspace.home.lock():
+        if modality == Modality.TEXT:
+            return _tune(workspace, plain_text_encoder(encoders), config, chosen)
+        if encoders.image is None:
+            return _tune(workspace, ImageEncoder(), config, chosen)
+        return _tune(workspace, PretrainedImageEncoder(encoders.image), config, chosen)
+
+
+def plain_text_encoder(chosen: Encoders) -> TunableEncoder[str]:
+    """The chosen text encoder without its adapter."""
+    if chosen.text is None:
+        return TextEncoder()
+    return PretrainedTextEncoder(chosen.text, pooling=chosen.text_pooling, prefix=chosen.text_prefix)
+
+
+def _tune(
+    workspace: Workspace, encoder: TunableEncoder[Decoded], config: TuningConfig, device: "torch.device"
+) -> TuningResult:
+    return tune(
+        encoder,
+        material(workspace, encoder),
+        workspace.settings.adapters,
+        config=config,
+        device=device,
+        progress=lambda what, done, total: workspace.listener.step(f"tune {encoder.modality}: {what}", done, total),
+    )
+
+
+def material(workspace: Workspace, encoder: TunableEncoder[Decoded]) -> Material:
+    """What a home has to learn from: items with the modality, their vectors without adapter, and early likes."""
+    store = embedding_store(workspace)
+    plain = quantized(workspace, encoder) if isinstance(encoder, NetworkEncoder) else encoder
+    table = embed(
+        workspace.items,
+        plain,
+        store,
+        media_root=workspace.dataset.media_root,
+        rejected=Rejected(),
+        progress=workspace.progress(f"tune {encoder.modality}: encoding"),
+    ).table
+    hash_of = dict(zip(table[schema.ITEM_ID].to_pylist(), table[CONTENT_HASH].to_pylist(), strict=True))
+    contents = {
+        one.item_id: one
+        for one in _contents(workspace, encoder.modality, store.folder)
+        if hash_of.get(one.item_id) == one.content_hash
+    }
+    content = workspace.content
+    ids = [item_id for item_id in content.items.ids if item_id in contents]
+    codes = content.items.codes(ids)
+    places = {item_id: place for place, item_id in enumerate(table[schema.ITEM_ID].to_pylist())}
+    inputs = Inputs.fit(content, np.ones(len(content.items), bool)).of(content)
+    others = {name: one.rows(codes) for name, one in inputs.items() if name in {*Modality} - {encoder.modality}}
+    liked = early_likes(workspace.interactions)[:, codes]
+    vectors = vectors_of(table)[[places[item_id] for item_id in ids]]
+    return Material([contents[item_id] for item_id in ids], vectors, others, liked)
+
+
+def early_likes(log: Interactions) -> sparse.csr_matrix:
+    """Users x items, 1 where liked before the earliest window of every protocol, so that no evaluation knows its future.
+
+    Of a log that cannot be divided everything is taken: nothing is evaluated on it.
+    """
+    divided = [divisions(log, protocol, WINDOWS) for protocol in Protocol]
+    parts = [positives(found[-1].train) for found in divided if found]
+    return reduce(lambda one, other: one.minimum(other).tocsr(), parts) if parts else positives(log)
+
+
+def _contents(workspace: Workspace, modality: Modality, folder: Path) -> list[Content]:
+    if modality is Modality.TEXT:
+        return list(sources.texts(workspace.items))
+    hashes = folder / modality / "file_hashes.parquet"
+    root = workspace.dataset.media_root
+    return list(
+        sources.files(workspace.items, modality, media_root=root, hashes=hashes, reject=lambda item_id, error: None)
+    )
+
+
+def tuning_report(result: TuningResult) -> dict[str, Json]:
+    """A result as JSON."""
+    return {
+        "held_out": result.held_out,
+        "recall@10": {"before": result.before, "after": result.after},
+        "best_step": result.best_step,
+        "recalls": [{"step": step, **found} for step, found in result.recalls],
+        "adapter": None if result.folder is None else str(result.folder),
+    }
+
+
+def tuning_lines(modality: str, result: TuningResult) -> list[str]:
+    """What a person is told."""
+    found = f"recall@10 between modalities among {result.held_out} held-out items: {result.before:.3f} before"
+    if result.folder is None:
+        return [f"{found}; no later step was better, so no adapter was written"]
+    return [
+        f"{found}, {result.after:.3f} after {result.best_step} steps",
+        f'To use it, set in trichord.toml under [encoders]: {modality}_adapter = "{result.folder}"',
+        "and run `trichord run`; compare with `trichord evaluate` before you promote the release.",
+    ]
