@@ -116,7 +116,7 @@ def material(workspace: Workspace, encoder: TunableEncoder[Decoded]) -> Material
 
 
 def early_likes(log: Interactions) -> sparse.csr_matrix:
-    """Users x items, 1 where liked before the earliest window of every protocol, so that no evaluation knows its future.
+    """Users x items, 1 where liked before the earliest window of every protocol: no evaluation may know its future.
 
     Of a log that cannot be divided everything is taken: nothing is evaluated on it.
     """
@@ -148,7 +148,8 @@ def tuning_report(result: TuningResult) -> dict[str, Json]:
 
 def tuning_lines(modality: str, result: TuningResult) -> list[str]:
     """What a person is told."""
-    found = f"recall@10 between modalities among {result.held_out} held-out items: {result.before:.3f} before"
+    names = " and ".join(result.recalls[0][1])
+    found = f"recall@10 of {names} among {result.held_out} held-out items: {result.before:.3f} before"
     if result.folder is None:
         return [f"{found}; no later step was better, so no adapter was written"]
     return [

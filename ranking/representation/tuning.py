@@ -2,7 +2,8 @@
 
 First the heads learn on the vectors as they are (linear probing before fine-tuning, Kumar et al. 2022: a random head
 would bend the encoder for nothing), then heads and adapter together. What is kept is the adapter of the step with the
-highest recall between modalities among held-out items, if that is above the recall before.
+highest recall among held-out items, if that is above the recall before: from text to picture and back, and from what a
+user likes to what else the user likes (behaviour is a modality here), the mean of both.
 
 A step draws from a generator of its own number, so that a run that was killed and goes on is the run that was not.
 """
@@ -44,9 +45,9 @@ class TuningConfig:
     strength: int = 2  # factor of what is added
     share: float = 0.5  # of the layers, the upper ones: nothing need flow back through the lower ones
     dropout: float = 0.1
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-4
     head_rate: float = 2e-4
-    contrast: float = 1.0  # weight of InfoNCE between modalities beside the user-item softmax
+    contrast: float = 0.1  # weight of InfoNCE between modalities beside the user-item softmax, as the alignment has it
     probe_steps: int = 300  # of the heads alone
     steps: int = 200
     batch: int = 64  # items encoded anew a step

@@ -113,6 +113,25 @@ class Objective(nn.Module):
                 found[name] = (recall(one, other, k) + recall(other, one, k)) / 2
         return found
 
+    @torch.no_grad()
+    def recall_of_likes(
+        self, vectors: Tensor, liked: sparse.csr_matrix, bank: Tensor, past: sparse.csr_matrix, k: int = 10
+    ) -> float | None:
+        """Share of likes of unseen items that are among the k nearest to what else their user likes; None without any.
+
+        vectors: float32 [n, width] of the unseen items. liked: users x n. bank: float32 [m, width] of the items that
+        were learned from. past: users x m. Further likes of the same user do not count against one.
+        """
+        users = np.flatnonzero((np.diff(liked.indptr) > 0) & (np.diff(past.indptr) > 0))
+        if not len(users):
+            return None
+        wanted = torch.from_numpy(liked[users].toarray() > 0).to(vectors.device)  # [u, n]
+        history = torch.from_numpy(past[users].toarray()).to(vectors.device) @ self.head(bank)
+        scores = F.normalize(history, dim=1) @ self.head(vectors).T
+        others = scores.masked_fill(wanted, -torch.inf)
+        reach = others.topk(min(k, others.shape[1]), dim=1).values[:, -1:]  # the k-th best that is not liked
+        return float((scores[wanted] > reach.expand_as(scores)[wanted]).float().mean())
+
 
 def recall(asked: Tensor, offered: Tensor, k: int) -> float:
     """Share of rows [n, d] whose own row is among the k most similar of the offered ones; ties count against it."""

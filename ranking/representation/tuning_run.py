@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ranking.representation.tuning import TuningConfig
 
 AT_ONCE: Final = 16  # contents of like length a call of the network
+LIKES: Final = "likes"  # behaviour's name among the modalities that recall is measured for
 SAMPLED: Final = 2048  # items that the live ones are asked among
 PROBED: Final = 256  # items a step of the heads alone
 ORTHOGONALITY: Final = 0.5  # AdaLoRA's regularisation (peft's `orth_reg_weight`)
@@ -122,7 +123,7 @@ class Run:
         return float(loss.detach())
 
     def recall(self) -> dict[str, float]:
-        """Recall@10 among the held-out items, encoded anew: modality -> mean of both ways."""
+        """Recall@10 among the held-out items, encoded anew: modality -> mean of both ways, `LIKES` -> from users."""
         self.network.eval()
         self.objective.eval()
         rows = np.arange(len(self.held_out.contents))
@@ -130,7 +131,9 @@ class Run:
         with torch.no_grad():
             read, vectors = self._encode(self.held_out.contents, rows)
             found[torch.from_numpy(read).to(self.device)] = self._centred(vectors)
-        return self.objective.recall(found, self.asked)
+        recalls = self.objective.recall(found, self.asked)
+        likes = self.objective.recall_of_likes(found, self.asked.liked, self.bank, self.pairs.liked)
+        return recalls if likes is None else recalls | {LIKES: likes}
 
     def adapter(self) -> dict[str, Tensor]:
         """A copy of the adapter's weights on the CPU."""
