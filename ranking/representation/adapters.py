@@ -115,7 +115,7 @@ def targets(network: nn.Module, kind: AdapterKind, modality: Modality, *, share:
     layers = {
         name: layer
         for name, layer in network.named_modules()
-        if (isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D")
+        if type(layer).__name__ in ("Linear", "Conv1D")  # not torch's own attention, which reads its layers' weights
         and not any(side in name for side in OTHER_SIDES[modality])
     }
     found: list[str] = []
