@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 16  # contents of like length a call of the network
 LIKES: Final = "likes"  # behaviour's name among the modalities that recall is measured for
-SAMPLED: Final = 2048  # items that the live ones are asked among
-PROBED: Final = 256  # items a step of the heads alone
+SAMPLED: Final = 2048  # items that histories are made of
+PROBED: Final = 512  # items a step of the heads alone
 ORTHOGONALITY: Final = 0.5  # AdaLoRA's regularisation (peft's `orth_reg_weight`)
 
 
@@ -102,7 +102,9 @@ class Run:
     def step(self, number: int) -> float:
         """One step of heads and adapter; gives the loss."""
         rng = self._seeded(1, number)
-        self.network.train()
+        for name, part in self.network.named_modules():
+            # the network's own dropout stays off: once vectors are centred, its noise outweighs what tells items apart
+            part.train("lora_dropout" in name)
         self.objective.train()
         rows, vectors = self._encode(self.train.contents, self._live(rng, self.config.batch))
         sampled = self._sampled(rows, rng)
