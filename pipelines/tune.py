@@ -27,7 +27,7 @@ from ranking.representation.pretrained_text import PretrainedTextEncoder
 from ranking.representation.sources import Content
 from ranking.representation.text import TextEncoder
 from ranking.representation.tuned import AdapterKind
-from ranking.representation.tuning import Material, TuningConfig, TuningResult, tune
+from ranking.representation.tuning import Material, TuningConfig, TuningResult, mean, tune
 from ranking.representation.tuning_device import choose_device
 from ranking.splits import Protocol
 from ranking.strategy.fit import divisions
@@ -118,7 +118,7 @@ def material(workspace: Workspace, encoder: TunableEncoder[Decoded]) -> Material
 def early_likes(log: Interactions) -> sparse.csr_matrix:
     """Users x items, 1 where liked before the earliest window of every protocol: no evaluation may know its future.
 
-    Of a log that cannot be divided everything is taken: nothing is evaluated on it.
+    Of a log without anything to be evaluated everything is taken.
     """
     divided = [divisions(log, protocol, WINDOWS) for protocol in Protocol]
     parts = [positives(found[-1].train) for found in divided if found]
@@ -149,9 +149,13 @@ def tuning_report(result: TuningResult) -> dict[str, Json]:
 def tuning_lines(modality: str, result: TuningResult) -> list[str]:
     """What a person is told."""
     names = " and ".join(result.recalls[0][1])
-    found = f"recall@10 of {names} among {result.held_out} held-out items: {result.before:.3f} before"
+    found = (
+        f"recall@10 of {names} among {result.held_out} held-out items: {result.before:.3f} before "
+        f"(standard error {result.standard_error:.3f})"
+    )
     if result.folder is None:
-        return [f"{found}; no later step was better, so no adapter was written"]
+        best = max(mean(one) for _, one in result.recalls)
+        return [f"{found}, {best:.3f} at best: no gain beyond chance, so no adapter was written"]
     return [
         f"{found}, {result.after:.3f} after {result.best_step} steps",
         f'To use it, set in trichord.toml under [encoders]: {modality}_adapter = "{result.folder}"',

@@ -2,14 +2,16 @@
 
 First the heads learn on the vectors as they are (linear probing before fine-tuning, Kumar et al. 2022: a random head
 would bend the encoder for nothing), then heads and adapter together. What is kept is the adapter of the step with the
-highest recall among held-out items, if that is above the recall before: from text to picture and back, and from what a
-user likes to what else the user likes (behaviour is a modality here), the mean of both.
+highest recall among held-out items: from text to picture and back, and from what a user likes to what else the user
+likes (behaviour is a modality here), the mean of both. A gain within one standard error of the recall is taken for
+chance; then no adapter is written.
 
 A step draws from a generator of its own number, so that a run that was killed and goes on is the run that was not.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -83,7 +85,8 @@ class Material:
 class TuningResult:
     """How it went. recalls: (step, modality -> recall@10 among the held-out items), the first before any step.
 
-    best_step: 0 if nothing was better than the encoder as it was. folder: where the adapter lies, None without one.
+    best_step: 0 if none was better than the encoder as it was by more than a standard error. folder: where the adapter
+    lies, None without one.
     """
 
     recalls: list[tuple[int, dict[str, float]]]
@@ -100,6 +103,11 @@ class TuningResult:
     def after(self) -> float:
         """The same at the best step."""
         return next(mean(found) for step, found in self.recalls if step == self.best_step)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the recall before, over the held-out items."""
+        return math.sqrt(self.before * (1 - self.before) / self.held_out)
 
 
 @dataclass
@@ -149,7 +157,9 @@ def tune(
             _save(run, recalls, best, place / CHECKPOINT)
         curves.close()
     result = TuningResult(recalls, best.step, len(held_out.contents))
-    return replace(result, folder=_keep(folder, adapter, best, result, config)) if best.state else result
+    if result.after - result.before <= result.standard_error:
+        return replace(result, best_step=0)
+    return replace(result, folder=_keep(folder, adapter, best, result, config))
 
 
 def mean(found: Mapping[str, float]) -> float:

@@ -4,10 +4,10 @@ Two questions at once. *Which item does a user like, given what else the user li
 alignment is trained), and *which picture belongs to this text, and the other way round?* (symmetric InfoNCE, Radford et
 al. 2021, figure 3, with the inputs' dropout that `docs/alignment.md` found to be needed).
 
-Encoding every item at every step would take minutes, so both are asked about and among a few items that are encoded anew
-(`live`); of the others the vectors are known as they were encoded last, a memory bank (Wu et al. 2018), for what a user
-liked before. They are not offered beside the live ones: these would then gain most by moving away from the old vectors,
-all in the same direction, which teaches nothing (with frozen heads the loss rises from 3.1 to 5.1 in 50 steps).
+Encoding every item at every step would take minutes, so both are asked about and among a few items that are encoded
+anew (`live`); of the others the vectors are known as they were encoded last, a memory bank (Wu et al. 2018), for what a
+user liked before. They are not offered beside the live ones: these would then gain most by moving away from the old
+vectors, all in the same direction, which teaches nothing (with frozen heads the loss rose from 3.1 to 5.1 in 50 steps).
 """
 
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 16  # contents of like length a call of the network
 LIKES: Final = "likes"  # behaviour's name among the modalities that recall is measured for
 SAMPLED: Final = 2048  # items that histories are made of
-PROBED: Final = 512  # items a step of the heads alone
+PROBED: Final = 256  # items a step of the heads alone
 ORTHOGONALITY: Final = 0.5  # AdaLoRA's regularisation (peft's `orth_reg_weight`)
 
 

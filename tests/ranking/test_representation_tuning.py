@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from ranking.errors import TuningError, UnreadableContentError
+from ranking.representation import tuning_run
 from ranking.representation.inputs import Masked, unit_rows
 from ranking.representation.pretrained_text import PretrainedTextEncoder
 from ranking.representation.sources import Content, content_hash
@@ -37,7 +38,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    BertModel(BertConfig(vocab_size=44, max_position_embeddings=64, initializer_range=0.2, **sizes)).save_pretrained(folder)
+    BertModel(BertConfig(vocab_size=44, max_position_embeddings=64, initializer_range=0.2, **sizes)).save_pretrained(
+        folder
+    )
     words = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", model_max_length=16)
     words.save_pretrained(folder)
     return str(folder)
@@ -45,11 +48,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def said(topic: int, rng: np.random.Generator) -> str:
     """The topic's word, lost among others."""
-    return " ".join(rng.permutation([f"w{topic}", *(f"w{12 + other}" for other in rng.integers(0, 30, 9))]))
+    return " ".join(rng.permutation([f"w{topic}", *(f"w{12 + other}" for other in rng.integers(0, 30, 2))]))
 
 
 def material(encoder: PretrainedTextEncoder) -> Material:
-    """Items of twelve topics: one word of ten is the topic's, pictures are nearly the same within a topic."""
+    """Items of twelve topics: one word of three is the topic's, pictures are nearly the same within a topic."""
     rng = np.random.default_rng(0)
     topic = np.arange(ITEMS) % TOPICS
     texts = [said(one, rng) for one in topic]
@@ -66,9 +69,9 @@ def run(model: str, folder: Path, config: TuningConfig = SHORT, **options: objec
 
 
 def test_what_is_planted_is_learned_and_the_adapter_gives_it_to_the_encoder(model: str, tmp_path: Path) -> None:
-    config = replace(SHORT, probe_steps=100, steps=60, evaluate_every=20, batch=64, share=1.0, learning_rate=1e-2)
+    config = replace(SHORT, steps=30, evaluate_every=15, batch=64, share=1.0, learning_rate=3e-2, head_rate=0.0)
     result = run(model, tmp_path, config)
-    assert result.after > result.before + 0.05
+    assert result.after > result.before + result.standard_error
     assert result.folder is not None
     encoder, plain = PretrainedTextEncoder(model, adapter=result.folder), PretrainedTextEncoder(model)
     assert result.folder.name in encoder.id.replace("adapter", "text-")
@@ -120,13 +123,17 @@ def test_a_finished_run_says_the_same_again(model: str, tmp_path: Path) -> None:
 
 
 def test_no_adapter_is_written_where_nothing_was_gained(model: str, tmp_path: Path) -> None:
+    # the recall moves by a little all the same: other rounding of the vectors that histories are made of
     result = run(model, tmp_path, replace(SHORT, learning_rate=0.0, head_rate=0.0))
     assert (result.folder, result.best_step) == (None, 0)
     assert result.before == result.after
     assert [one.name for one in tmp_path.iterdir()] == ["runs"]
 
 
-def test_it_stops_after_so_many_evaluations_without_a_gain(model: str, tmp_path: Path) -> None:
+def test_it_stops_after_so_many_evaluations_without_a_gain(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning_run, "has_bfloat16", lambda device: False)
     config = replace(SHORT, steps=40, evaluate_every=2, patience=3, learning_rate=0.0, head_rate=0.0)
     assert [step for step, _ in run(model, tmp_path, config).recalls] == [0, 2, 4, 6]
 
