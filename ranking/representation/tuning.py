@@ -12,6 +12,7 @@ A step draws from a generator of its own number, so that a run that was killed a
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from scipy import sparse
 from torch import Tensor
 
@@ -227,14 +229,17 @@ def _key(encoder: TunableEncoder[Decoded], material: Material, config: TuningCon
 def _keep(folder: Path, adapter: Adapter, best: _Best, result: TuningResult, config: TuningConfig) -> Path:
     """Write the adapter under the name of its content, with what was measured."""
     fresh = folder / f".{adapter.modality}.new"
-    fresh.mkdir(exist_ok=True)
-    save_adapter(fresh, adapter, best.state)
-    place = folder / f"{adapter.modality}-{adapter_id(fresh)}"
     report = {"config": asdict(config), "recalls": result.recalls, "best_step": best.step, "held_out": result.held_out}
-    (fresh / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    if not place.exists():
+    try:
+        fresh.mkdir(exist_ok=True)
+        save_adapter(fresh, adapter, best.state)
+        (fresh / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        place = folder / f"{adapter.modality}-{adapter_id(fresh)}"
+        if place.exists():  # the same content
+            shutil.rmtree(fresh)
+            return place
         return fresh.rename(place)
-    for file in fresh.iterdir():
-        file.replace(place / file.name)
-    fresh.rmdir()
-    return place
+    except (OSError, SafetensorError) as error:
+        raise TuningError(
+            f"{fresh}: cannot be written ({error}); make room and run again, nothing need be learned once more"
+        ) from error

@@ -76,7 +76,7 @@ class Objective(nn.Module):
             return loss
         likes = torch.from_numpy(pairs.liked[users][:, sampled].toarray()).to(vectors.device)  # [b, sampled]
         target = torch.from_numpy(np.searchsorted(live, targets)).to(vectors.device)
-        likes[torch.arange(len(target)), asked[target]] = 0  # what else the user likes
+        likes[torch.arange(len(target), device=likes.device), asked[target]] = 0  # what else the user likes
         known = self.head(vectors)
         history = F.normalize(likes @ known, dim=1)
         scores = history @ known[asked].T / temperatures[1]
@@ -123,7 +123,7 @@ class Objective(nn.Module):
         if not len(users):
             return None
         wanted = torch.from_numpy(liked[users].toarray() > 0).to(vectors.device)  # [u, n]
-        history = torch.from_numpy(past[users].toarray()).to(vectors.device) @ self.head(bank)
+        history = torch.from_numpy(past[users] @ self.head(bank).cpu().numpy()).to(vectors.device)  # few of past are 1
         scores = F.normalize(history, dim=1) @ self.head(vectors).T
         others = scores.masked_fill(wanted, -torch.inf)
         reach = others.topk(min(k, others.shape[1]), dim=1).values[:, -1:]  # the k-th best that is not liked
