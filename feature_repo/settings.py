@@ -72,7 +72,9 @@ class Encoders(BaseModel):
     text: str | None = Field(default=None, description="a BERT- or GPT-class, CLIP or CLAP model")
     text_pooling: TextPooling = Field(default=TextPooling.MEAN, description="of that text model")
     text_prefix: str = Field(default="", description="put before every text, as instruction-tuned models want it")
+    text_adapter: Path | None = Field(default=None, description="folder of what the text model was tuned by")
     image: str | None = Field(default=None, description="a ViT, DINOv2, CLIP or SigLIP model")
+    image_adapter: Path | None = Field(default=None, description="folder of what the image model was tuned by")
     audio: str | None = Field(
         default=None, description="a Wav2Vec2, AST, Whisper or CLAP model; whisper-tiny is packaged"
     )
@@ -164,6 +166,11 @@ class Settings(BaseSettings):
     def quantized(self) -> Path:
         """Encoders' models in int8, made on this machine at first use."""
         return self.home / "encoders"
+
+    @property
+    def adapters(self) -> Path:
+        """What encoders were tuned by, one folder each, and tunings under way."""
+        return self.home / "adapters"
 
     @property
     def warehouse(self) -> Path:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from feature_repo.errors import FeatureRepoError
 from pipelines.errors import PipelineError
 from ranking.errors import RankingError, UnknownEntityError
+from ranking.representation.tuned import AdapterKind
 
 if TYPE_CHECKING:
     from feature_repo.settings import Settings
@@ -33,6 +35,15 @@ releases_app = typer.Typer(help="What was published, what is current, and how to
 app.add_typer(releases_app, name="releases")
 
 Home = Annotated[Path | None, typer.Option(help="Everything that is written lies here.", envvar="TRICHORD_HOME")]
+
+
+class TunedModality(StrEnum):
+    """Whose encoders can be tuned."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -152,6 +163,38 @@ def wanted(
         print(json.dumps({"items": found.to_pylist()}))
     else:
         Console(width=None if sys.stdout.isatty() else 140).print(wanted_table(found))
+
+
+@app.command()
+def tune(
+    modality: Annotated[TunedModality, typer.Argument(help="Whose encoder.")],
+    kind: Annotated[AdapterKind, typer.Option(help="How the encoder is adapted.")] = AdapterKind.LORA,
+    rank: Annotated[int, typer.Option(min=1, help="Of the low-rank products, or the bottleneck's width.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="At most; it stops when nothing is gained any more.")] = 200,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Of the adapter; default: the measured one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is held out and drawn.")] = 0,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tune an encoder to this home's items and likes by a small adapter; what was killed goes on when run again.
+
+    Needs a home that `trichord run` has filled. What came of it is said on items that were held out, also where the
+    encoder is better left as it is.
+    """
+    from pipelines.terminal import Terminal
+    from pipelines.tune import tune_encoder, tuning_lines, tuning_report
+    from pipelines.workspace import Workspace
+
+    with Terminal(Console(stderr=True)) as terminal:
+        workspace = Workspace(_settings(home), listener=terminal)
+        result = tune_encoder(workspace, modality, kind=kind, rank=rank, steps=steps, rate=learning_rate, seed=seed)
+    if as_json:
+        print(json.dumps(tuning_report(result)))
+    else:
+        for line in tuning_lines(modality, result):
+            print(line)
 
 
 @app.command()

@@ -7,6 +7,7 @@ RankingError
 ├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
 ├── RecallError          an approximate index that misses too much of what exact search finds
+├── TuningError          a tuning that cannot start, or not go on
 └── UnreadableContentError   an item's text, picture, sound or video that cannot be encoded
 """
 
@@ -37,6 +38,10 @@ class EncoderError(RankingError):
 
 class RecallError(RankingError):
     """An approximate index that misses too much of what exact search finds."""
+
+
+class TuningError(RankingError):
+    """A tuning that cannot start, or not go on: too little to learn from, no room on the disk."""
 
 
 class UnreadableContentError(RankingError):

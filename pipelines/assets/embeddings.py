@@ -40,24 +40,27 @@ def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
     return _embeddings(workspace, audio_encoder(workspace.settings.encoders))
 
 
-def _faster(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
+def quickened(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
     """The encoder in int8 or bfloat16 where that is true enough and there is enough to encode."""
 
     def sample(n: int) -> list[Decoded]:
         if len(workspace.items) < WORTH_MEASURING:
             return []
-        return examples(workspace.items, encoder, _store(workspace), media_root=workspace.dataset.media_root, n=n)
+        return examples(
+            workspace.items, encoder, embedding_store(workspace), media_root=workspace.dataset.media_root, n=n
+        )
 
     settings = workspace.settings
     return faster(encoder, sample, settings.quantized, least_cosine=settings.encoders.least_cosine)
 
 
-def _store(workspace: Workspace) -> EmbeddingStore:
+def embedding_store(workspace: Workspace) -> EmbeddingStore:
+    """All vectors that a home's encoders have made."""
     return EmbeddingStore(workspace.settings.lake / "embeddings")
 
 
 def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.MaterializeResult[None]:
-    encoder = _faster(workspace, reference)
+    encoder = quickened(workspace, reference)
     name = f"{encoder.modality}_embeddings"
 
     def make(folder: Path) -> Facts:
@@ -65,7 +68,7 @@ def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.
         run = embed_items(
             workspace.items,
             encoder,
-            _store(workspace),
+            embedding_store(workspace),
             media_root=workspace.dataset.media_root,
             rejected=rejected,
             progress=workspace.progress(name),
@@ -75,7 +78,7 @@ def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.
             view = embed_items(
                 workspace.items,
                 Augmented(encoder, number),
-                _store(workspace),
+                embedding_store(workspace),
                 media_root=workspace.dataset.media_root,
                 rejected=Rejected(),  # said already
                 progress=workspace.progress(f"{name}, view {number}"),

@@ -29,7 +29,6 @@ class AudioEncoder(NetworkEncoder[Patches]):
     """The mean over three-second patches of what is heard of a sound, 200 numbers, not normalised."""
 
     modality = Modality.AUDIO
-    id = f"musicnn-mtt-{MUSICNN_MTT.revision}-{HEARD}-padded-mean"
     dim = 200
     held = 16  # up to 700 kB each
     halved: ClassVar = False  # its convolutions are slower in bfloat16: .9 times
@@ -40,6 +39,9 @@ class AudioEncoder(NetworkEncoder[Patches]):
         # the two widest convolutions take most of the time: mean cosine .9989 to .9999, with every layer .945
         exact=("/front.2/", "/front.3/", "/front.4/", "/middle", "/Add"),
     )
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        super().__init__(f"musicnn-mtt-{MUSICNN_MTT.revision}-{HEARD}-padded-mean", device=device)
 
     def decode(self, content: bytes) -> Patches:
         """Log-mel patches float32 [p, 187, 96], 1 <= p <= 10; a sound shorter than a patch ends in silence."""
@@ -61,7 +63,7 @@ class AudioEncoder(NetworkEncoder[Patches]):
         counts = np.array([len(patches) for patches in batch], np.float32)
         return self.sums_by(run, batch, size) / counts[:, None]
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """Musicnn up to its penultimate layer."""
         from ranking.representation.musicnn import MusiCNN  # imports torch
         from ranking.representation.tf_checkpoint import read_checkpoint

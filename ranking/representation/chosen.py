@@ -21,16 +21,22 @@ def text_encoder(chosen: Encoders) -> NetworkEncoder[str]:
     """Raises `EncoderError` for a model that cannot be found or a device that is not there."""
     device = find_device(chosen.device)
     if chosen.text is None:
-        return TextEncoder(device=device)
-    return PretrainedTextEncoder(chosen.text, pooling=chosen.text_pooling, prefix=chosen.text_prefix, device=device)
+        return TextEncoder(device=device, adapter=chosen.text_adapter)
+    return PretrainedTextEncoder(
+        chosen.text,
+        pooling=chosen.text_pooling,
+        prefix=chosen.text_prefix,
+        device=device,
+        adapter=chosen.text_adapter,
+    )
 
 
 def image_encoder(chosen: Encoders) -> NetworkEncoder[Any]:
     """Raises as `text_encoder` does."""
     device = find_device(chosen.device)
     if chosen.image is None:
-        return ImageEncoder(device=device)
-    return PretrainedImageEncoder(chosen.image, device=device)
+        return ImageEncoder(device=device, adapter=chosen.image_adapter)
+    return PretrainedImageEncoder(chosen.image, device=device, adapter=chosen.image_adapter)
 
 
 def audio_encoder(chosen: Encoders) -> NetworkEncoder[Any]:

@@ -112,13 +112,15 @@ class PictureNetwork(nn.Module):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.features = EfficientNetLite0.from_state(state)
-        self.eval()
+        self.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Channels stay last in memory, which convolutions on a CPU like best."""
         scaled = (pictures.permute(0, 3, 1, 2).float() - 127) / 128
-        out: Tensor = self.features(scaled.to(self.features.stem.weight.dtype)).sqrt()
-        return out
+        pooled: Tensor = self.features(scaled.to(self.features.stem.weight.dtype))
+        if pooled.requires_grad:  # an adapter is being trained, and the root of 0 has no slope
+            pooled = pooled.clamp(min=1e-12)
+        return pooled.sqrt()
 
 
 def _blocks() -> Iterator[Block]:

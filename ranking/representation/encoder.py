@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.schema import Modality
+from ranking.representation.tuned import suffix_of, with_adapter
 from ranking.types import Floats
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ class NetworkEncoder(Encoder[Decoded]):
 
     batch: items a call. onnx: how an int8 model is made, None where none is to be had. halved: whether bfloat16 makes
     it faster where the processor has it. decodes_in_torch: whether torch is used before the network, too. device: what
-    torch computes on, "cpu" or "cuda".
+    torch computes on, "cpu" or "cuda". adapter: folder of what the network is tuned by, None without one; the id names
+    its content, plain_id is the id without it.
     """
 
     batch: ClassVar[int]
@@ -76,16 +79,32 @@ class NetworkEncoder(Encoder[Decoded]):
     decodes_in_torch: ClassVar[bool] = False
     in_torch = True
 
-    def __init__(self, *, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self, plain_id: str, *, device: str = "cpu", adapter: Path | None = None) -> None:
+        """Raises `EncoderError` for a folder without an adapter."""
+        self.device, self.adapter, self.plain_id = device, adapter, plain_id
+        self.id = plain_id + suffix_of(adapter)
 
     @abstractmethod
+    def plain(self) -> "Module":
+        """The network without adapter: takes `Arrays` by name as tensors, gives vectors [b, dim].
+
+        Raises `EncoderError`.
+        """
+
     def load(self) -> "Module":
-        """The network: takes `Arrays` by name as tensors, gives vectors [b, dim]. Raises `EncoderError`."""
+        """The network with its adapter where it has one; raises `EncoderError`."""
+        return with_adapter(self.plain(), self.adapter, self.plain_id)
 
     @abstractmethod
     def batches(self, batch: Sequence[Decoded], size: int) -> Iterator[tuple[Rows, Arrays]]:
-        """The network's inputs for at most `size` items at a time, with the rows of the batch that they are."""
+        """The network's inputs for at most `size` items at a time, with the rows of the batch that they are.
+
+        An item in several parts has a row for each of them.
+        """
+
+    def weights(self, arrays: Arrays) -> Floats:
+        """How much each row of a network's inputs weighs among the parts of its item, float32 [b, 1]."""
+        return np.ones((len(next(iter(arrays.values()))), 1), np.float32)
 
     def encode(self, batch: Sequence[Decoded]) -> Floats:
         """Vectors as torch computes them in float32."""
@@ -99,10 +118,10 @@ class NetworkEncoder(Encoder[Decoded]):
         return vectors
 
     def sums_by(self, run: Run, batch: Sequence[Decoded], size: int) -> Floats:
-        """The sum of what `run` computes over the parts of each item, where an item has several."""
+        """The weighted sum of what `run` computes over the parts of each item, where an item has several."""
         sums = np.zeros((len(batch), self.dim), np.float32)
         for rows, arrays in self.batches(batch, size):
-            np.add.at(sums, rows, run(arrays))
+            np.add.at(sums, rows, run(arrays) * self.weights(arrays))
         return sums
 
     @cached_property

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -33,7 +34,6 @@ class ImageEncoder(NetworkEncoder[Picture]):
     """
 
     modality = Modality.IMAGE
-    id = f"efficientnet-lite0-{EFFICIENTNET_LITE0.revision}-squash{SIDE}-pool-sqrt"
     dim = 1280
     batch: ClassVar = 8  # stays in the cache: 120 pictures/s, 67 at 32 (two threads)
     onnx: ClassVar = OnnxForm(
@@ -42,6 +42,10 @@ class ImageEncoder(NetworkEncoder[Picture]):
         # mean cosine of posters .9978, of drawn pictures .9969; with every layer in int8 .9936 and .9694, 8 % faster
         exact=("/features/stem", "/features/blocks.0/", "/features/blocks.1/"),
     )
+
+    def __init__(self, *, device: str = "cpu", adapter: Path | None = None) -> None:
+        plain_id = f"efficientnet-lite0-{EFFICIENTNET_LITE0.revision}-squash{SIDE}-pool-sqrt"
+        super().__init__(plain_id, device=device, adapter=adapter)
 
     def decode(self, content: bytes) -> Picture:
         """RGB uint8 [224, 224, 3], upright as its EXIF orientation says, transparency shown on white."""
@@ -55,7 +59,7 @@ class ImageEncoder(NetworkEncoder[Picture]):
             part = batch[start : start + size]
             yield np.arange(start, start + len(part)), {"pictures": np.stack(part)}
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """EfficientNet-lite0 with its input's scale and the square root."""
         import torch  # heavy, as above
 

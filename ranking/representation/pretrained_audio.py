@@ -32,13 +32,12 @@ class PretrainedAudioEncoder(NetworkEncoder[Sound]):
     def __init__(self, name: str, *, device: str = "cpu") -> None:
         from transformers import AutoConfig  # heavy: commands that encode nothing must start fast
 
-        super().__init__(device=device)
         self.checkpoint = find_checkpoint(name)
         config = load_pretrained(AutoConfig, self.checkpoint)
         own = getattr(config, "audio_config", None) or config
         self.dim = int(getattr(config, "projection_dim", 0) or own.hidden_size)
         self._joint = hasattr(config, "audio_config")
-        self.id = f"{self.checkpoint.id}-{HEARD}-{'joint' if self._joint else 'mean'}-l2"
+        super().__init__(f"{self.checkpoint.id}-{HEARD}-{'joint' if self._joint else 'mean'}-l2", device=device)
 
     def decode(self, content: bytes) -> Sound:
         """At most thirty seconds in mono at the model's rate."""
@@ -60,7 +59,7 @@ class PretrainedAudioEncoder(NetworkEncoder[Sound]):
         """The mean over each sound's windows, of length 1."""
         return unit_rows(self.sums_by(run, batch, size))
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """The model, of Whisper its encoder, with its pooling."""
         from transformers import AutoModel
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -26,15 +27,15 @@ class PretrainedImageEncoder(NetworkEncoder[Pixels]):
     modality = Modality.IMAGE
     batch: ClassVar = 8
 
-    def __init__(self, name: str, *, device: str = "cpu") -> None:
+    def __init__(self, name: str, *, device: str = "cpu", adapter: Path | None = None) -> None:
         from transformers import AutoConfig  # heavy: commands that encode nothing must start fast
 
-        super().__init__(device=device)
         self.checkpoint = find_checkpoint(name)
         config = load_pretrained(AutoConfig, self.checkpoint)
         own = getattr(config, "vision_config", None) or config
         self.dim = int(getattr(config, "projection_dim", 0) or own.hidden_size)
-        self.id = f"{self.checkpoint.id}-{'joint' if hasattr(config, 'vision_config') else 'cls'}-l2"
+        pooling = "joint" if hasattr(config, "vision_config") else "cls"
+        super().__init__(f"{self.checkpoint.id}-{pooling}-l2", device=device, adapter=adapter)
 
     def decode(self, content: bytes) -> Pixels:
         """Float32 [3, h, w], scaled, cut and normalised as the model's preprocessor_config.json says."""
@@ -48,7 +49,7 @@ class PretrainedImageEncoder(NetworkEncoder[Pixels]):
             part = batch[start : start + size]
             yield np.arange(start, start + len(part)), {"pixel_values": np.stack(part).astype(np.float32)}
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """The model with its pooling."""
         from transformers import AutoModel
 

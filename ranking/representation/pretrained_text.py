@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from feature_repo.settings import TextPooling
@@ -25,20 +26,26 @@ class PretrainedTextEncoder(TextPartsEncoder):
     batch: ClassVar = 16
 
     def __init__(
-        self, name: str, *, pooling: TextPooling = TextPooling.MEAN, prefix: str = "", device: str = "cpu"
+        self,
+        name: str,
+        *,
+        pooling: TextPooling = TextPooling.MEAN,
+        prefix: str = "",
+        device: str = "cpu",
+        adapter: Path | None = None,
     ) -> None:
         from transformers import AutoConfig  # heavy: commands that encode nothing must start fast
 
-        super().__init__(device=device)
         self.checkpoint = find_checkpoint(name)
         self.pooling, self.prefix = pooling, prefix
         config = load_pretrained(AutoConfig, self.checkpoint)
         own = getattr(config, "text_config", None) or config
         self.dim = int(getattr(config, "projection_dim", 0) or own.hidden_size)
         self._positions = int(getattr(own, "max_position_embeddings", MAX_TOKENS))
-        self.id = f"{self.checkpoint.id}-{'joint' if hasattr(config, 'text_config') else pooling}-parts{MAX_TOKENS}-l2"
+        plain_id = f"{self.checkpoint.id}-{'joint' if hasattr(config, 'text_config') else pooling}-parts{MAX_TOKENS}-l2"
         if prefix:
-            self.id += f"-prefix{content_hash(prefix.encode())[:8]}"
+            plain_id += f"-prefix{content_hash(prefix.encode())[:8]}"
+        super().__init__(plain_id, device=device, adapter=adapter)
         self._tokenizing = threading.Lock()  # the tokenizer is changed by every call
 
     @property
@@ -61,7 +68,7 @@ class PretrainedTextEncoder(TextPartsEncoder):
             found[row].append(list(ids))
         return found
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """The model with its pooling."""
         from transformers import AutoModel
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ranking.representation.encoder import OnnxForm
@@ -18,7 +19,6 @@ MAX_TOKENS: Final = 128  # of a part: the model was fine-tuned on 128 tokens (it
 class TextEncoder(TextPartsEncoder):
     """all-MiniLM-L6-v2: mean of the last layer over the tokens, L2-normalised, 384 numbers."""
 
-    id = f"minilm-l6-v2-{MINILM.revision}-parts{MAX_TOKENS}-mean-l2"
     dim = 384
     padding = 0
     batch: ClassVar = 32
@@ -28,12 +28,15 @@ class TextEncoder(TextPartsEncoder):
         free={"input_ids": (0, 1), "attention_mask": (0, 1)},
     )
 
+    def __init__(self, *, device: str = "cpu", adapter: Path | None = None) -> None:
+        super().__init__(f"minilm-l6-v2-{MINILM.revision}-parts{MAX_TOKENS}-mean-l2", device=device, adapter=adapter)
+
     def parts(self, texts: Sequence[str]) -> list[list[Tokens]]:
         """Parts of 128 tokens, marks for begin and end among them."""
         encodings = self._tokenizer.encode_batch(list(texts))
         return [[one.ids, *(rest.ids for rest in one.overflowing)] for one in encodings]
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """MiniLM with the mean over its tokens."""
         from safetensors.torch import load_file
         from transformers import BertConfig, BertModel  # heavy: commands that encode nothing must start fast

@@ -53,10 +53,11 @@ class TextPartsEncoder(NetworkEncoder[str]):
 
     def encode_by(self, run: Run, batch: Sequence[str], size: int) -> Floats:
         """The mean over each text's parts, weighted by tokens, of length 1."""
-        sums = np.zeros((len(batch), self.dim), np.float32)
-        for rows, arrays in self.batches(batch, size):
-            np.add.at(sums, rows, run(arrays) * arrays["attention_mask"].sum(1, keepdims=True))
-        return unit_rows(sums)
+        return unit_rows(self.sums_by(run, batch, size))
+
+    def weights(self, arrays: Arrays) -> Floats:
+        """The tokens of each part."""
+        return np.asarray(arrays["attention_mask"].sum(1, keepdims=True), np.float32)
 
 
 def _spread(parts: list[Tokens]) -> list[Tokens]:

@@ -25,7 +25,9 @@ def torch_run(network: nn.Module, device: str = "cpu", *, dtype: torch.dtype = t
     return run
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies in bfloat16 (AVX512-BF16 or AMX); elsewhere it would be emulated, slower."""
+def has_bfloat16(device: str = "cpu") -> bool:
+    """Whether the device multiplies in bfloat16 (a processor by AVX512-BF16 or AMX); else it is emulated, slower."""
+    if device != "cpu":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

@@ -39,12 +39,14 @@ class WhisperEncoder(NetworkEncoder[Windows]):
     """Unit vectors of 384 numbers: the third layer's mean over the frames that are sound, then over windows."""
 
     modality = Modality.AUDIO
-    id = f"whisper-tiny-en-{WHISPER_TINY.revision}-{HEARD}-layer{LAYER}-mean-l2"
     dim = 384
     held = 16  # up to 1 MB each
     decodes_in_torch: ClassVar = True
     batch: ClassVar = 2
     onnx: ClassVar = OnnxForm(batch=1, calibrated=False)
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        super().__init__(f"whisper-tiny-en-{WHISPER_TINY.revision}-{HEARD}-layer{LAYER}-mean-l2", device=device)
 
     def decode(self, content: bytes) -> Windows:
         """Windows of ten seconds of what is heard, the only one of a shorter sound filled up with silence."""
@@ -65,7 +67,7 @@ class WhisperEncoder(NetworkEncoder[Windows]):
         """The mean over each sound's windows, of length 1."""
         return unit_rows(self.sums_by(run, batch, size))
 
-    def load(self) -> "Module":
+    def plain(self) -> "Module":
         """Whisper's encoder up to the third layer."""
         from ranking.representation.whisper_network import WhisperLayers  # imports torch
 
