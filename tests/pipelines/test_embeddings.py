@@ -73,12 +73,12 @@ def test_a_new_encoder_is_filled_beside_the_old_one_and_the_next_release_names_i
         return one
 
     old = run()
-    assert encoders_of(old) == {Modality.AUDIO: AudioEncoder.id}
+    assert encoders_of(old) == {Modality.AUDIO: AudioEncoder().id}
     new = run(audio="whisper-tiny")
-    assert encoders_of(new) == {Modality.AUDIO: WhisperEncoder.id}
+    assert encoders_of(new) == {Modality.AUDIO: WhisperEncoder().id}
     assert facts(new)["encoded"] == 2
     store = new.settings.lake / "embeddings" / "audio"
-    assert {folder.name for folder in store.iterdir() if folder.is_dir()} == {AudioEncoder.id, WhisperEncoder.id}
+    assert {folder.name for folder in store.iterdir() if folder.is_dir()} == {AudioEncoder().id, WhisperEncoder().id}
     back = run()
     assert (facts(back)["encoded"], facts(back)["reused_vectors"]) == (0, 2)
 

@@ -37,9 +37,11 @@ class Scaled(nn.Module):
 
 class RowEncoder(NetworkEncoder[Floats]):
     modality = Modality.IMAGE
-    id = "rows"
     dim = 4
     batch = 2
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        super().__init__("rows", device=device)
 
     def decode(self, content: bytes) -> Floats:
         return np.frombuffer(content, np.float32)
@@ -49,7 +51,7 @@ class RowEncoder(NetworkEncoder[Floats]):
             part = batch[start : start + size]
             yield np.arange(start, start + len(part)), {"x": np.stack(part)}
 
-    def load(self) -> nn.Module:
+    def plain(self) -> nn.Module:
         return Scaled()
 
 
@@ -62,7 +64,7 @@ def rows(n: int) -> list[Floats]:
 
 
 def has(monkeypatch: pytest.MonkeyPatch, *, bfloat16: bool) -> None:
-    monkeypatch.setattr(torch_run, "has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(torch_run, "has_bfloat16", lambda device="cpu": bfloat16)
 
 
 def test_vectors_in_bfloat16_are_those_of_float32_but_for_their_last_digits() -> None:

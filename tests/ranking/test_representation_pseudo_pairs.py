@@ -171,7 +171,7 @@ def test_an_item_that_nobody_has_met_is_no_negative() -> None:
         values = np.vstack([np.eye(3, 5), np.eye(5)[3] * last]).astype(np.float32)
         network = AlignmentNetwork({"text": 5}, dim=4, hidden=4)
         network.popularity["text"].weight.data[0, 3] = 1
-        rows = {"text": Masked(values, np.ones(4, bool))}
+        rows = {"text": [Masked(values, np.ones(4, bool))]}
         trainer = Trainer(network, rows, liked, config, np.random.default_rng(0), never_negative=unmet)
         real = trainer.loss(np.array([0, 1]), np.array([1, 2], np.int32), contrast=False)
         pseudo = trainer.loss(np.array([2]), np.array([3], np.int32), contrast=False)

@@ -15,7 +15,7 @@ from ranking.representation.encoder import Encoder
 from ranking.representation.int8 import Int8Rows, least_cosine
 from ranking.representation.query import query_vector
 from ranking.representation.query_encoders import encoders_of
-from ranking.representation.text import TextEncoder, read_text
+from ranking.representation.text import TextEncoder
 from ranking.representation.vector_table import int8_errors, vector_table
 from ranking.serving.app import create_app
 from ranking.serving.similar import ALL, BEHAVIOUR, INDEX, Neighbours
@@ -27,7 +27,7 @@ class Letters(Encoder[str]):
     modality, id, dim = Modality.TEXT, "letters", 6
 
     def decode(self, content):
-        return read_text(content)
+        return TextEncoder().decode(content)
 
     def encode(self, batch):
         return np.array([[text.count(letter) for letter in "abcdef"] for text in batch], np.float32)
@@ -85,13 +85,13 @@ def test_queries_that_cannot_be_placed_are_refused(alignment):
 
 def test_only_the_encoder_of_the_release_is_taken(tmp_path):
     settings = Settings(home=tmp_path)
-    source = encoders_of(settings, {Modality.TEXT: TextEncoder.id, Modality.IMAGE: "another"})
-    assert source(Modality.TEXT).id == TextEncoder.id
+    source = encoders_of(settings, {Modality.TEXT: TextEncoder().id, Modality.IMAGE: "another"})
+    assert source(Modality.TEXT).id == TextEncoder().id
     with pytest.raises(EncoderError, match=r"image queries need the encoder 'another'.*efficientnet"):
         source(Modality.IMAGE)
     elsewhere = Settings(home=tmp_path, encoders=Encoders(text=str(tmp_path / "nothing")))
     with pytest.raises(EncoderError):
-        encoders_of(elsewhere, {Modality.TEXT: TextEncoder.id})(Modality.TEXT)
+        encoders_of(elsewhere, {Modality.TEXT: TextEncoder().id})(Modality.TEXT)
 
 
 @pytest.fixture(scope="module")
