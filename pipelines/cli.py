@@ -5,22 +5,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from feature_repo.errors import FeatureRepoError
+from pipelines.commands import releases, tune
+from pipelines.commands.options import AsJson, Home, settings_of, wide_console
 from pipelines.errors import PipelineError
 from ranking.errors import RankingError, UnknownEntityError
-from ranking.representation.tuned import AdapterKind
-
-if TYPE_CHECKING:
-    from feature_repo.settings import Settings
 
 # Everything heavy is imported inside the commands: `trichord --help` must answer at once.
 
@@ -31,20 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-releases_app = typer.Typer(help="What was published, what is current, and how to go back.", no_args_is_help=True)
-app.add_typer(releases_app, name="releases")
-
-Home = Annotated[Path | None, typer.Option(help="Everything that is written lies here.", envvar="TRICHORD_HOME")]
-
-
-class TunedModality(StrEnum):
-    """Whose encoders can be tuned."""
-
-    TEXT = "text"
-    IMAGE = "image"
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+app.add_typer(releases.app, name="releases")
+app.add_typer(tune.app, name="tune")
 
 
 def main() -> None:
@@ -69,7 +52,7 @@ def demo(home: Home = None) -> None:
     """Build the planted world, run the whole pipeline on it, evaluate, and say what to try next."""
     from pipelines.datasets.open import SYNTHETIC
 
-    chosen = _settings(home).home
+    chosen = settings_of(home).home
     run(dataset=SYNTHETIC, home=home)
     print(
         f"\nNext, with --home {chosen} or TRICHORD_HOME={chosen}:\n"
@@ -94,30 +77,11 @@ def run(
 
     console = Console(stderr=True)
     with Terminal(console) as terminal:
-        workspace = Workspace(_settings(home), listener=terminal, dataset=dataset)
+        workspace = Workspace(settings_of(home), listener=terminal, dataset=dataset)
         run_pipeline(workspace)
     for line in terminal.rejected():
         console.print(f"[yellow]rejected[/] {line}", highlight=False)
     evaluate(home=home)
-
-
-@app.command("tune-alignment")
-def tune_alignment(
-    minutes: Annotated[
-        float, typer.Option(min=0.1, help="How long; a further search goes on where this one ends.")
-    ] = 10,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Search for a better configuration of the alignment; the next run of the home reads it from alignment.json."""
-    from pipelines.alignment_tuning import report, tune
-    from pipelines.terminal import Terminal
-    from pipelines.workspace import Workspace
-
-    settings = _settings(home)
-    with Terminal(Console(stderr=True)) as terminal:
-        found = tune(Workspace(settings, listener=terminal), minutes=minutes)
-    print(report(found, settings.home, as_json=as_json))
 
 
 @app.command()
@@ -133,7 +97,7 @@ def evaluate(
     from ranking.evaluation.table import tables
     from ranking.evaluation.warehouse import Warehouse
 
-    settings = _settings(home)
+    settings = settings_of(home)
     with Warehouse(settings.warehouse, read_only=True) as warehouse:
         if export is not None:
             files = export_to(warehouse, export)
@@ -143,9 +107,9 @@ def evaluate(
     if as_json:
         print(json.dumps({**report, **(space or {})}))
         return
-    Console(width=None if sys.stdout.isatty() else 140).print(tables(report))
+    wide_console().print(tables(report))
     if space is not None:
-        Console(width=None if sys.stdout.isatty() else 140).print(crossings_table(space["cross_modal"]))
+        wide_console().print(crossings_table(space["cross_modal"]))
         print(map_line(space["item_map"]))  # not by rich, which would fold a path
 
 
@@ -158,43 +122,11 @@ def wanted(
     """Show the items whose recommendation a text, a picture, a sound or a category would help most."""
     from pipelines.answers import wanted_items, wanted_table
 
-    found = wanted_items(_settings(home), n=n)
+    found = wanted_items(settings_of(home), n=n)
     if as_json:
         print(json.dumps({"items": found.to_pylist()}))
     else:
-        Console(width=None if sys.stdout.isatty() else 140).print(wanted_table(found))
-
-
-@app.command()
-def tune(
-    modality: Annotated[TunedModality, typer.Argument(help="Whose encoder.")],
-    kind: Annotated[AdapterKind, typer.Option(help="How the encoder is adapted.")] = AdapterKind.LORA,
-    rank: Annotated[int, typer.Option(min=1, help="Of the low-rank products, or the bottleneck's width.")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="At most; it stops when nothing is gained any more.")] = 200,
-    learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Of the adapter; default: the measured one.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is held out and drawn.")] = 0,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Tune an encoder to this home's items and likes by a small adapter; what was killed goes on when run again.
-
-    Needs a home that `trichord run` has filled. What came of it is said on items that were held out, also where the
-    encoder is better left as it is.
-    """
-    from pipelines.terminal import Terminal
-    from pipelines.tune import tune_encoder, tuning_lines, tuning_report
-    from pipelines.workspace import Workspace
-
-    with Terminal(Console(stderr=True)) as terminal:
-        workspace = Workspace(_settings(home), listener=terminal)
-        result = tune_encoder(workspace, modality, kind=kind, rank=rank, steps=steps, rate=learning_rate, seed=seed)
-    if as_json:
-        print(json.dumps(tuning_report(result)))
-    else:
-        for line in tuning_lines(modality, result):
-            print(line)
+        wide_console().print(wanted_table(found))
 
 
 @app.command()
@@ -214,7 +146,7 @@ def recommend(
     from ranking.serving.engine import Engine
 
     request = parse_request(user, k=k, context=context or [], explain=explain)
-    engine = Engine(_settings(home))
+    engine = Engine(settings_of(home))
     engine.load()
     response = engine.recommend(request)
     if UNKNOWN_USER in response.fallbacks:
@@ -245,7 +177,9 @@ def similar(
     """Find the items nearest to an item, or to a text, picture and sound, in the current release's space."""
     from pipelines.similar import look_for, similar_table
 
-    found = look_for(_settings(home), item, text=text, image=image, audio=audio, by=by, categories=category or [], k=k)
+    found = look_for(
+        settings_of(home), item, text=text, image=image, audio=audio, by=by, categories=category or [], k=k
+    )
     if as_json:
         print(found.model_dump_json())
     else:
@@ -267,14 +201,14 @@ def features(
     from ranking.serving.engine import Engine
 
     if freshness:
-        report = view_freshness(_settings(home))
+        report = view_freshness(settings_of(home))
         if as_json:
             print(json.dumps(report))
         else:
-            Console(width=None if sys.stdout.isatty() else 140).print(freshness_table(report))
+            wide_console().print(freshness_table(report))
         return
     wanted = parse_pairs(entities or [""], what="entity", accepted="user_id=ID or item_id=ID")
-    found = Engine(_settings(home)).lookup(wanted, service=service)
+    found = Engine(settings_of(home)).lookup(wanted, service=service)
     if as_json:
         print(json.dumps({"entities": wanted, "features": found}))
     else:
@@ -295,7 +229,7 @@ def parity(
     from pipelines.parity import check, parity_notes, parity_table
     from pipelines.workspace import Workspace
 
-    checked = check(Workspace(_settings(home)), requests=sample, seed=seed)
+    checked = check(Workspace(settings_of(home)), requests=sample, seed=seed)
     if as_json:
         print(json.dumps(checked.to_json(), default=str))
     else:
@@ -316,53 +250,4 @@ def serve(
     from ranking.serving.app import serve as serve_http
 
     logging.getLogger("ranking").setLevel(logging.INFO)
-    serve_http(_settings(home), host=host, port=port)
-
-
-@releases_app.command("list")
-def list_releases(home: Home = None, as_json: AsJson = False) -> None:
-    """All releases, oldest first; the current one is marked."""
-    from ranking.serving.releases import Releases
-
-    releases = Releases.of(_settings(home))
-    current = releases.current_id()
-    if as_json:
-        found = [json.loads(one.manifest.model_dump_json()) | {"current": one.id == current} for one in releases.list()]
-        print(json.dumps(found))
-        return
-    for one in releases.list():
-        metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(one.manifest.metrics.items()))
-        print(f"{'*' if one.id == current else ' '} {one.id}  {one.manifest.dataset}  {metrics}")
-
-
-@releases_app.command()
-def promote(release: Annotated[str, typer.Argument(help="Release id.")], home: Home = None) -> None:
-    """Make a release the current one; servers follow without a restart."""
-    from ranking.serving.releases import Releases
-
-    with _locked(home) as settings:
-        print(f"current: {Releases.of(settings).promote(release).id}")
-
-
-@releases_app.command()
-def rollback(home: Home = None) -> None:
-    """Go back to the release that was current before."""
-    from ranking.serving.releases import Releases
-
-    with _locked(home) as settings:
-        print(f"current: {Releases.of(settings).rollback().id}")
-
-
-def _settings(home: Path | None) -> "Settings":
-    from feature_repo.settings import load_settings
-
-    return load_settings(home)
-
-
-@contextmanager
-def _locked(home: Path | None) -> "Iterator[Settings]":
-    from pipelines.home import Home as HomeFolder
-
-    settings = _settings(home)
-    with HomeFolder(settings).lock():
-        yield settings
+    serve_http(settings_of(home), host=host, port=port)

@@ -204,7 +204,8 @@ def adapter_id(folder: Path) -> str:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
         raise EncoderError(
-            f"adapter {folder}: {name} cannot be read ({error.strerror}); give a folder that `trichord tune` wrote"
+            f"adapter {folder}: {name} cannot be read ({error.strerror}); give a folder that `trichord tune encoder` "
+            "wrote"
         ) from error
     return whole.hexdigest()[:8]
 

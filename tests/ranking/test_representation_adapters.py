@@ -229,7 +229,7 @@ def test_an_adapters_id_changes_with_every_byte(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_an_adapter_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"adapter .*: adapter.safetensors cannot be read .*`trichord tune` wrote"):
+    with pytest.raises(EncoderError, match=r"adapter.safetensors cannot be read .*`trichord tune encoder` wrote"):
         ImageEncoder(adapter=tmp_path)
 
 

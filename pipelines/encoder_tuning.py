@@ -1,4 +1,4 @@
-"""The command `trichord tune`: an encoder adapted to a home's items and likes."""
+"""The command `trichord tune encoder`: an encoder adapted to a home's items and likes."""
 
 from functools import reduce
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `trichord tune` on a small home whose pictures' vectors are given."""
+"""The command `trichord tune encoder` on a small home whose pictures' vectors are given."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +16,8 @@ from feature_repo.labels import label_events
 from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Device, Encoders, Settings
 from pipelines import cli
+from pipelines.encoder_tuning import early_likes, material, tune_encoder, tuning_lines, tuning_report
 from pipelines.home import Facts
-from pipelines.tune import early_likes, material, tune_encoder, tuning_lines, tuning_report
 from pipelines.workspace import Workspace
 from ranking.errors import EncoderError
 from ranking.representation.chosen import text_encoder
@@ -149,6 +149,8 @@ def test_what_cannot_be_is_said_before_anything_is_done(
 
 def test_the_command_takes_a_modality_and_shows_its_options() -> None:
     runner = CliRunner()
-    shown = runner.invoke(cli.app, ["tune", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+    shown = runner.invoke(
+        cli.app, ["tune", "encoder", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    )
     assert all(option in shown.output for option in ("--kind", "--steps", "adalora"))
-    assert runner.invoke(cli.app, ["tune", "smell"]).exit_code == 2
+    assert runner.invoke(cli.app, ["tune", "encoder", "smell"]).exit_code == 2
