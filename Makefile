@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/trichord demo
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 check: .venv/installed
 	$(BIN)/ruff check .

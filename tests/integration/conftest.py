@@ -9,19 +9,28 @@ import pytest
 
 from pipelines.datasets.planted.latents import SMALL
 from pipelines.datasets.synthetic import build_world
+from tests.command_line import run_command
 
 COMMAND = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 
 
 class Trichord:
-    """The command line in processes of its own, as users run it."""
+    """The command line in processes of its own."""
 
     def __call__(self, *arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environment = dict(os.environ) | ({"TRICHORD_HOME": str(home)} if home else {})
+        return run_command(arguments, self._environment(home))
+
+    def anew(self, *arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """In a new interpreter, as users run it; every command is run so by one test at least."""
+        environment = self._environment(home)
         return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=600)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @staticmethod
+    def _environment(home: Path | None) -> dict[str, str]:
+        return dict(os.environ) | ({"TRICHORD_HOME": str(home)} if home else {})
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +50,6 @@ def world(tmp_path_factory):
 def home(world, trichord, tmp_path_factory):
     """A home on which `trichord run` has run."""
     folder = tmp_path_factory.mktemp("home") / "home"
-    done = trichord("run", "--dataset", str(world), "--home", str(folder))
+    done = trichord.anew("run", "--dataset", str(world), "--home", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -64,7 +64,7 @@ def test_wanted_names_the_items_that_help_would_tell_most_of(home, trichord):
         named = {"item_id", "title", "missing", "unclear", "uncertainty", "gain", "demand", "score", "reason"}
         assert named <= set(item)
         assert item["missing"] or item["unclear"]
-    shown = trichord("wanted", "-n", "5", home=home).stdout
+    shown = trichord.anew("wanted", "-n", "5", home=home).stdout
     assert all(item["item_id"] in shown for item in items)
 
 
@@ -100,7 +100,8 @@ def test_similar_finds_by_item_and_by_content(home, trichord):
     media = json.loads((home / "dataset.json").read_text())["dataset"]
     near = json.loads(trichord("similar", "--item", pictured["item_id"], "-k", "5", "--json", home=home).stdout)
     assert near["by"] == "all" and near["release"] and [item["rank"] for item in near["items"]] == [1, 2, 3, 4, 5]
-    by_text = trichord("similar", "--text", pictured["description"], "--by", "text", "-k", "50", "--json", home=home)
+    asked = ("--text", pictured["description"], "--by", "text")
+    by_text = trichord.anew("similar", *asked, "-k", "50", "--json", home=home)
     assert pictured["item_id"] in [item["item_id"] for item in json.loads(by_text.stdout)["items"]], by_text.stderr
     picture = f"{media}/{pictured['image']}"
     (first, *_) = json.loads(trichord("similar", "--image", picture, "--by", "image", "--json", home=home).stdout)[

@@ -26,6 +26,6 @@ def test_the_readme_asks_everything_once():
 def test_a_command_of_the_readme_runs(home, trichord, words):
     if "--home" in words:
         words = [*words[: words.index("--home")], *words[words.index("--home") + 2 :]]
-    done = trichord(*words, home=home)
+    done = trichord.anew(*words, home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -32,7 +32,7 @@ def serve_some(home):
 
 
 def test_a_fresh_home_serves_a_sample_and_finds_it_equal(home, trichord):
-    done = trichord("parity", "--sample", "3", "--json", home=home)
+    done = trichord.anew("parity", "--sample", "3", "--json", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert (found["passed"], found["source"], found["requests"]) == (True, "served_now", 3)

@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next(world, trichord, tmp_pat
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    done = trichord("run", "--dataset", str(world), "--home", str(home))
+    done = trichord.anew("run", "--dataset", str(world), "--home", str(home))
     assert done.returncode == 0, done.stderr[-3000:]
     assert (home / "current" / "manifest.json").exists()
     events = pq.read_table(home / "lake" / "events" / "table.parquet")
