@@ -73,7 +73,7 @@ def test_places_are_counted_from_one_and_ties_count_against():
 def test_cca_finds_one_view_by_the_other_among_unseen_rows():
     left, right = (rows.astype(np.float32) for rows in two_views(400, 0.1))
     left, right = left - left.mean(axis=0), right - right.mean(axis=0)
-    rank, shrinkage = tuned(left[:300], right[:300], hidden=60)
+    rank, shrinkage = tuned(left[:300], right[:300])
     projected = Cca.fit(left[:300], right[:300], rank=rank, shrinkage=shrinkage).project(left[300:], right[300:])
     assert mean_recall(*projected) > 0.9
     np.testing.assert_allclose(np.linalg.norm(projected[0], axis=1), 1, rtol=1e-5)
