@@ -5,7 +5,6 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-from ranking.serving.pair_spaces import CROSS_MODAL, save_pairs
 
 from feature_repo import schema
 from pipelines.assets.data import events, users
@@ -22,6 +21,7 @@ from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.index import VectorIndex
 from ranking.representation.inputs import has_content
 from ranking.representation.vector_table import int8_errors, vector_table
+from ranking.serving.pair_spaces import CROSS_MODAL, save_pairs
 from ranking.serving.similar import ALL, INDEX, space_vectors
 from ranking.strategy.fit import place_items
 from ranking.types import Floats, IdIndex, Queries
