@@ -41,7 +41,6 @@ from cold_items import (
     reduced,
     z,
 )
-from cross_modal import both_ways, cca, sides, tuned_cca
 
 from feature_repo import schema
 from feature_repo.rejected import Rejected
@@ -49,6 +48,8 @@ from feature_repo.schema import Modality
 from ranking.representation.adapters import Adapter, save_adapter
 from ranking.representation.alignment import Alignment
 from ranking.representation.behaviour import positives
+from ranking.representation.cca import mean_recall
+from ranking.representation.cross_modal import CrossModal
 from ranking.representation.embed import embed, examples
 from ranking.representation.embedding_store import EmbeddingStore, vectors_of
 from ranking.representation.factor_mapping import FactorMapping
@@ -100,12 +101,10 @@ def scores(data: Set, division: Division, modality: Modality) -> dict[str, Float
 
 def cross_modal(data: Set, held_out: Bools) -> float:
     """Recall@10 of plots and posters of the held-out films, mean of both ways."""
-    vectors = data.content.vectors
-    train, hidden = np.flatnonzero(data.complete & ~held_out), np.flatnonzero(data.complete & held_out)
-    train = np.random.default_rng(0).permutation(train)
-    text, picture = sides(vectors[Modality.TEXT], vectors[Modality.IMAGE], train)
-    known, asked = (text[train], picture[train]), (text[hidden], picture[hidden])
-    return float(np.mean([(one <= 10).mean() for one in both_ways(cca(known, asked, *tuned_cca(known)))]))
+    sides, hidden = (Modality.TEXT, Modality.IMAGE), data.complete & held_out
+    known = replace(data.content, present=dict.fromkeys(sides, data.complete & ~held_out))
+    model = CrossModal.fit(known, *sides)
+    return mean_recall(*(model.place(side, data.content.vectors[side][hidden]) for side in sides))
 
 
 def main() -> None:

@@ -39,7 +39,8 @@ def look_for(
 
 def similar_table(found: Similar) -> Table:
     """Nearest first."""
-    table = Table(title=f"by {found.by}, release {found.release}", title_justify="left")
+    asked = f" for {found.asked}" if found.asked else ""
+    table = Table(title=f"by {found.by}{asked}, release {found.release}", title_justify="left")
     for column in ("", "item", "title", "cosine"):
         table.add_column(column, justify="right" if column in ("", "cosine") else "left")
     for item in found.items:

@@ -26,7 +26,7 @@ from ranking.rankers.trees import Trees
 from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
 from ranking.serving.releases import Manifest, Releases
-from ranking.serving.similar import INDEX, save_search
+from ranking.serving.similar import save_search
 from ranking.strategy.generators import load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
 
@@ -73,7 +73,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         trees=Trees.load(home.folder("lambdarank_model")),
     )
     save_parts(place, hybrid, workspace.items)
-    save_search(place, indexes=home.folder("vector_index") / INDEX, alignment=home.folder("alignment_model"))
+    save_search(place, indexes=home.folder("vector_index"), alignment=home.folder("alignment_model"))
     save_profiles(workspace, space.fused, place)
     return Manifest(
         id=release_id,

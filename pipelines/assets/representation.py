@@ -16,11 +16,12 @@ from ranking.candidates.aligned import taste_vectors
 from ranking.candidates.history import Feedback, Memory
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
-from ranking.representation.cross_modal import CrossModal
+from ranking.representation.cross_modal import CrossModal, fit_pairs
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.index import VectorIndex
 from ranking.representation.inputs import has_content
 from ranking.representation.vector_table import int8_errors, vector_table
+from ranking.serving.pair_spaces import CROSS_MODAL, save_pairs
 from ranking.serving.similar import ALL, INDEX, space_vectors
 from ranking.strategy.fit import place_items
 from ranking.types import Floats, IdIndex, Queries
@@ -41,9 +42,10 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
         Alignment.fit(
             content, log, config=workspace.alignment, views=workspace.content_views(), progress=progress
         ).save(folder)
-        cross_modal = CrossModal.fit(content, log)
-        (folder / "cross_modal").mkdir()
-        cross_modal.save(folder / "cross_modal")
+        pairs = fit_pairs(content)
+        (folder / CROSS_MODAL).mkdir()
+        for name, model in pairs.items():
+            model.save(folder / CROSS_MODAL / f"{name}.safetensors")
         mapping = FactorMapping.fit(content, log)
         (folder / "factor_mapping").mkdir()
         mapping.save(folder / "factor_mapping")
@@ -52,9 +54,7 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
             "modalities": ", ".join(content.vectors),
             "new_items_by": ", ".join(chosen.heads),
             "new_items_ndcg": {**chosen.ndcg},
-            "cross_modal_recall": {
-                name: {"chosen": found.chosen, **found.recall} for name, found in cross_modal.pairs.items()
-            },
+            "cross_modal": ", ".join(pairs),
         }
 
     inputs = [*EMBEDDINGS, "items", "events", "users"]
@@ -64,7 +64,7 @@ def alignment_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRes
 
 @dg.asset(group_name=GROUP, deps=[alignment_model])
 def vector_index(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Where every item lies, and an index of it: all modalities together, each alone, and by audience."""
+    """Where every item lies, and an index of it: all modalities together, each alone, by audience, and in pairs."""
 
     def make(folder: Path) -> Facts:
         models = workspace.home.folder("alignment_model")
@@ -79,6 +79,8 @@ def vector_index(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
             place = folder / INDEX / name
             place.mkdir(parents=True)
             built[name].save(place)
+        pairs = {file.stem: CrossModal.load(file) for file in sorted((models / CROSS_MODAL).iterdir())}
+        save_pairs(folder / CROSS_MODAL, pairs, workspace.content, workspace.settings.index)
         return {
             "items": len(space.fused),
             "dimensions": space.fused.shape[1],

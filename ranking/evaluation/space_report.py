@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ranking.artifacts import load_json
-from ranking.evaluation.cross_modal import ALIGNMENT, CCA, DEPTH, LEAST, Crossing
+from ranking.evaluation.cross_modal import ALIGNMENT, DEPTH, LEAST, PRODUCT, Crossing
 from ranking.evaluation.item_map import LEAST as LEAST_PLACED
 from ranking.evaluation.item_map import ItemMap
 
@@ -56,16 +56,18 @@ def read(folder: Path) -> SpaceReport | None:
 
 
 def crossings_table(crossings: Sequence[Crossing]) -> RenderableType:
-    """One row a direction: recall of both models with intervals, chance, and what the alignment has over CCA."""
+    """One row a direction: chance, recall of both models with intervals, and what a space of their own brings."""
     if not crossings:
         return Text(f"no recall from one modality to another, as no two have {LEAST} hidden items in common")
     table = Table(title=f"Recall@{DEPTH} from one modality to another, among unseen items", title_justify="left")
     table.add_column("from, to")
-    for column in ("items", "chance", ALIGNMENT, CCA, "alignment - cca"):
+    for column in ("items", "chance", ALIGNMENT, PRODUCT, f"{PRODUCT} - {ALIGNMENT}"):
         table.add_column(column, justify="right")
     for one in crossings:
         models = one["models"]
-        cells = (f"{found['recall@10']:.3f} {_interval(found['ci95'])}" for found in (models[ALIGNMENT], models[CCA]))
+        cells = (
+            f"{found['recall@10']:.3f} {_interval(found['ci95'])}" for found in (models[ALIGNMENT], models[PRODUCT])
+        )
         difference = f"{one['difference']:+.3f} {_interval(one['ci95'], '+.3f')}"
         table.add_row(
             f"{one['asked']}, {one['found']}", f"{one['items']:,}", f"{one['chance']:.3f}", *cells, difference

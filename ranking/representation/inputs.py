@@ -63,7 +63,7 @@ class Inputs:
             if rows.any():
                 means[head] = raw.values[rows].mean(0)
                 if raw.values.shape[1] > MAX_WIDTH:
-                    bases[head] = _principal(unit_rows(raw.values[rows] - means[head]))
+                    bases[head] = principal(unit_rows(raw.values[rows] - means[head]))
         return cls(means, bases, names, first, last)
 
     def of(self, content: ItemContent) -> dict[str, Masked]:
@@ -157,7 +157,7 @@ def unit_rows(rows: Floats) -> Floats:
     return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
 
 
-def _principal(rows: Floats) -> Floats:
-    """The first `MAX_WIDTH` principal directions of centred rows, [d, MAX_WIDTH]."""
+def principal(rows: Floats) -> Floats:
+    """The first `MAX_WIDTH` principal directions of centred rows, at most d of them: float32 [d, MAX_WIDTH]."""
     _, vectors = np.linalg.eigh(rows.T @ rows)  # ascending
     return np.ascontiguousarray(vectors[:, : -MAX_WIDTH - 1 : -1], np.float32)

@@ -96,10 +96,15 @@ class SimilarItem(BaseModel):
 
 
 class Similar(BaseModel):
-    """Items that lie near something, nearest first. by: in which space, `all` or one modality alone."""
+    """Items that lie near something, nearest first.
+
+    by: in which space, `all` or one modality alone. asked: the modality of what was looked for, where it is another one
+    and both were compared in a space of their own.
+    """
 
     release: str
     by: str
+    asked: str | None = None
     items: list[SimilarItem]
 
 
