@@ -30,6 +30,7 @@ from cold_items import (
 )
 
 from ranking.representation.alignment import Alignment
+from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.pseudo_pairs import find_pseudo_pairs
 
@@ -51,8 +52,8 @@ def evaluate(data: Set, division: Division, seeds: int) -> tuple[Scores, dict]:
     }
     predicted = z(by_mapping(FactorMapping.fit(content, division.train), division, content, content))
     rows: Scores = {}
-    for name, pseudo in ((OFF, None), (ON, pairs.as_users(len(content.items)))):
-        found = [Alignment.fit(content, division.train, seed=seed, pseudo_users=pseudo) for seed in range(seeds)]
+    for name, config in ((OFF, AlignmentConfig()), (ON, AlignmentConfig(pseudo_pairs=True))):
+        found = [Alignment.fit(content, division.train, config=config, seed=seed) for seed in range(seeds)]
         scores = [by_alignment(one, division, content, content, heads) for one in found]
         for seed, one in enumerate(scores):
             rows |= {f"alignment {name} {seed}": one, f"product {name} {seed}": z(one) + predicted}

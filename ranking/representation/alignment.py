@@ -22,6 +22,7 @@ from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.behaviour import HEAD, Audiences, positives
 from ranking.representation.inputs import Inputs, Masked, under, unit_rows
+from ranking.representation.pseudo_pairs import find_pseudo_pairs
 from ranking.types import Bools, Floats, Interactions, ItemContent, Queries
 
 if TYPE_CHECKING:
@@ -52,14 +53,12 @@ class Alignment:
         config: AlignmentConfig | None = None,
         seed: int = 0,
         views: Sequence[ItemContent] = (),
-        pseudo_users: sparse.csr_matrix | None = None,
         progress: "Progress" = lambda done, total: None,
     ) -> "Alignment":
         """Learn from the positives of `train` alone; the same seed and threads give the same alignment.
 
-        views: the same items with vectors of augmented content, from which the steps draw, too.
-        pseudo_users: further rows of likes, float32 [p, n_items], as `PseudoPairs.as_users` makes them; items that they
-        alone like are no negatives.
+        views: the same items with vectors of augmented content, from which the steps draw, too. Where the configuration
+        asks for pseudo-pairs, they are found in `train` as well, and items that they alone bring in are no negatives.
         Without any user who has two positives the heads stay random projections, which keep angles roughly. Where the
         weight of users and items is 0, all items are learned from, whether anybody likes them or not.
         """
@@ -81,9 +80,10 @@ class Alignment:
             return Trainer(network, rows, liked[:, read], config, rng, never_negative=~warm[read])
 
         read = warm
-        if pseudo_users is not None:
-            liked = sparse.vstack([liked, pseudo_users], format="csr")
-            read = warm | (np.asarray(pseudo_users.sum(0)).ravel() > 0)
+        if config.pseudo_pairs:
+            pairs = find_pseudo_pairs(content, train).as_users(len(content.items))
+            liked = sparse.vstack([liked, pairs], format="csr")
+            read = warm | (np.asarray(pairs.sum(0)).ravel() > 0)
         rng = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

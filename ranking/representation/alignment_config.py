@@ -76,3 +76,4 @@ class AlignmentConfig:
     )
     self_supervised: Count = 0  # steps before the others, on all items, of the contrast alone
     views: Count = 0  # augmented encodings of each content to draw from
+    pseudo_pairs: bool = False  # items that nobody likes borrow likes of neighbours; see docs/active-help.md

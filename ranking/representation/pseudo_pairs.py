@@ -2,10 +2,11 @@
 
 Pseudo-labelling (Lee 2013) with neighbours in place of classes: an item that hardly anybody has met and an item with
 likes, each among the nearest of the other in the space of predicted audiences (`FactorMapping`), are taken to be liked
-together, if pairs as near as these were, among items whose likes were hidden. Off unless asked for; see
-docs/active-help.md for what it is worth.
+together, if pairs as near as these were, among items whose likes were hidden. Off unless `AlignmentConfig` asks for
+them; see docs/active-help.md for what they are worth.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from ranking.representation.behaviour import positives
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, ItemContent
+
+log = logging.getLogger(__name__)
 
 HIDDEN: Final = 0.2  # share of the items with enough likes whose likes are hidden to choose the threshold
 ENOUGH: Final = 5  # likes that say who an item's audience is
@@ -79,6 +82,7 @@ def find_pseudo_pairs(
     )
     kept = np.flatnonzero(confidence >= threshold)
     kept = kept[_place(left[kept]) < config.per_item][: int(config.share * liked.nnz)]
+    log.info("%d pseudo-pairs, of cosine %.2f or more: %.2f of such pairs were right", len(kept), threshold, precision)
     return PseudoPairs(left[kept], right[kept], confidence[kept], threshold, precision)
 
 

@@ -20,7 +20,7 @@ def test_a_home_without_the_file_aligns_by_the_defaults(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    config = AlignmentConfig(loss=Loss.BPR, optimizer=Optimizer.SGD, hidden=0, behaviour=True, temperature=0.2)
+    config = AlignmentConfig(loss=Loss.BPR, optimizer=Optimizer.SGD, hidden=0, behaviour=True, pseudo_pairs=True)
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config
     write_config(tmp_path, AlignmentConfig())

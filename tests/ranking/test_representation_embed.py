@@ -236,12 +236,12 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """The disk takes so many more parts."""
     written = []
 
-    def write(table: pa.Table, path: Path) -> None:
+    def write(table: pa.Table, path: Path, *, use_dictionary: bool) -> None:
         if len(written) == after:
             path.write_bytes(b"PAR1")
             raise OSError(errno.ENOSPC, "No space left on device")
         written.append(path)
-        pq.write_table(table, path)
+        pq.write_table(table, path, use_dictionary=use_dictionary)
 
     monkeypatch.setattr(embedding_store, "pq", SimpleNamespace(write_table=write, ParquetFile=pq.ParquetFile))
 
@@ -295,6 +295,26 @@ def test_what_cannot_be_encoded_is_reported_by_item_and_masked(
     reasons = {row: reason for _, reason, row, _ in world.rejected.examples}
     assert reasons["2 bad"] == "unreadable_image"
     assert reasons["6 pipe"] == "missing_media"
+
+
+def test_links_lead_to_what_they_name_but_not_out_of_the_media(world: World, tmp_path: Path) -> None:
+    world.write(a=b"a")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_bytes(b"s")
+    (world.media / "inner").mkdir()
+    (world.media / "inner" / "b").write_bytes(b"bb")
+    (world.media / "again").symlink_to("inner")
+    (world.media / "inner" / "up").symlink_to("../a")
+    (world.media / "out").symlink_to(tmp_path / "elsewhere")
+    (world.media / "gone").symlink_to(tmp_path / "nothing")
+    paths = ["again/b", "again/up", "inner/../a", "out/secret", "out/..", "inner/..", "gone", "", "inner/", "a\0"]
+    run = world.run({f"{row} {path!r}": path for row, path in enumerate(paths)})
+    assert vectors(run) == {
+        "0 'again/b'": [2, ord("b")],
+        "1 'again/up'": [1, ord("a")],
+        "2 'inner/../a'": [1, ord("a")],
+    }
+    assert dict(world.rejected.counts) == {("items", "outside_media_root"): 4, ("items", "missing_media"): 2}
 
 
 def test_a_repaired_file_is_encoded_by_the_next_run(world: World) -> None:

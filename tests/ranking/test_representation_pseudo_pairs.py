@@ -21,6 +21,7 @@ from ranking.representation.pseudo_pairs import (
     least_confidence,
     mutual_neighbours,
 )
+from ranking.splits import Protocol, split
 from ranking.types import IdIndex, Interactions, ItemContent
 
 GROUPS, EACH, USERS, COLD = 12, 15, 240, 3  # the last three items of each group have no event
@@ -28,14 +29,14 @@ ITEMS = GROUPS * EACH
 IS_COLD = np.arange(ITEMS) % EACH >= EACH - COLD
 
 
-def world(*, telling: bool = True) -> tuple[ItemContent, Interactions]:
+def world(*, telling: bool = True, noise: float = 0.3) -> tuple[ItemContent, Interactions]:
     """Groups of items with an audience of their own; their text says which group it is, or nothing if not `telling`."""
     rng = np.random.default_rng(0)
     group = np.arange(ITEMS) // EACH
     shown = rng.normal(size=(GROUPS, 24))[group] if telling else rng.normal(size=(ITEMS, 24))
     content = ItemContent(
         items=IdIndex(tuple(f"i{row:03}" for row in range(ITEMS))),
-        vectors={Modality.TEXT: np.asarray(shown + 0.3 * rng.normal(size=(ITEMS, 24)), np.float32)},
+        vectors={Modality.TEXT: np.asarray(shown + noise * rng.normal(size=(ITEMS, 24)), np.float32)},
         present={Modality.TEXT: np.ones(ITEMS, bool)},
         created_at=np.full(ITEMS, UNKNOWN_TIME),
         categories=sparse.csr_matrix((ITEMS, 0), dtype=bool),
@@ -143,21 +144,40 @@ def test_a_pseudo_user_likes_the_two_items_of_a_pair() -> None:
 # the alignment
 
 
-def test_pseudo_users_bring_the_items_of_a_pair_together() -> None:
-    content, train = world(telling=False)
-    pairs = replace(PAIRS, item=PAIRS.item[:20], neighbour=PAIRS.neighbour[:20])
-    config = AlignmentConfig(steps=60)
-    cosine = []
-    for pseudo in (None, sparse.vstack([pairs.as_users(ITEMS)] * 30, format="csr")):
-        vectors = Alignment.fit(content, train, config=config, pseudo_users=pseudo).item_vectors(content)
-        cosine.append(float((vectors[pairs.item] * vectors[pairs.neighbour]).sum(axis=1).mean()))
-    assert cosine[1] > cosine[0] + 0.2
+def test_pseudo_pairs_bring_their_items_together() -> None:
+    content, train = world(noise=1.0)
+    pairs = find_pseudo_pairs(content, train)
+    assert len(pairs.item) > GROUPS
+    cosine = {}
+    for asked in (False, True):
+        config = AlignmentConfig(steps=60, pseudo_pairs=asked)
+        vectors = Alignment.fit(content, train, config=config).item_vectors(content)
+        cosine[asked] = float((vectors[pairs.item] * vectors[pairs.neighbour]).sum(axis=1).mean())
+    assert cosine[True] > cosine[False] + 0.02
 
 
-def test_without_pairs_pseudo_users_change_nothing() -> None:
-    config, none = AlignmentConfig(steps=5), sparse.csr_matrix((0, ITEMS), dtype=np.float32)
-    one = Alignment.fit(CONTENT, TRAIN, config=config)
-    other = Alignment.fit(CONTENT, TRAIN, config=config, pseudo_users=none)
+def test_pairs_come_from_the_training_part_whatever_happens_later() -> None:
+    """The same past and two futures: in the second, everybody takes items that nobody has met before."""
+    later = TRAIN.occurred_at >= split(TRAIN, Protocol.P1, min_users=1).cutoff
+    unmet = np.resize(np.flatnonzero(IS_COLD), len(TRAIN)).astype(np.int32)
+    craze = replace(TRAIN, item=np.where(later, unmet, TRAIN.item))
+    asked = [split(log, Protocol.P1, min_users=1) for log in (TRAIN, craze)]
+    assert asked[0].cutoff == asked[1].cutoff
+    known, same = (find_pseudo_pairs(CONTENT, one.train) for one in asked)
+    assert len(known.item) > GROUPS
+    for name in ("item", "neighbour", "confidence", "threshold", "precision"):
+        np.testing.assert_array_equal(getattr(known, name), getattr(same, name))
+    assert not len(find_pseudo_pairs(CONTENT, craze).item)  # who knew the future would take nobody's items for met
+    config = AlignmentConfig(steps=5, pseudo_pairs=True)
+    vectors = [Alignment.fit(CONTENT, one.train, config=config).item_vectors(CONTENT) for one in asked]
+    np.testing.assert_array_equal(*vectors)
+
+
+def test_where_no_pair_is_found_asking_for_them_changes_nothing() -> None:
+    few = TRAIN.where(np.arange(len(TRAIN)) < 30)
+    assert not len(find_pseudo_pairs(CONTENT, few).item)
+    config = AlignmentConfig(steps=5)
+    one, other = (Alignment.fit(CONTENT, few, config=replace(config, pseudo_pairs=asked)) for asked in (False, True))
     np.testing.assert_array_equal(one.item_vectors(CONTENT), other.item_vectors(CONTENT))
 
 
