@@ -19,8 +19,9 @@ from ranking.representation.inputs import Masked, unit_rows
 from ranking.representation.pretrained_text import PretrainedTextEncoder
 from ranking.representation.sources import Content, content_hash
 from ranking.representation.tuned import AdapterKind
-from ranking.representation.tuning import CHECKPOINT, Material, TuningConfig, TuningResult, tune
+from ranking.representation.tuning import CHECKPOINT, Material, TuningResult, tune
 from ranking.representation.tuning_checkpoint import Checkpoint
+from ranking.representation.tuning_config import TuningConfig
 from ranking.representation.tuning_curves import Curves
 from ranking.representation.tuning_objective import Objective, likes_of, recall
 
@@ -229,7 +230,7 @@ def test_a_damaged_checkpoint_and_a_full_disk_are_named(model: str, tmp_path: Pa
     with pytest.raises(TuningError, match=r"not readable .* delete it to start the tuning anew"):
         run(model, tmp_path)
     with pytest.raises(TuningError, match=r"cannot be written .* make room and run again"):
-        Checkpoint({"one": torch.zeros(2)}, {}).save(tmp_path / "not there" / CHECKPOINT)
+        Checkpoint({"one": torch.zeros(2)}, [(0, {"image": 0.1})], 0).save(tmp_path / "not there" / CHECKPOINT)
 
 
 def test_curves_reach_tensorboard(tmp_path: Path) -> None:
