@@ -29,7 +29,7 @@ from ranking.representation.adapters import Adapter, adapter_id, save_adapter, t
 from ranking.representation.encoder import Decoded, NetworkEncoder
 from ranking.representation.inputs import Masked
 from ranking.representation.sources import Content
-from ranking.representation.tuning_checkpoint import Checkpoint, Recall, named
+from ranking.representation.tuning_checkpoint import Checkpoint, Recall, named, unwritable
 from ranking.representation.tuning_config import TuningConfig
 from ranking.representation.tuning_curves import Curves
 from ranking.representation.tuning_objective import Pairs, Rows
@@ -117,7 +117,7 @@ def tune(
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TuningError(f"{place}: cannot be written ({error}); make room, or let it be written to") from error
+        raise unwritable(place, error) from error
     network = encoder.load()
     names = targets(network, config.kind, encoder.modality, share=config.share)
     adapter = Adapter(config.kind, encoder.modality, encoder.id, config.rank, config.strength, names)
@@ -218,6 +218,4 @@ def _keep(folder: Path, adapter: Adapter, best: _Best, result: TuningResult, con
             return place
         return fresh.rename(place)
     except (OSError, SafetensorError) as error:
-        raise TuningError(
-            f"{fresh}: cannot be written ({error}); make room and run again, nothing need be learned once more"
-        ) from error
+        raise unwritable(fresh, error) from error

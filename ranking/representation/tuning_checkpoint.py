@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -38,10 +39,9 @@ class Checkpoint:
             save_file(arrays, unfinished, metadata={HEADER: json.dumps([self.recalls, self.best])})
             os.replace(unfinished, path)  # noqa: PTH105  replaces atomically
         except (OSError, SafetensorError) as error:
-            raise TuningError(
-                f"{path}: cannot be written ({error}); make room and run again, the tuning goes on from the step that "
-                "was written last"
-            ) from error
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise unwritable(path, error) from error
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint | None":
@@ -61,6 +61,14 @@ class Checkpoint:
         return {
             name.removeprefix(f"{prefix}."): one for name, one in self.arrays.items() if name.startswith(f"{prefix}.")
         }
+
+
+def unwritable(path: Path, error: Exception) -> TuningError:
+    """What is said where a tuning cannot write."""
+    return TuningError(
+        f"{path}: cannot be written ({error}); make room and run again, the tuning goes on from the step that was "
+        "written last"
+    )
 
 
 def named(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
