@@ -170,19 +170,7 @@ class Run(Generic[Decoded]):
             raise TuningError(
                 f"none of {len(rows)} {self.encoder.modality} contents can be read any more; run `trichord run` first"
             )
-        sums = torch.zeros(len(read), self.encoder.dim, device=self.device)
-        total, parts = sums.new_zeros(len(read), 1), sums.new_zeros(len(read), 1)
-        for some, arrays in self.encoder.batches(decoded, AT_ONCE):
-            tensors = {name: torch.from_numpy(one).to(self.device) for name, one in arrays.items()}
-            weights = torch.from_numpy(self.encoder.weights(arrays)).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-                vectors = self.network(**tensors).float()
-            rows_of = torch.from_numpy(some).to(self.device)
-            sums = sums.index_add(0, rows_of, vectors * weights)
-            total.index_add_(0, rows_of, weights)
-            parts.index_add_(0, rows_of, torch.ones_like(weights))
-        means = sums / total
-        return np.array(read), torch.where(parts > 1, F.normalize(means, dim=1), means)
+        return np.array(read), encoded(self.encoder, self.network, decoded, mixed=self.mixed)
 
     def _centred(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors - self.mean, dim=1)
@@ -219,3 +207,25 @@ class Run(Generic[Decoded]):
                 gram = one @ one.T if "lora_A" in name else one.T @ one
                 terms.append(torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device)))
         return torch.stack(terms).mean()
+
+
+def encoded(
+    encoder: NetworkEncoder[Decoded], network: nn.Module, batch: Sequence[Decoded], *, mixed: bool = False
+) -> Tensor:
+    """Vectors float32 [len(batch), dim] as `encoder.encode` gives them, by a network that may learn from them.
+
+    network: the encoder's, on its device. mixed: it computes in bfloat16 where that does no harm.
+    """
+    sums = torch.zeros(len(batch), encoder.dim, device=encoder.device)
+    weight, parts = sums.new_zeros(len(batch), 1), sums.new_zeros(len(batch), 1)
+    for rows, arrays in encoder.batches(batch, AT_ONCE):
+        tensors = {name: torch.from_numpy(one).to(encoder.device) for name, one in arrays.items()}
+        with torch.autocast(encoder.device, torch.bfloat16, enabled=mixed):
+            vectors = network(**tensors).float()
+        items = torch.from_numpy(rows).to(encoder.device)
+        weights = torch.from_numpy(encoder.weights(arrays)).to(encoder.device)
+        sums = sums.index_add(0, items, vectors * weights)
+        weight.index_add_(0, items, weights)
+        parts.index_add_(0, items, torch.ones_like(weights))
+    means = sums / weight
+    return torch.where(parts > 1, F.normalize(means, dim=1), means)  # of one part it is what the network gives
