@@ -50,29 +50,19 @@ from ranking.representation.alignment import Alignment
 from ranking.representation.behaviour import positives
 from ranking.representation.cca import mean_recall
 from ranking.representation.cross_modal import CrossModal
-from ranking.representation.embed import embed, examples
+from ranking.representation.embed import contents_of, embed, examples
 from ranking.representation.embedding_store import EmbeddingStore, vectors_of
 from ranking.representation.factor_mapping import FactorMapping
+from ranking.representation.faster import faster
 from ranking.representation.image import ImageEncoder
 from ranking.representation.inputs import Inputs
-from ranking.representation.quantized import faster
-from ranking.representation.sources import Content, files, texts
 from ranking.representation.text import TextEncoder
-from ranking.representation.tuning import CHECKPOINT, Material, TuningConfig, tune
+from ranking.representation.tuning import CHECKPOINT, Material, tune
 from ranking.representation.tuning_checkpoint import Checkpoint
+from ranking.representation.tuning_config import TuningConfig
 from ranking.types import Bools, Floats
 
 ENCODERS = {Modality.TEXT: TextEncoder, Modality.IMAGE: ImageEncoder}
-
-
-def contents_of(items: pa.Table, modality: Modality, media: Path, scratch: Path) -> dict[str, Content]:
-    if modality is Modality.TEXT:
-        found = texts(items)
-    else:
-        found = files(
-            items, modality, media_root=media, hashes=scratch / "hashes.parquet", reject=lambda item_id, error: None
-        )
-    return {one.item_id: one for one in found}
 
 
 def encoded(items: pa.Table, modality: Modality, adapter: Path, media: Path, scratch: Path, data: Set) -> Floats:
@@ -123,7 +113,8 @@ def main() -> None:
     items = pq.read_table(asked.home / "lake" / "items" / "table.parquet")
     scratch = Path(tempfile.mkdtemp(prefix="tuning-"))
     media = asked.media or scratch
-    contents = contents_of(items, modality, media, scratch)
+    texts_or_files = contents_of(items, ENCODERS[modality](), EmbeddingStore(scratch / "embeddings"), media_root=media)
+    contents = {one.item_id: one for one in texts_or_files}
     ids = data.content.items.ids
     there = data.content.present[modality] & np.array([one in contents for one in ids])
     full: list[dict] = []

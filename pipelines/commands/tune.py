@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipelines.commands.options import AsJson, Home, settings_of
 from ranking.representation.tuned import AdapterKind
+from ranking.representation.tuning_config import TuningConfig
 
 app = typer.Typer(help="Tune an encoder or the alignment to a home's items and likes.", no_args_is_help=True)
 
@@ -23,12 +24,14 @@ class TunedModality(StrEnum):
 @app.command()
 def encoder(
     modality: Annotated[TunedModality, typer.Argument(help="Whose encoder.")],
-    kind: Annotated[AdapterKind, typer.Option(help="How the encoder is adapted.")] = AdapterKind.LORA,
-    rank: Annotated[int, typer.Option(min=1, help="Of the low-rank products, or the bottleneck's width.")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="At most; it stops when nothing is gained any more.")] = 200,
-    learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Of the adapter; default: the measured one.")
-    ] = None,
+    kind: Annotated[AdapterKind, typer.Option(help="How the encoder is adapted.")] = TuningConfig.kind,
+    rank: Annotated[
+        int, typer.Option(min=1, help="Of the low-rank products, or the bottleneck's width.")
+    ] = TuningConfig.rank,
+    steps: Annotated[
+        int, typer.Option(min=1, help="At most; it stops when nothing is gained any more.")
+    ] = TuningConfig.steps,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of the adapter.")] = TuningConfig.learning_rate,
     seed: Annotated[int, typer.Option(min=0, help="Of what is held out and drawn.")] = 0,
     home: Home = None,
     as_json: AsJson = False,
@@ -43,8 +46,8 @@ def encoder(
     from pipelines.workspace import Workspace
 
     with Terminal(Console(stderr=True)) as terminal:
-        workspace = Workspace(settings_of(home), listener=terminal)
-        result = tune_encoder(workspace, modality, kind=kind, rank=rank, steps=steps, rate=learning_rate, seed=seed)
+        config = TuningConfig(kind=kind, rank=rank, steps=steps, learning_rate=learning_rate, seed=seed)
+        result = tune_encoder(Workspace(settings_of(home), listener=terminal), modality, config)
     if as_json:
         print(json.dumps(tuning_report(result)))
     else:

@@ -66,7 +66,7 @@ def embed(
         rejected.add("items", error.reason, row=item_id, detail=str(error))
 
     store.sweep(encoder.modality, encoder.id)
-    contents = _contents(items, encoder, store, media_root, reject)
+    contents = contents_of(items, encoder, store, media_root=media_root, reject=reject)
     known = store.hashes(encoder.modality, encoder.id)
     new: dict[str, list[Content]] = defaultdict(list)
     for content in contents:
@@ -83,7 +83,7 @@ def examples(
     items: pa.Table, encoder: Encoder[Decoded], store: EmbeddingStore, *, media_root: Path, n: int
 ) -> list[Decoded]:
     """Up to `n` contents spread evenly over the items; what is missing or cannot be decoded is left out."""
-    contents = _contents(items, encoder, store, media_root, lambda item_id, error: None)
+    contents = contents_of(items, encoder, store, media_root=media_root)
     decoded = []
     for place in np.linspace(0, len(contents) - 1, min(n, len(contents))).astype(int):
         with suppress(UnreadableContentError):
@@ -91,9 +91,15 @@ def examples(
     return decoded
 
 
-def _contents(
-    items: pa.Table, encoder: Encoder[Decoded], store: EmbeddingStore, media_root: Path, reject: Reject
+def contents_of(
+    items: pa.Table,
+    encoder: Encoder[Decoded],
+    store: EmbeddingStore,
+    *,
+    media_root: Path,
+    reject: Reject = lambda item_id, error: None,
 ) -> list[Content]:
+    """What the encoder has to encode, in the items' order; which files are missing or too large `reject` is told."""
     if encoder.modality is Modality.TEXT:
         return list(sources.texts(items))
     hashes = store.folder / encoder.modality / "file_hashes.parquet"

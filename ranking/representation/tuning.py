@@ -29,8 +29,8 @@ from ranking.representation.adapters import Adapter, adapter_id, save_adapter, t
 from ranking.representation.encoder import Decoded, NetworkEncoder
 from ranking.representation.inputs import Masked
 from ranking.representation.sources import Content
-from ranking.representation.tuned import AdapterKind
-from ranking.representation.tuning_checkpoint import Checkpoint, named
+from ranking.representation.tuning_checkpoint import Checkpoint, Recall, named, unwritable
+from ranking.representation.tuning_config import TuningConfig
 from ranking.representation.tuning_curves import Curves
 from ranking.representation.tuning_objective import Pairs, Rows
 from ranking.representation.tuning_run import Items, Run
@@ -38,27 +38,6 @@ from ranking.types import Floats
 
 LEAST_PAIRS: Final = 40  # items with another modality, a quarter of which is held out
 CHECKPOINT: Final = "checkpoint.safetensors"
-
-
-@dataclass(frozen=True)
-class TuningConfig:
-    """Constants of a tuning; what they were measured by stands in docs/tuning.md."""
-
-    kind: AdapterKind = AdapterKind.LORA
-    rank: int = 8  # Hu et al. 2021, table 6: more is no better
-    strength: int = 2  # factor of what is added
-    share: float = 0.5  # of the layers, the upper ones: nothing need flow back through the lower ones
-    dropout: float = 0.1
-    learning_rate: float = 2e-4
-    head_rate: float = 2e-4
-    contrast: float = 0.1  # weight of InfoNCE between modalities beside the user-item softmax, as the alignment has it
-    probe_steps: int = 300  # of the heads alone
-    steps: int = 200
-    batch: int = 64  # items encoded anew a step
-    evaluate_every: int = 20  # steps; a killed run loses as many
-    patience: int = 4  # evaluations without a new best, then it stops
-    held_out: int = 500  # items for early stopping, at most a quarter of those with another modality
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +58,7 @@ class Material:
         whole = hashlib.sha256("".join(one.content_hash for one in self.contents).encode())
         for name, one in self.others.items():
             whole.update(name.encode() + np.ascontiguousarray(one.values).data)
+        whole.update(np.ascontiguousarray(self.vectors).data)
         whole.update(self.liked.indptr.tobytes() + self.liked.indices.tobytes())
         return whole.hexdigest()
 
@@ -91,7 +71,7 @@ class TuningResult:
     lies, None without one.
     """
 
-    recalls: list[tuple[int, dict[str, float]]]
+    recalls: list[Recall]
     best_step: int
     held_out: int
     folder: Path | None = None
@@ -129,16 +109,19 @@ def tune(
     """Tune, go on with a tuning of the same material and configuration that was killed, or give its result again.
 
     folder: adapters are put there, `<modality>-<id>` each; checkpoint and curves under `runs`. progress: is told what
-    is done, how many steps of it, and of how many. Raises `TuningError` where there is too little to learn from.
+    is done, how many steps of it, and of how many. Raises `TuningError` where there is too little to learn from or
+    nothing can be written.
     """
-    key = _key(encoder, material, config)
-    place = folder / "runs" / f"{encoder.modality}-{key[:12]}"
-    place.mkdir(parents=True, exist_ok=True)
     train, held_out = _divided(encoder, material, config)
+    place = folder / "runs" / f"{encoder.modality}-{_key(encoder, material, config)}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(place, error) from error
     network = encoder.load()
     names = targets(network, config.kind, encoder.modality, share=config.share)
     adapter = Adapter(config.kind, encoder.modality, encoder.id, config.rank, config.strength, names)
-    run = Run(encoder, adapter, network, train, held_out, config, torch.device(encoder.device))
+    run = Run(encoder, adapter, network, train, held_out, config)
     recalls, best, start = _begin(run, place / CHECKPOINT, progress)
     with torch.random.fork_rng():
         curves = Curves(place, name=place.name, step=start, settings=asdict(config))
@@ -168,9 +151,7 @@ def mean(found: Mapping[str, float]) -> float:
     return sum(found.values()) / len(found)
 
 
-def _begin(
-    run: Run, path: Path, progress: Callable[[str, int, int], None]
-) -> tuple[list[tuple[int, dict[str, float]]], _Best, int]:
+def _begin(run: Run[Decoded], path: Path, progress: Callable[[str, int, int], None]) -> tuple[list[Recall], _Best, int]:
     """Recalls so far, the best adapter so far, and the next step."""
     checkpoint = Checkpoint.load(path)
     if checkpoint is None:
@@ -180,17 +161,15 @@ def _begin(
         _save(run, recalls, best, path)
         return recalls, best, 0
     run.restore(checkpoint, path)
-    told = json.loads(json.dumps(checkpoint.progress))
-    recalls = [(int(step), dict(found)) for step, found in told["recalls"]]
-    return recalls, _Best(int(told["best"]), checkpoint.under("best")), recalls[-1][0]
+    recalls = list(checkpoint.recalls)
+    return recalls, _Best(checkpoint.best, checkpoint.under("best")), recalls[-1][0]
 
 
-def _save(run: Run, recalls: list[tuple[int, dict[str, float]]], best: _Best, path: Path) -> None:
-    progress = {"recalls": recalls, "best": best.step}
-    Checkpoint(run.arrays() | named("best", best.state), progress).save(path)
+def _save(run: Run[Decoded], recalls: list[Recall], best: _Best, path: Path) -> None:
+    Checkpoint(run.arrays() | named("best", best.state), recalls, best.step).save(path)
 
 
-def _stopped(recalls: list[tuple[int, dict[str, float]]], best: int, config: TuningConfig) -> bool:
+def _stopped(recalls: list[Recall], best: int, config: TuningConfig) -> bool:
     return sum(step > best for step, _ in recalls) >= config.patience
 
 
@@ -222,7 +201,7 @@ def _items(material: Material, rows: Rows) -> Items:
 
 def _key(encoder: NetworkEncoder[Decoded], material: Material, config: TuningConfig) -> str:
     whole = {"encoder": encoder.id, "material": material.digest(), "config": asdict(config)}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _keep(folder: Path, adapter: Adapter, best: _Best, result: TuningResult, config: TuningConfig) -> Path:
@@ -239,6 +218,4 @@ def _keep(folder: Path, adapter: Adapter, best: _Best, result: TuningResult, con
             return place
         return fresh.rename(place)
     except (OSError, SafetensorError) as error:
-        raise TuningError(
-            f"{fresh}: cannot be written ({error}); make room and run again, nothing need be learned once more"
-        ) from error
+        raise unwritable(fresh, error) from error

@@ -1,10 +1,12 @@
-"""Where a tuning stands: one safetensors file, with what is no array as JSON in its header, replaced in one step."""
+"""Where a tuning stands: one safetensors file, with what is no array as JSON in its header, replaced at once."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,26 +17,31 @@ from ranking.errors import TuningError
 
 HEADER = "progress"
 
+Recall: TypeAlias = tuple[int, dict[str, float]]  # after so many steps: modality -> recall@10
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State after `progress["step"]` steps. arrays: name -> tensor, on the CPU."""
+    """State after the step of the last recall.
+
+    arrays: all tensors that a step changes, by name. recalls: what was measured so far. best: step of the best of them.
+    """
 
     arrays: Mapping[str, Tensor]
-    progress: Mapping[str, object]
+    recalls: Sequence[Recall]
+    best: int
 
     def save(self, path: Path) -> None:
         """Write beside the old one and rename; raises `TuningError` where that cannot be."""
         unfinished = path.with_name(f".{path.name}.unfinished")
         arrays = {name: one.detach().cpu().contiguous().clone() for name, one in self.arrays.items()}
         try:
-            save_file(arrays, unfinished, metadata={HEADER: json.dumps(dict(self.progress))})
+            save_file(arrays, unfinished, metadata={HEADER: json.dumps([self.recalls, self.best])})
             os.replace(unfinished, path)  # noqa: PTH105  replaces atomically
         except (OSError, SafetensorError) as error:
-            raise TuningError(
-                f"{path}: cannot be written ({error}); make room and run again, the tuning goes on from the step that "
-                "was written last"
-            ) from error
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise unwritable(path, error) from error
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint | None":
@@ -44,7 +51,8 @@ class Checkpoint:
         try:
             with safe_open(path, framework="pt") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-                return cls(arrays, json.loads(file.metadata()[HEADER]))
+                recalls, best = json.loads(file.metadata()[HEADER])
+            return cls(arrays, [(int(step), dict(found)) for step, found in recalls], int(best))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise TuningError(f"{path}: not readable ({error}); delete it to start the tuning anew") from error
 
@@ -53,6 +61,14 @@ class Checkpoint:
         return {
             name.removeprefix(f"{prefix}."): one for name, one in self.arrays.items() if name.startswith(f"{prefix}.")
         }
+
+
+def unwritable(path: Path, error: Exception) -> TuningError:
+    """What is said where a tuning cannot write."""
+    return TuningError(
+        f"{path}: cannot be written ({error}); make room and run again, the tuning goes on from the step that was "
+        "written last"
+    )
 
 
 def named(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:

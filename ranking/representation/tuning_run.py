@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Generic
 
 import numpy as np
 import torch
@@ -22,10 +22,8 @@ from ranking.representation.tuning_checkpoint import (
     restore_module,
     restore_optimizer,
 )
+from ranking.representation.tuning_config import TuningConfig
 from ranking.representation.tuning_objective import Objective, Pairs, Rows
-
-if TYPE_CHECKING:
-    from ranking.representation.tuning import TuningConfig
 
 AT_ONCE: Final = 16  # contents of like length a call of the network
 LIKES: Final = "likes"  # behaviour's name among the modalities that recall is measured for
@@ -43,7 +41,7 @@ class Items:
     pairs: Pairs
 
 
-class Run:
+class Run(Generic[Decoded]):
     """A tuning under way. train: what is learned from. held_out: other items, which recall is measured on."""
 
     def __init__(
@@ -53,15 +51,13 @@ class Run:
         network: nn.Module,
         train: Items,
         held_out: Items,
-        config: "TuningConfig",
-        device: torch.device,
+        config: TuningConfig,
     ) -> None:
-        self.encoder: NetworkEncoder[Decoded] = encoder
-        self.config, self.device = config, device
-        self.mean = train.vectors.mean(0).to(device)
+        self.encoder, self.config, self.device = encoder, config, torch.device(encoder.device)
+        self.mean = train.vectors.mean(0).to(self.device)
         self.train, self.held_out = train, held_out
-        self.pairs, self.asked = train.pairs.to(device), held_out.pairs.to(device)
-        self.bank = self._centred(train.vectors.to(device))
+        self.pairs, self.asked = train.pairs.to(self.device), held_out.pairs.to(self.device)
+        self.bank = self._centred(train.vectors.to(self.device))
         likes = np.diff(train.pairs.liked.tocsc().indptr)
         self.chance = np.sqrt(1 + likes) / np.sqrt(1 + likes).sum()  # of being live: popular items a little more often
         with torch.random.fork_rng(devices=[]):
@@ -69,17 +65,16 @@ class Run:
             tuner: Any = attach(network, adapter, dropout=config.dropout, steps=config.steps)
             self.ranks = tuner if hasattr(tuner, "rankallocator") else None  # AdaLoRA alone chooses ranks
             widths = {name: one.shape[1] for name, one in train.pairs.others.items()}
-            self.objective = Objective(encoder.dim, widths, contrast=config.contrast).to(device)
-        self.network = network.to(device)
-        own = [one for one in network.parameters() if one.requires_grad]
+            self.objective = Objective(encoder.dim, widths, contrast=config.contrast).to(self.device)
+        self.network = network.to(self.device)
+        self.own = [one for one in network.parameters() if one.requires_grad]
         groups = [
-            {"params": own, "lr": config.learning_rate},
+            {"params": self.own, "lr": config.learning_rate},
             {"params": list(self.objective.parameters()), "lr": config.head_rate},
         ]
         self.rates = [config.learning_rate, config.head_rate]
-        self.own = own
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-        self.mixed = has_bfloat16(device.type)
+        self.mixed = has_bfloat16(self.device.type)
 
     def probe(self, progress: Callable[[int, int], None]) -> None:
         """Let the heads learn on the vectors as they are."""
@@ -175,19 +170,7 @@ class Run:
             raise TuningError(
                 f"none of {len(rows)} {self.encoder.modality} contents can be read any more; run `trichord run` first"
             )
-        sums = torch.zeros(len(read), self.encoder.dim, device=self.device)
-        total, parts = sums.new_zeros(len(read), 1), sums.new_zeros(len(read), 1)
-        for some, arrays in self.encoder.batches(decoded, AT_ONCE):
-            tensors = {name: torch.from_numpy(one).to(self.device) for name, one in arrays.items()}
-            weights = torch.from_numpy(self.encoder.weights(arrays)).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-                vectors = self.network(**tensors).float()
-            rows_of = torch.from_numpy(some).to(self.device)
-            sums = sums.index_add(0, rows_of, vectors * weights)
-            total.index_add_(0, rows_of, weights)
-            parts.index_add_(0, rows_of, torch.ones_like(weights))
-        means = sums / total
-        return np.array(read), torch.where(parts > 1, F.normalize(means, dim=1), means)
+        return np.array(read), encoded(self.encoder, self.network, decoded, mixed=self.mixed)
 
     def _centred(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors - self.mean, dim=1)
@@ -224,3 +207,25 @@ class Run:
                 gram = one @ one.T if "lora_A" in name else one.T @ one
                 terms.append(torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device)))
         return torch.stack(terms).mean()
+
+
+def encoded(
+    encoder: NetworkEncoder[Decoded], network: nn.Module, batch: Sequence[Decoded], *, mixed: bool = False
+) -> Tensor:
+    """Vectors float32 [len(batch), dim] as `encoder.encode` gives them, by a network that may learn from them.
+
+    network: the encoder's, on its device. mixed: it computes in bfloat16 where that does no harm.
+    """
+    sums = torch.zeros(len(batch), encoder.dim, device=encoder.device)
+    weight, parts = sums.new_zeros(len(batch), 1), sums.new_zeros(len(batch), 1)
+    for rows, arrays in encoder.batches(batch, AT_ONCE):
+        tensors = {name: torch.from_numpy(one).to(encoder.device) for name, one in arrays.items()}
+        with torch.autocast(encoder.device, torch.bfloat16, enabled=mixed):
+            vectors = network(**tensors).float()
+        items = torch.from_numpy(rows).to(encoder.device)
+        weights = torch.from_numpy(encoder.weights(arrays)).to(encoder.device)
+        sums = sums.index_add(0, items, vectors * weights)
+        weight.index_add_(0, items, weights)
+        parts.index_add_(0, items, torch.ones_like(weights))
+    means = sums / weight
+    return torch.where(parts > 1, F.normalize(means, dim=1), means)  # of one part it is what the network gives

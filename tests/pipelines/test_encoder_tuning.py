@@ -1,5 +1,6 @@
 """The command `trichord tune encoder` on a small home whose pictures' vectors are given."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,14 +17,14 @@ from feature_repo.labels import label_events
 from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Device, Encoders, Settings
 from pipelines import cli
-from pipelines.encoder_tuning import early_likes, material, tune_encoder, tuning_lines, tuning_report
+from pipelines.encoder_tuning import material, tune_encoder, tuning_lines, tuning_report
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.errors import EncoderError
 from ranking.representation.chosen import text_encoder
 from ranking.representation.embedding_store import embedding_table
-from ranking.representation.tuned import AdapterKind
 from ranking.representation.tuning import TuningResult
+from ranking.representation.tuning_config import TuningConfig
 from ranking.splits import Protocol
 from ranking.strategy.fit import divisions
 
@@ -93,8 +94,7 @@ def workspace(model: Path, tmp_path: Path) -> Workspace:
 
 
 def tuned(workspace: Workspace, **options: object) -> TuningResult:
-    asked = {"kind": AdapterKind.LORA, "rank": 2, "steps": 2, "rate": 1e-3, "seed": 0}
-    return tune_encoder(workspace, "text", **(asked | options))
+    return tune_encoder(workspace, "text", replace(TuningConfig(rank=2, steps=2, learning_rate=1e-3), **options))
 
 
 def test_a_home_is_tuned_and_says_what_came_of_it(workspace: Workspace) -> None:
@@ -102,13 +102,17 @@ def test_a_home_is_tuned_and_says_what_came_of_it(workspace: Workspace) -> None:
     assert result.held_out == N_ITEMS // 4
     assert set(result.recalls[0][1]) == {"image", "likes"}
     report = tuning_report(result)
-    assert report["recall@10"] == {"before": result.before, "after": result.after}
+    assert report["recall@10"] == {
+        "before": result.before,
+        "after": result.after,
+        "standard_error": result.standard_error,
+    }
     lines = tuning_lines("text", result)
     assert f"{result.before:.3f} before" in lines[0]
     assert ("no adapter was written" in lines[0]) == (result.folder is None)
     kept = tuning_lines("text", TuningResult([(0, {"image": 0.1}), (2, {"image": 0.2})], 2, 20, Path("a/b")))
     assert kept[0].endswith("0.100 before (standard error 0.067), 0.200 after 2 steps")
-    assert 'text_adapter = "a/b"' in kept[1]
+    assert f'text_adapter = "{Path("a/b").resolve()}"' in kept[1]
 
 
 def test_the_material_is_in_the_order_of_the_items(workspace: Workspace) -> None:
@@ -123,7 +127,7 @@ def test_the_material_is_in_the_order_of_the_items(workspace: Workspace) -> None
 
 def test_no_like_of_an_evaluated_window_is_learned_from(workspace: Workspace) -> None:
     log = workspace.interactions
-    liked = early_likes(log)
+    liked = material(workspace, text_encoder(workspace.settings.encoders)).liked  # each item has a text, in order
     assert liked.nnz
     for protocol in Protocol:
         for one in divisions(log, protocol, 2):

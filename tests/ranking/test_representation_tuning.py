@@ -15,12 +15,14 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from ranking.errors import TuningError, UnreadableContentError
 from ranking.representation import tuning_run
+from ranking.representation.image import ImageEncoder
 from ranking.representation.inputs import Masked, unit_rows
 from ranking.representation.pretrained_text import PretrainedTextEncoder
 from ranking.representation.sources import Content, content_hash
 from ranking.representation.tuned import AdapterKind
-from ranking.representation.tuning import CHECKPOINT, Material, TuningConfig, TuningResult, tune
+from ranking.representation.tuning import CHECKPOINT, Material, TuningResult, tune
 from ranking.representation.tuning_checkpoint import Checkpoint
+from ranking.representation.tuning_config import TuningConfig
 from ranking.representation.tuning_curves import Curves
 from ranking.representation.tuning_objective import Objective, likes_of, recall
 
@@ -189,6 +191,29 @@ def test_held_out_items_are_never_learned_from(model: str, tmp_path: Path) -> No
     assert first_recall in (set(), held_out)
 
 
+def test_texts_of_several_parts_are_encoded_as_the_encoder_does(model: str) -> None:
+    encoder = PretrainedTextEncoder(model)
+    network = encoder.load()
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in rng.integers(0, 42, length)) for length in (3, 70, 14, 15, 200, 1)]
+    assert [len(parts) for parts in encoder.parts(texts)] == [1, 5, 1, 1, 13, 1]
+    vectors = tuning_run.encoded(encoder, network.requires_grad_(True), texts)
+    np.testing.assert_allclose(vectors.detach(), encoder.encode(texts), atol=1e-5)
+    for part in (0, 199):  # the first word and the last are learned from alike
+        word = int(texts[4].split()[part][1:]) + 2
+        (slope,) = torch.autograd.grad(
+            vectors[4, 0], network.model.embeddings.word_embeddings.weight, retain_graph=True
+        )
+        assert slope[word].abs().sum() > 0
+
+
+def test_pictures_are_encoded_as_the_encoder_does() -> None:
+    encoder = ImageEncoder()
+    pictures = list(np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
+    vectors = tuning_run.encoded(encoder, encoder.load(), pictures)
+    np.testing.assert_allclose(vectors, encoder.encode(pictures), rtol=1e-4, atol=1e-5)
+
+
 def test_recall_counts_ties_against() -> None:
     eye = torch.eye(20)
     assert recall(eye, eye, 10) == 1
@@ -229,7 +254,7 @@ def test_a_damaged_checkpoint_and_a_full_disk_are_named(model: str, tmp_path: Pa
     with pytest.raises(TuningError, match=r"not readable .* delete it to start the tuning anew"):
         run(model, tmp_path)
     with pytest.raises(TuningError, match=r"cannot be written .* make room and run again"):
-        Checkpoint({"one": torch.zeros(2)}, {}).save(tmp_path / "not there" / CHECKPOINT)
+        Checkpoint({"one": torch.zeros(2)}, [(0, {"image": 0.1})], 0).save(tmp_path / "not there" / CHECKPOINT)
 
 
 def test_curves_reach_tensorboard(tmp_path: Path) -> None:
