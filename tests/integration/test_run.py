@@ -75,13 +75,20 @@ def run_recorded_facts(home, artifact):
 
 def test_a_run_that_was_killed_is_completed_by_the_next(world, trichord, tmp_path):
     home = tmp_path / "home"
-    for seconds in (6, 14):  # somewhere in reading and encoding
+    for begun in ("event_log", "text_embeddings"):  # in reading, and in encoding
         process = trichord.start("run", "--dataset", str(world), "--home", str(home))
-        time.sleep(seconds)
+        while not list(home.glob(f"lake/*{begun}*")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.2)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    finished = {stamp: stamp.stat().st_mtime_ns for stamp in home.glob("lake/*/stamp.json")}
+    assert home / "lake" / "image_embeddings" / "stamp.json" in finished
+    assert home / "lake" / "item_vectors" / "stamp.json" not in finished
     done = trichord.anew("run", "--dataset", str(world), "--home", str(home))
     assert done.returncode == 0, done.stderr[-3000:]
+    assert {stamp: stamp.stat().st_mtime_ns for stamp in finished} == finished  # goes on, does not begin again
     assert (home / "current" / "manifest.json").exists()
     events = pq.read_table(home / "lake" / "events" / "table.parquet")
     assert len(events) == len(pq.read_table(world / "events.parquet"))

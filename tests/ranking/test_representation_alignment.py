@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -78,19 +79,36 @@ def precision_at_5(scores: Floats, relevant: Bools) -> float:
 
 
 CONTENT, TRAIN, LIKED_COLD = planted_world()
-ALIGNMENT = Alignment.fit(CONTENT, TRAIN, seed=0)
-MAPPING = FactorMapping.fit(CONTENT, TRAIN)
-PREDICTED = MAPPING.item_vectors(CONTENT)
+
+
+@cache
+def fitted() -> Alignment:
+    return Alignment.fit(CONTENT, TRAIN, seed=0)
+
+
+@cache
+def fitted_mapping() -> FactorMapping:
+    return FactorMapping.fit(CONTENT, TRAIN)
+
+
+@cache
+def predicted() -> Floats:
+    return fitted_mapping().item_vectors(CONTENT)
+
+
+def mapping_of(*heads: str) -> FactorMapping:
+    """The fitted mapping as if these heads had been chosen."""
+    return replace(fitted_mapping(), choice=replace(fitted_mapping().choice, heads=heads), _answered={})
 
 
 def test_alignment_and_factor_mapping_rank_new_items_better_than_centred_content() -> None:
-    masked = ALIGNMENT.inputs.of(CONTENT)
+    masked = fitted().inputs.of(CONTENT)
     raw = unit(np.hstack([one.values for one in masked.values()]))
     precision = {}
     for name, history, items in (
         ("content", raw, raw),
-        ("alignment", ALIGNMENT.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT)),
-        ("mapping", MAPPING.history_vectors(PREDICTED), PREDICTED),
+        ("alignment", fitted().item_vectors(CONTENT), fitted().item_vectors(CONTENT)),
+        ("mapping", fitted_mapping().history_vectors(predicted()), predicted()),
     ):
         scores = user_vectors(history, everyone(TRAIN)) @ items[-COLD:].T
         precision[name] = precision_at_5(scores, LIKED_COLD)
@@ -100,11 +118,11 @@ def test_alignment_and_factor_mapping_rank_new_items_better_than_centred_content
 
 
 def test_vectors_are_of_unit_length_and_finite() -> None:
-    vectors = ALIGNMENT.item_vectors(CONTENT)
+    vectors = fitted().item_vectors(CONTENT)
     assert vectors.shape == (ITEMS, 128)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert np.isfinite(ALIGNMENT.item_bias(CONTENT)).all()
+    assert np.isfinite(fitted().item_bias(CONTENT)).all()
 
 
 def test_the_same_seed_gives_the_same_alignment() -> None:
@@ -129,18 +147,18 @@ def test_a_missing_modality_is_masked() -> None:
         vectors={**CONTENT.vectors, Modality.IMAGE: np.where(absent[:, None], 1e6, CONTENT.vectors[Modality.IMAGE])},
         present={**CONTENT.present, Modality.IMAGE: ~absent},
     )
-    vectors = ALIGNMENT.item_vectors(lacking)
-    text_only = ALIGNMENT.item_vectors(CONTENT, without=frozenset({Modality.IMAGE}))
+    vectors = fitted().item_vectors(lacking)
+    text_only = fitted().item_vectors(CONTENT, without=frozenset({Modality.IMAGE}))
     np.testing.assert_allclose(vectors[:10], text_only[:10], atol=1e-6)
-    np.testing.assert_allclose(vectors[:10], ALIGNMENT.modality_vectors(CONTENT)["text"][:10], atol=1e-6)
-    np.testing.assert_allclose(vectors[10:], ALIGNMENT.item_vectors(CONTENT)[10:], atol=1e-6)
+    np.testing.assert_allclose(vectors[:10], fitted().modality_vectors(CONTENT)["text"][:10], atol=1e-6)
+    np.testing.assert_allclose(vectors[10:], fitted().item_vectors(CONTENT)[10:], atol=1e-6)
 
 
 def test_an_item_without_any_modality_has_a_zero_vector() -> None:
     nothing = replace(CONTENT, present={name: np.zeros(ITEMS, bool) for name in CONTENT.present})
-    assert not ALIGNMENT.item_vectors(nothing).any()
-    assert not ALIGNMENT.item_bias(nothing).any()
-    assert not ALIGNMENT.item_vectors(CONTENT, without=frozenset(CONTENT.vectors)).any()
+    assert not fitted().item_vectors(nothing).any()
+    assert not fitted().item_bias(nothing).any()
+    assert not fitted().item_vectors(CONTENT, without=frozenset(CONTENT.vectors)).any()
 
 
 def test_a_vector_depends_on_its_own_item_alone() -> None:
@@ -152,11 +170,11 @@ def test_a_vector_depends_on_its_own_item_alone() -> None:
         created_at=CONTENT.created_at[:3],
         categories=CONTENT.categories[:3],
     )
-    np.testing.assert_allclose(ALIGNMENT.item_vectors(few), ALIGNMENT.item_vectors(CONTENT)[:3], atol=1e-5)
+    np.testing.assert_allclose(fitted().item_vectors(few), fitted().item_vectors(CONTENT)[:3], atol=1e-5)
 
 
 def test_a_user_is_the_normalised_sum_of_the_positive_history() -> None:
-    vectors = ALIGNMENT.item_vectors(CONTENT)
+    vectors = fitted().item_vectors(CONTENT)
     log = log_of(np.array([0, 0, 0, 1]), np.array([4, 7, 9, 4]))
     log = replace(log, positive=np.array([True, True, False, True]))
     users = user_vectors(vectors, everyone(log))
@@ -182,18 +200,18 @@ def test_items_without_any_content_can_be_fitted() -> None:
 def test_alignment_and_factor_mapping_survive_saving(tmp_path: Path) -> None:
     (tmp_path / "alignment").mkdir()
     (tmp_path / "mapping").mkdir()
-    ALIGNMENT.save(tmp_path / "alignment")
-    MAPPING.save(tmp_path / "mapping")
+    fitted().save(tmp_path / "alignment")
+    fitted_mapping().save(tmp_path / "mapping")
     alignment, mapping = Alignment.load(tmp_path / "alignment"), FactorMapping.load(tmp_path / "mapping")
-    assert mapping.choice == MAPPING.choice
-    assert alignment.config == ALIGNMENT.config
-    np.testing.assert_array_equal(alignment.item_vectors(CONTENT), ALIGNMENT.item_vectors(CONTENT))
-    np.testing.assert_array_equal(alignment.item_bias(CONTENT), ALIGNMENT.item_bias(CONTENT))
-    np.testing.assert_array_equal(mapping.item_vectors(CONTENT), PREDICTED)
+    assert mapping.choice == fitted_mapping().choice
+    assert alignment.config == fitted().config
+    np.testing.assert_array_equal(alignment.item_vectors(CONTENT), fitted().item_vectors(CONTENT))
+    np.testing.assert_array_equal(alignment.item_bias(CONTENT), fitted().item_bias(CONTENT))
+    np.testing.assert_array_equal(mapping.item_vectors(CONTENT), predicted())
 
 
 def test_a_damaged_alignment_is_refused(tmp_path: Path) -> None:
-    ALIGNMENT.save(tmp_path)
+    fitted().save(tmp_path)
     (tmp_path / "alignment.json").write_text('{"dim": "many"}')
     with pytest.raises(ArtifactError, match=r"alignment\.json: not a readable AlignmentConfig"):
         Alignment.load(tmp_path)
@@ -261,7 +279,7 @@ def test_other_optimizers_learn_too(optimizer: Optimizer) -> None:
     rate = 0.05 if optimizer is Optimizer.SGD else 2e-3
     config = AlignmentConfig(optimizer=optimizer, learning_rate=rate, weight_decay=1e-4, steps=60, batch=64)
     vectors = Alignment.fit(CONTENT, TRAIN, config=config).item_vectors(CONTENT)
-    raw = unit(np.hstack([one.values for one in ALIGNMENT.inputs.of(CONTENT).values()]))
+    raw = unit(np.hstack([one.values for one in fitted().inputs.of(CONTENT).values()]))
     of_alignment, of_content = (
         precision_at_5(user_vectors(one, everyone(TRAIN)) @ one[-COLD:].T, LIKED_COLD) for one in (vectors, raw)
     )
@@ -317,20 +335,20 @@ def test_augmented_views_are_drawn_from() -> None:
 
 
 def test_predicted_audiences_are_those_of_the_kernel_ridge() -> None:
-    masked = MAPPING.inputs.of(CONTENT)
+    masked = fitted_mapping().inputs.of(CONTENT)
     warm = np.flatnonzero(np.bincount(TRAIN.item, minlength=ITEMS) > 0)
     kernel = 0.09 + sum(
         np.exp(-(((one.values[:, None] - one.values[None, warm]) ** 2).sum(2)))
         for head, one in masked.items()
-        if head in MAPPING.choice.heads
+        if head in fitted_mapping().choice.heads
     )
-    shrunk = kernel[warm] + MAPPING.choice.strength * np.eye(len(warm))
+    shrunk = kernel[warm] + fitted_mapping().choice.strength * np.eye(len(warm))
     expected = kernel @ np.linalg.solve(shrunk, item_factors(positives(TRAIN))[warm])
-    np.testing.assert_allclose(PREDICTED, expected, atol=1e-4)
+    np.testing.assert_allclose(predicted(), expected, atol=1e-4)
 
 
 def test_an_item_that_lacks_a_modality_is_predicted_as_if_nobody_had_it() -> None:
-    both = replace(MAPPING, choice=replace(MAPPING.choice, heads=("image", "text")))
+    both = mapping_of("image", "text")
     absent = np.arange(ITEMS) >= ITEMS - 10
     lacking = replace(CONTENT, present={**CONTENT.present, Modality.IMAGE: ~absent})
     text_only = both.item_vectors(CONTENT, without=frozenset({Modality.IMAGE}))
@@ -339,8 +357,8 @@ def test_an_item_that_lacks_a_modality_is_predicted_as_if_nobody_had_it() -> Non
 
 
 def test_an_item_without_a_chosen_modality_is_predicted_by_what_it_has() -> None:
-    by_text = replace(MAPPING, choice=replace(MAPPING.choice, heads=("text",)))
-    by_image = replace(MAPPING, choice=replace(MAPPING.choice, heads=("image",)))
+    by_text = mapping_of("text")
+    by_image = mapping_of("image")
     lacking = replace(CONTENT, present={**CONTENT.present, Modality.TEXT: np.arange(ITEMS) > 0})
     np.testing.assert_allclose(by_text.item_vectors(lacking)[0], by_image.item_vectors(CONTENT)[0], atol=1e-5)
     nothing = replace(CONTENT, present={name: np.zeros(ITEMS, bool) for name in CONTENT.present})
@@ -348,7 +366,7 @@ def test_an_item_without_a_chosen_modality_is_predicted_by_what_it_has() -> None
 
 
 def test_a_modality_without_meaning_is_not_chosen() -> None:
-    rows = MAPPING.inputs.of(CONTENT)
+    rows = fitted_mapping().inputs.of(CONTENT)
     noise = unit(np.random.default_rng(4).normal(size=(ITEMS, 8)))
     chosen = choose(rows | {"noise": Masked(noise, np.ones(ITEMS, bool))}, positives(TRAIN))
     assert "noise" not in chosen.heads
@@ -359,5 +377,5 @@ def test_a_modality_without_meaning_is_not_chosen() -> None:
 @pytest.mark.parametrize("user", [[], [0], [0, 1, 2]])
 def test_with_nothing_to_ask_everything_is_read(user: list[int]) -> None:
     mapping = FactorMapping.fit(CONTENT, log_of(np.array(user, int), np.array(user, int)))
-    assert mapping.choice.heads == tuple(MAPPING.inputs.means)
+    assert mapping.choice.heads == tuple(fitted_mapping().inputs.means)
     assert np.isfinite(mapping.item_vectors(CONTENT)).all()
