@@ -6,6 +6,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+import ranking  # noqa: F401 - before feast loads torch: it sets how the threads of OpenMP wait
+
 TOGETHER = "tests/integration/"  # its files share a home that takes a minute to make
 
 if "PYTEST_XDIST_WORKER" in os.environ:
