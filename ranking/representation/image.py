@@ -76,7 +76,7 @@ def read_picture(content: bytes, side: int) -> "Image.Image":
     side: what it will be scaled down to; a large JPEG is decoded at a fraction of its size, at least twice as much.
     Raises `UnreadableContentError`.
     """
-    from PIL import Image, ImageOps  # heavy, as above
+    from PIL import Image, ImageOps, UnidentifiedImageError  # heavy, as above
 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -87,7 +87,8 @@ def read_picture(content: bytes, side: int) -> "Image.Image":
         raise _oversized(str(error)) from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error) as error:
         # all that Pillow raises for damaged files
-        detail = f"not a complete picture ({error}); accepted: {', '.join(FORMATS)}"
+        wrong = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        detail = f"not a complete picture ({wrong}); accepted: {', '.join(FORMATS)}"
         raise UnreadableContentError("unreadable_image", detail) from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from feature_repo.schema import Modality
-from ranking.errors import BadRequestError
+from ranking.errors import BadRequestError, UnreadableContentError
 from ranking.representation.alignment import Alignment
 from ranking.representation.content import UNKNOWN_TIME
 from ranking.representation.encoder import Encoder
@@ -59,8 +59,11 @@ def query_contents(
 
 
 def encoded(encoder: Encoder[Any], content: bytes) -> Floats:
-    """One content's vector as an item's is, float32 [1, dim]."""
-    return encoder.encode([encoder.decode(content)])
+    """One content's vector as an item's is, float32 [1, dim]; raises `UnreadableContentError` with its modality."""
+    try:
+        return encoder.encode([encoder.decode(content)])
+    except UnreadableContentError as error:
+        raise UnreadableContentError(error.reason, f"{encoder.modality} of the query: {error}") from error
 
 
 def _one_item(vectors: dict[Modality, Floats]) -> ItemContent:
