@@ -31,7 +31,7 @@ _SERVER.set_forkserver_preload(  # into a clean process, which is forked for eve
     ]
 )
 _STREAMS = {1: "out", 2: "err"}
-_TIMEOUT_S = 600
+_TIMEOUT_S = 1800  # against waiting for ever: a busy machine may take ten minutes over a run
 
 
 def run_command(arguments: tuple[str, ...], environment: Mapping[str, str]) -> CompletedProcess[str]:

@@ -23,7 +23,7 @@ class Trichord:
     def anew(self, *arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
         """In a new interpreter, as users run it; every command is run so by one test at least."""
         environment = self._environment(home)
-        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=600)
+        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=1800)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -15,7 +15,8 @@ from feature_repo import compute, schema
 from feature_repo.event_log import EventLog
 from feature_repo.labels import label_events
 from feature_repo.schema import EventKind, Modality
-from feature_repo.settings import Settings
+from feature_repo.served import ServedLog
+from feature_repo.settings import Sampling, Settings
 from feature_repo.store import Store
 from ranking.candidates.union import retrieve
 from ranking.rankers.slates import describe, request_rows
@@ -177,9 +178,9 @@ def home(served: tuple[Path, World], tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def settled(served: tuple[Path, World]) -> Engine:
-    """A loaded engine that no test may post events to."""
-    engine = Engine(Settings(home=served[0]))
+def settled(served: tuple[Path, World], tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A loaded engine that no test may post events to; what it logs does not fall into the home either."""
+    engine = Engine(Settings(home=served[0]), served=ServedLog(tmp_path_factory.mktemp("log"), Sampling()))
     engine.load()
     return engine
 
