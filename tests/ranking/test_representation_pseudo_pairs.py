@@ -165,8 +165,10 @@ def test_pairs_come_from_the_training_part_whatever_happens_later() -> None:
     assert asked[0].cutoff == asked[1].cutoff
     known, same = (find_pseudo_pairs(CONTENT, one.train) for one in asked)
     assert len(known.item) > GROUPS
-    for name in ("item", "neighbour", "confidence", "threshold", "precision"):
+    for name in ("item", "neighbour", "precision"):
         np.testing.assert_array_equal(getattr(known, name), getattr(same, name))
+    for name in ("confidence", "threshold"):  # sums may round another way, wherever in memory their terms lie
+        np.testing.assert_allclose(getattr(known, name), getattr(same, name), rtol=1e-5)
     assert not len(find_pseudo_pairs(CONTENT, craze).item)  # who knew the future would take nobody's items for met
     config = AlignmentConfig(steps=5, pseudo_pairs=True)
     vectors = [Alignment.fit(CONTENT, one.train, config=config).item_vectors(CONTENT) for one in asked]
