@@ -25,7 +25,7 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
 
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
-            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.trees.seeds)
+            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds)
             for protocol in Protocol:
                 _measure(workspace, warehouse, protocol)
             report = build_report(warehouse)
@@ -34,7 +34,7 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
 
     return materialized(
-        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"trees": repr(CONFIG.trees)})
+        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
     )
 
 
@@ -52,7 +52,9 @@ def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> 
         warehouse.write_rankings(division, "oracle", *rank_by_truth(truth, division.queries, division.train))
     present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
     progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")
-    measure_hybrid(warehouse, divided, content, CONFIG.trees, modalities=present, progress=progress)
+    measure_hybrid(
+        warehouse, divided, content, workspace.home.read("users"), CONFIG.ranker, modalities=present, progress=progress
+    )
 
 
 def _headline(models: dict[str, Metrics]) -> Facts:

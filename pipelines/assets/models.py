@@ -20,7 +20,7 @@ from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol
-from ranking.strategy.fit import Window, divisions, fit_trees, open_window, place_items, vocabulary_of
+from ranking.strategy.fit import Window, divisions, fit_ranker, open_window, place_items, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.newcomers import tune_cold_start
@@ -139,14 +139,14 @@ def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
     def make(folder: Path) -> Facts:
         past = [window for _, window in windows(workspace, "training_set", SERVED)][: CONFIG.windows]
         vocabulary = vocabulary_of(past)
-        slates = [window.slates(workspace.content, vocabulary) for window in past]
-        trees = fit_trees(slates, [window.division for window in past], CONFIG.trees)
-        trees.save(folder)
+        slates = [window.slates(workspace.content, workspace.home.read("users"), vocabulary) for window in past]
+        ranker = fit_ranker(slates, [window.division for window in past], CONFIG.ranker)
+        ranker.save(folder)
         save_as(folder / "vocabulary.json", vocabulary, dict[str, tuple[str, ...]])
-        return {"slates": sum(len(one.groups) for one in slates), "features": len(trees.names)}
+        return {"slates": sum(len(one.groups) for one in slates), "features": len(ranker.names)}
 
     return materialized(
-        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"trees": repr(CONFIG.trees)})
+        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
     )
 
 

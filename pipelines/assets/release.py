@@ -20,9 +20,9 @@ from pipelines.workspace import Workspace
 from ranking.artifacts import load_as
 from ranking.evaluation.report import HYBRID
 from ranking.evaluation.warehouse import Warehouse
+from ranking.rankers.blend import Blend
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.space import Space
-from ranking.rankers.surroundings import Surroundings
-from ranking.rankers.trees import Trees
 from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
 from ranking.serving.releases import Manifest, Releases
@@ -52,7 +52,7 @@ def release(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None
         releases.publish(release_id, lambda place: _fill(workspace, place, release_id))
         releases.promote(release_id)
         with Warehouse(workspace.settings.warehouse) as warehouse:
-            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.trees.seeds, release=release_id)
+            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds, release=release_id)
         return {"release": release_id}
 
     return materialized(workspace.build("release", make, inputs=[*PARTS, "online_features"]))
@@ -67,10 +67,9 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         items=workspace.content.items,
         created_at=workspace.content.created_at,
         generators=load_generators(home.folder("collaborative_models")),
-        space=space,
-        surroundings=Surroundings.fit(workspace.interactions, space.fused),
+        knowledge=Knowledge.fit(workspace.interactions, workspace.content, space, home.read("users")),
         vocabulary=load_as(home.folder("lambdarank_model") / "vocabulary.json", dict[str, tuple[str, ...]]),
-        trees=Trees.load(home.folder("lambdarank_model")),
+        ranker=Blend.load(home.folder("lambdarank_model")),
     )
     save_parts(place, hybrid, workspace.items)
     save_search(place, indexes=home.folder("vector_index"), alignment=home.folder("alignment_model"))
@@ -84,7 +83,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         service=RANKING,
         services=(RANKING, RETRIEVAL),
         encoders=encoders_of(workspace),
-        seeds=CONFIG.trees.seeds,
+        seeds=CONFIG.ranker.trees.seeds,
         metrics=_metrics(workspace.settings.reports / REPORT),
         suites=workspace.suites,
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},

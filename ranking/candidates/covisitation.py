@@ -7,11 +7,11 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
-from ranking.types import Floats, Interactions, Queries
+from ranking.types import Codes, Floats, Interactions, Queries
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CovisitationConfig:
     memory: Memory = field(default_factory=lambda: Memory(half_life_events=5, last=40))
 
 
-class Covisitation(Generator):
+class Covisitation(ItemToItem):
     """Co-visitation with decay by distance, the recall stage of session recommenders (OTTO challenge 2022).
 
     Items that never came near one of the history are not offered.
@@ -59,6 +59,10 @@ class Covisitation(Generator):
         """Scores: normalised transitions from the history's items, summed."""
         scores = (self.config.memory.profiles(queries) @ self._transitions).toarray()
         return offer_only(scores > 0, scores)
+
+    def between(self, sources: Codes, targets: Codes) -> Floats:
+        """Normalised transitions."""
+        return np.asarray(self._transitions[sources][:, targets].toarray())
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

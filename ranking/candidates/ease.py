@@ -1,6 +1,7 @@
 """EASE: a linear item-item model in closed form."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -9,13 +10,14 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from ranking.artifacts import Arrays
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import State, load_state, pack, save_state
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 Doubles = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class EaseConfig:
     min_events: int = 1
 
 
-class Ease(Generator):
+class Ease(ItemToItem):
     """Embarrassingly Shallow Autoencoder (Steck 2019, equations 8 and 9).
 
     scores = x B with B = I - P / diag(P), P = (G + l2 I)^-1, G = X'X of the binary users x items matrix X. With fewer
@@ -78,6 +80,12 @@ class Ease(Generator):
         answered = np.diff(profiles.indptr) > 0
         return offer_only(answered[:, None] & self._known, scores)
 
+    def between(self, sources: Codes, targets: Codes) -> Floats:
+        """Entries of B."""
+        column = np.cumsum(self._known) - 1
+        known = self._known[sources][:, None] & self._known[targets]
+        return np.where(known, self._model.between(column[sources], column[targets]), np.float32(0))
+
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
         save_state(folder, self.config, {"known": self._known, **self._model.arrays()})
@@ -114,6 +122,10 @@ class Primal:
         """Profiles times B."""
         return np.asarray(profiles @ self.weights)
 
+    def between(self, rows: Positions, columns: Positions) -> Floats:
+        """Entries of B."""
+        return np.asarray(self.weights[np.ix_(rows, columns)])
+
     def arrays(self) -> Arrays:
         """What to save."""
         return {"weights": self.weights}
@@ -142,6 +154,15 @@ class Dual:
         explained = (profiles @ self.x.T).toarray() @ self.solved  # nearly dense: most users share an item
         own = profiles.toarray()
         return np.asarray(own + (explained - own) / self.remainder)
+
+    def between(self, rows: Positions, columns: Positions) -> Floats:
+        """Entries of B."""
+        explained = self._by_item[rows] @ self.solved[:, columns]
+        return np.where(rows[:, None] == columns, np.float32(0), explained / self.remainder[columns])
+
+    @cached_property
+    def _by_item(self) -> sparse.csr_matrix:
+        return self.x.T.tocsr()
 
     def arrays(self) -> Arrays:
         """What to save."""

@@ -39,6 +39,14 @@ class Generator(ABC):
         """Read what `save` wrote; raises `ArtifactError` for a missing or damaged file."""
 
 
+class ItemToItem(Generator):
+    """A generator that is linear in the history: every event adds what its item says of each other one."""
+
+    @abstractmethod
+    def between(self, sources: Codes, targets: Codes) -> Floats:
+        """What an event of weight 1 with each source adds to each target's score, float32 [s, t]; 0 for nothing."""
+
+
 def offer_only(offered: Bools, scores: npt.NDArray[np.floating]) -> Floats:
     """Scores float32 [q, n_items] with `NOT_OFFERED` where `offered`, of a shape that broadcasts, is false."""
     return np.where(offered, scores, NOT_OFFERED).astype(np.float32)

@@ -27,12 +27,14 @@ class Memory:
     half_life_events: an event counts half when this many later ones of the same history lie behind it.
     half_life_days: or when it is this much older than the history's last event; None of both: it never fades.
     last: events before the last so many do not count.
+    others: what events that are not positive count, as a share of their weight.
     """
 
     feedback: Feedback = Feedback.ALL
     half_life_events: float | None = None
     half_life_days: float | None = None
     last: int | None = None
+    others: float = 1.0
 
     def training(self, train: Interactions) -> Interactions:
         """The events to learn from."""
@@ -49,7 +51,8 @@ class Memory:
             halvings += later / self.half_life_events
         if self.half_life_days is not None:
             halvings += (at[end] - at) / (self.half_life_days * DAY_US)
-        weight = queries.weight[counts] * np.exp2(-halvings)
+        worth = np.where(queries.positive[counts], 1, self.others)
+        weight = queries.weight[counts] * worth * np.exp2(-halvings)
         if self.last is not None:
             weight[later >= self.last] = 0
         values = np.zeros(len(queries.item), np.float32)

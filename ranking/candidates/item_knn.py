@@ -7,10 +7,10 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, offer_only, top_k
+from ranking.candidates.generator import ItemToItem, offer_only, top_k
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.state import load_state, pack, save_state
-from ranking.types import Floats, Interactions, Queries
+from ranking.types import Codes, Floats, Interactions, Queries
 
 BLOCK: Final = 512  # items whose similarities to all others are dense at one time
 
@@ -29,7 +29,7 @@ class ItemKnnConfig:
     memory: Memory = field(default_factory=Memory)
 
 
-class ItemKnn(Generator):
+class ItemKnn(ItemToItem):
     """Item-based top-N recommendation with cosine similarity (Deshpande and Karypis 2004).
 
     An item's score is the sum, over those of its neighbours that the profile holds, of similarity times the profile's
@@ -61,6 +61,10 @@ class ItemKnn(Generator):
         """Scores in units of cosine times event weight."""
         scores = (self.config.memory.profiles(queries) @ self._neighbours).toarray()
         return offer_only(scores > 0, scores)
+
+    def between(self, sources: Codes, targets: Codes) -> Floats:
+        """Cosines of neighbours."""
+        return np.asarray(self._neighbours[sources][:, targets].toarray())
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
 from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
@@ -13,11 +14,11 @@ from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import Generator
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.warehouse import Warehouse
+from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
-from ranking.rankers.trees import TreesConfig
 from ranking.splits import Split
-from ranking.strategy.fit import Window, fit_trees, vocabulary_of
+from ranking.strategy.fit import Window, fit_ranker, vocabulary_of
 from ranking.strategy.hybrid import rank
 from ranking.strategy.tuned import TunedModels
 from ranking.types import Floats, ItemContent
@@ -52,7 +53,8 @@ def measure_hybrid(
     warehouse: Warehouse,
     windows: Sequence[Window],
     content: ItemContent,
-    config: TreesConfig,
+    users: pa.Table,
+    config: BlendConfig,
     *,
     modalities: Sequence[Modality],
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -64,7 +66,7 @@ def measure_hybrid(
     """
     asked, *past = windows
     vocabulary = vocabulary_of(past)
-    full = [window.slates(content, vocabulary) for window in windows]
+    full = [window.slates(content, users, vocabulary) for window in windows]
     warehouse.write_candidates(asked.division, full[0].candidates.item)
     steps = 1 + len(ABLATED) + len(modalities)
     progress(0, steps)
@@ -75,19 +77,20 @@ def measure_hybrid(
     for done, modality in enumerate(modalities, 1 + len(ABLATED)):
         progress(done, steps)
         reduced = [
-            _without(window.slates(content, vocabulary, without=modality), Part(modality.value)) for window in windows
+            _without(window.slates(content, users, vocabulary, without=modality), Part(modality.value))
+            for window in windows
         ]
         _measure(warehouse, windows, f"{HYBRID}-{modality}", reduced, config)
 
 
 def _measure(
-    warehouse: Warehouse, windows: Sequence[Window], name: str, slates: Sequence[Slates], config: TreesConfig
+    warehouse: Warehouse, windows: Sequence[Window], name: str, slates: Sequence[Slates], config: BlendConfig
 ) -> None:
     divided = [window.division for window in windows]
     started = time.perf_counter()
-    trees = fit_trees(slates[1:], divided[1:], config)
+    ranker = fit_ranker(slates[1:], divided[1:], config)
     fit_s = time.perf_counter() - started
-    ranked = rank(slates[0], divided[0].queries, trees, k=slates[0].candidates.item.shape[1])
+    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1])
     warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s)
 
 

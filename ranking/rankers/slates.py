@@ -1,10 +1,11 @@
 """Slates: the candidates of each query with everything that a ranker may know of them.
 
 A row's features come from three sides: which generators found the item and how high (provenance), what the feature
-store says of user, item and surroundings at the query's moment, and where the item lies in the aligned space.
+store says of user, item and surroundings at the query's moment, and what a log teaches of items and tastes
+(`Knowledge`): where the item lies in the aligned space, and how it compares with what the user is used to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -17,11 +18,10 @@ from feature_repo import schema
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.union import Candidates
 from ranking.metrics import relevant_at
-from ranking.rankers import space, store_columns
+from ranking.rankers import store_columns
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.rankers.space import Space
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.store_columns import Vocabulary, as_numbers
-from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import standardise
 from ranking.types import UNKNOWN, Bools, Floats, IdIndex, Queries
 
@@ -87,11 +87,11 @@ def describe(
     queries: Queries,
     store_rows: pa.Table,
     *,
-    where: Space,
-    surroundings: Surroundings,
+    close: Mapping[str, Floats],
+    knowledge: Knowledge,
     vocabulary: Vocabulary,
 ) -> Slates:
-    """Slates of candidates whose feature-store rows (in the order of `request_rows`) are given."""
+    """Slates of candidates whose feature-store rows and `closeness` (in the order of `request_rows`) are given."""
     offered = candidates.item != UNKNOWN
     row = np.nonzero(offered)[0]
     groups = offered.sum(axis=1)
@@ -104,11 +104,10 @@ def describe(
     found, found_parts = _provenance(candidates, offered, groups)
     found["history_length"] = np.diff(queries.indptr)[row].astype(np.float32)
     found_parts["history_length"] = Part.BEHAVIOUR
-    placed = where.features(row, candidates.item[offered], queries)
-    parts |= found_parts | {name: space.part_of(name) for name in placed}
-    fitting = surroundings.features(row, candidates.item[offered], queries, where.fused)
-    parts |= dict.fromkeys(fitting, Part.CONTEXT)
-    return Slates(candidates, groups, row, FeatureMatrix.of({**found, **stored, **placed, **fitting}, parts))
+    near = {f"{name}_in_slate": _within_slate(values, groups) for name, values in sorted(close.items())}
+    known, known_parts = knowledge.features(row, candidates.item[offered], queries, store_rows[schema.USER_ID])
+    parts |= found_parts | known_parts | dict.fromkeys(near, Part.BEHAVIOUR)
+    return Slates(candidates, groups, row, FeatureMatrix.of({**found, **near, **stored, **known}, parts))
 
 
 def _provenance(

@@ -221,7 +221,7 @@ class Engine:
         kinds = {kind.name: kind for kind in release.manifest.kinds}
         nothing = schema.LABELLED_EVENTS.empty_table()
         nobody = Histories(_interactions(nothing, catalogue.index))
-        neighbours = Neighbours(release, lambda: hybrid.space, catalogue, self.settings)
+        neighbours = Neighbours(release, lambda: hybrid.knowledge.space, catalogue, self.settings)
         fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings), neighbours)
         _try(fresh, self.now())
         with self._writing:  # no event may come between what is read here and what is served

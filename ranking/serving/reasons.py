@@ -1,7 +1,7 @@
 """Why an item stands where it stands, in plain words.
 
 Cheap: which generator put it highest. Exact: what each feature adds to its score against other items of the slate
-(TreeSHAP, `Trees.contributions`), said in words where a feature has a meaning that people know.
+(TreeSHAP, `Blend.contributions`), said in words where a feature has a meaning that people know.
 """
 
 from collections import Counter
@@ -110,8 +110,8 @@ def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked
     """
     features = ranked.slates.features
     rows = ranked.place[0][ranked.place[0] != UNKNOWN]
-    added = hybrid.trees.contributions(features, rows)
-    values = features.select(hybrid.trees.names)
+    added = hybrid.ranker.contributions(features, rows)
+    values = features.select(hybrid.ranker.names)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.nansum(values, axis=0) / counts
     speaker = _Speaker(hybrid, catalogue, query)
@@ -119,7 +119,7 @@ def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked
     for item, row, lifted in zip(ranked.item[0].tolist(), rows.tolist(), added, strict=False):
         lifts: Counter[str] = Counter()
         for column in np.flatnonzero(lifted > 0).tolist():
-            words = WORDS.get(hybrid.trees.names[column].removesuffix("_in_slate"), Words())
+            words = WORDS.get(hybrid.ranker.names[column].removesuffix("_in_slate"), Words())
             above, below = values[row, column] > mean[column], values[row, column] < mean[column]
             text = words.more if above else words.less if below else None
             if text is not None:
@@ -142,7 +142,7 @@ class _Speaker:
             "device": query.device[0],
             "place": query.place[0],
         }
-        self._fused: Floats = hybrid.space.fused
+        self._fused: Floats = hybrid.knowledge.space.fused
         self._one_by_one = _scores_one_by_one(hybrid.generators, query, self._liked)
 
     def say(self, text: str, item: int) -> str:

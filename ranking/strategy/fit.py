@@ -15,20 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo.schema import Modality
-from ranking.artifacts import load_as, save_as
+from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.union import Candidates, rescored, retrieve
+from ranking.rankers.blend import Blend, BlendConfig
+from ranking.rankers.closeness import closeness
 from ranking.rankers.features import FeatureMatrix, stack
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, FeatureSource, Slates, describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
-from ranking.rankers.surroundings import Surroundings
-from ranking.rankers.trees import Trees, TreesConfig
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, Split, split
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig
-from ranking.types import Interactions, ItemContent
+from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
 # by windows of 28 and 26 queries, .125 by each user's latest share (503, 505); MovieLens 100K .238 and .189
@@ -39,7 +40,8 @@ MIN_QUERIES: Final = 20
 class Window:
     """One division of the log, what the generators proposed for it, and the features of that moment.
 
-    stored: the rows of `request_rows` with feature-store columns, or without them as long as nobody asked.
+    close: what the generators' `closeness` says, in the order of `request_rows`.
+    stored: those rows with feature-store columns, or without them as long as nobody asked.
     """
 
     division: Split
@@ -47,10 +49,13 @@ class Window:
     mapping: FactorMapping
     configs: GeneratorConfigs
     candidates: Candidates
+    close: dict[str, Floats]
     stored: pa.Table
 
-    def slates(self, content: ItemContent, vocabulary: Vocabulary, *, without: Modality | None = None) -> Slates:
-        """Candidates with all their features; without: a modality that items are to be placed without."""
+    def slates(
+        self, content: ItemContent, users: pa.Table, vocabulary: Vocabulary, *, without: Modality | None = None
+    ) -> Slates:
+        """Candidates with all their features; users: their attributes; without: a modality that items are to be placed without."""
         queries = self.division.queries
         left_out = frozenset() if without is None else frozenset({without})
         where = place_items(self.alignment, self.mapping, content, without=left_out)
@@ -60,8 +65,8 @@ class Window:
                 self.division.train, self.configs, space=where, created_at=content.created_at
             )
             candidates = rescored(candidates, again, queries, created_at=content.created_at)
-        surroundings = Surroundings.fit(self.division.train, where.fused)
-        return describe(candidates, queries, self.stored, where=where, surroundings=surroundings, vocabulary=vocabulary)
+        knowledge = Knowledge.fit(self.division.train, content, where, users)
+        return describe(candidates, queries, self.stored, close=self.close, knowledge=knowledge, vocabulary=vocabulary)
 
     def joined(self, features: FeatureSource) -> Self:
         """The window with the feature-store columns that were asked for."""
@@ -72,14 +77,17 @@ class Window:
         self.alignment.save(folder)
         save_as(folder / "configs.json", self.configs, GeneratorConfigs)
         self.candidates.save(folder)
+        save_arrays(folder / "closeness.safetensors", self.close)
         pq.write_table(self.stored, folder / "stored.parquet")
 
     @classmethod
     def load(cls, folder: Path, division: Split, mapping: FactorMapping) -> Self:
         """Read what `save` wrote."""
         configs = load_as(folder / "configs.json", GeneratorConfigs)
+        arrays = load_arrays(folder / "closeness.safetensors")
+        close = {name: arrays[name].astype(np.float32) for name in sorted(arrays)}
         stored = pq.read_table(folder / "stored.parquet")
-        return cls(division, Alignment.load(folder), mapping, configs, Candidates.load(folder), stored)
+        return cls(division, Alignment.load(folder), mapping, configs, Candidates.load(folder), close, stored)
 
 
 def place_items(
@@ -138,8 +146,10 @@ def open_window(
     space = place_items(alignment, mapping, content)
     generators = fit_generators(train, configs, space=space, created_at=created_at)
     candidates = retrieve(generators, queries, k=config.candidates, created_at=created_at, reserved=config.reserved)
+    row, _ = np.nonzero(candidates.item != UNKNOWN)
+    close = closeness(generators, row, candidates.item[candidates.item != UNKNOWN], queries)
     rows = request_rows(candidates, queries, train.users, train.items)
-    return Window(division, alignment, mapping, configs, candidates, rows)
+    return Window(division, alignment, mapping, configs, candidates, close, rows)
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:
@@ -147,15 +157,15 @@ def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:
     return learn_vocabulary(pa.concat_tables([window.stored.drop_columns(list(KEYS)) for window in windows]))
 
 
-def fit_trees(
+def fit_ranker(
     slates: Sequence[Slates],
     divided: Sequence[Split],
-    config: TreesConfig,
+    config: BlendConfig,
     *,
     view: Callable[[FeatureMatrix], FeatureMatrix] = lambda features: features,
-) -> Trees:
+) -> Blend:
     """Learn from slates and what came after them. view: what of the features may be seen (an ablation)."""
     features = stack(view(one.features) for one in slates)
     labels = np.concatenate([one.labels(its.relevant) for one, its in zip(slates, divided, strict=True)])
     groups = np.concatenate([one.groups for one in slates])
-    return Trees.fit(features, labels, groups, config=config)
+    return Blend.fit(features, labels, groups, config=config)

@@ -24,8 +24,8 @@ Tuner: TypeAlias = Callable[[Split, int], Tuned[object]]
 """Tunes one model on a validation split with a budget of trials."""
 
 
-def _fading(half_life_events: float | None, feedback: Feedback = Feedback.ALL) -> Memory:
-    return Memory(feedback=feedback, half_life_events=half_life_events)
+def _fading(half_life_events: float | None, feedback: Feedback = Feedback.ALL, others: float = 1.0) -> Memory:
+    return Memory(feedback=feedback, half_life_events=half_life_events, others=others)
 
 
 _ALL, _LIKED = _fading(None), _fading(None, Feedback.POSITIVE)
@@ -56,11 +56,11 @@ ITEM_KNN: Final = (
 
 EASE: Final = (
     EaseConfig(l2=300, memory=_ALL),
-    EaseConfig(l2=300, memory=_fading(10)),
+    EaseConfig(l2=300, memory=_fading(10, others=0.2), pair_half_life=40, min_events=5),
     EaseConfig(l2=100, memory=_LIKED),
-    EaseConfig(l2=300, memory=_fading(10), pair_half_life=20, min_events=5),
+    EaseConfig(l2=300, memory=_fading(5, others=0.2), pair_half_life=20, min_events=5),
     EaseConfig(l2=300, memory=_fading(50, Feedback.POSITIVE)),
-    EaseConfig(l2=1000, memory=_fading(10)),
+    EaseConfig(l2=300, memory=_fading(10)),
     EaseConfig(l2=100, memory=_fading(2), pair_half_life=20, min_events=5),
     EaseConfig(l2=30, memory=_fading(20, Feedback.POSITIVE)),
 )

@@ -11,11 +11,11 @@ from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator, top_k
 from ranking.candidates.popular import PopularWindowed
 from ranking.candidates.union import Candidates, retrieve
+from ranking.rankers.blend import Blend, BlendConfig
+from ranking.rankers.closeness import closeness
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
-from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary
-from ranking.rankers.surroundings import Surroundings
-from ranking.rankers.trees import Trees, TreesConfig
 from ranking.strategy.generators import load_generators, save_generators
 from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
 
@@ -32,7 +32,7 @@ class HybridConfig:
     candidates: int = 200
     reserved: dict[str, int] = field(default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10})
     windows: int = 2
-    trees: TreesConfig = field(default_factory=TreesConfig)
+    ranker: BlendConfig = field(default_factory=BlendConfig)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Ranked:
 
 
 class Hybrid:
-    """Generators find, the union keeps who found what, trees order by behaviour, content and surroundings."""
+    """Generators find, the union keeps who found what, a ranker orders by behaviour, content and surroundings."""
 
     def __init__(
         self,
@@ -67,19 +67,17 @@ class Hybrid:
         items: IdIndex,
         created_at: Times,
         generators: tuple[Generator, ...],
-        space: Space,
-        surroundings: Surroundings,
+        knowledge: Knowledge,
         vocabulary: Vocabulary,
-        trees: Trees,
+        ranker: Blend,
     ) -> None:
         self.config = config
         self.items = items
         self.created_at = created_at
         self.generators = generators
-        self.space = space
-        self.surroundings = surroundings
+        self.knowledge = knowledge
         self.vocabulary = vocabulary
-        self.trees = trees
+        self.ranker = ranker
 
     def recommend(self, queries: Queries, features: FeatureSource, *, users: IdIndex, k: int) -> Ranked:
         """The k best items of each query that its history does not hold. users: whom the queries' codes mean."""
@@ -99,15 +97,12 @@ class Hybrid:
 
     def order(self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int) -> Ranked:
         """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`."""
+        row, _ = np.nonzero(candidates.item != UNKNOWN)
+        close = closeness(self.generators, row, candidates.item[candidates.item != UNKNOWN], queries)
         slates = describe(
-            candidates,
-            queries,
-            stored,
-            where=self.space,
-            surroundings=self.surroundings,
-            vocabulary=self.vocabulary,
+            candidates, queries, stored, close=close, knowledge=self.knowledge, vocabulary=self.vocabulary
         )
-        return rank(slates, queries, self.trees, k=k)
+        return rank(slates, queries, self.ranker, k=k)
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing, empty folder."""
@@ -115,9 +110,8 @@ class Hybrid:
         save_as(folder / "hybrid.json", state, HybridState)
         save_arrays(folder / "created_at.safetensors", {"created_at": self.created_at})
         save_generators(self.generators, folder)
-        self.space.save(folder)
-        self.surroundings.save(folder)
-        self.trees.save(folder)
+        self.knowledge.save(folder)
+        self.ranker.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -128,10 +122,9 @@ class Hybrid:
             items=IdIndex(state.items),
             created_at=load_arrays(folder / "created_at.safetensors")["created_at"].astype(np.int64),
             generators=load_generators(folder),
-            space=Space.load(folder),
-            surroundings=Surroundings.load(folder),
+            knowledge=Knowledge.load(folder),
             vocabulary=state.vocabulary,
-            trees=Trees.load(folder),
+            ranker=Blend.load(folder),
         )
 
 
@@ -144,13 +137,13 @@ def by_popularity(candidates: Candidates) -> Floats:
     return np.where(candidates.item == UNKNOWN, -np.inf, scores).astype(np.float32)
 
 
-def rank(slates: Slates, queries: Queries, trees: Trees, *, k: int) -> Ranked:
-    """Order slates by the trees; a query without history is answered by what is popular of late.
+def rank(slates: Slates, queries: Queries, ranker: Blend, *, k: int) -> Ranked:
+    """Order slates by the ranker; a query without history is answered by what is popular of late.
 
     The ranker has learned from users with a history and is worse than popularity for those without
     (on MovieLens 1M by two thirds), so it is not asked about them.
     """
-    scores = slates.scatter(trees.score(slates.features, slates.groups))
+    scores = slates.scatter(ranker.score(slates.features, slates.groups))
     newcomer = np.diff(queries.indptr) == 0
     scores[newcomer] = by_popularity(slates.candidates)[newcomer]
     place, best = top_k(scores, k)

@@ -19,14 +19,16 @@ from feature_repo.served import ServedLog
 from feature_repo.settings import Sampling, Settings
 from feature_repo.store import Store
 from ranking.candidates.union import retrieve
+from ranking.rankers.blend import Blend, BlendConfig
+from ranking.rankers.closeness import closeness
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import describe, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import learn_vocabulary
-from ranking.rankers.surroundings import Surroundings
-from ranking.rankers.trees import Trees, TreesConfig
+from ranking.rankers.trees import TreesConfig
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, item_content
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
@@ -35,7 +37,7 @@ from ranking.splits import Protocol, Split, split
 from ranking.strategy.fit import Window, divisions, open_window
 from ranking.strategy.generators import GeneratorConfigs, fit_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
-from ranking.types import IdIndex, Interactions, ItemContent
+from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KINDS = (EventKind("impression", weight=0.0, positive=False), EventKind("click"))
@@ -130,24 +132,28 @@ def fit_hybrid(items: pa.Table, events: pa.Table, store: Store) -> Hybrid:
     vectors = (camp / np.linalg.norm(camp, axis=1, keepdims=True)).astype(np.float32)
     space = Space(vectors, {Modality.IMAGE: vectors}, np.zeros(N_ITEMS, np.float32), vectors, vectors)
     created_at = items["created_at"].cast(pa.int64()).to_numpy()
-    config = HybridConfig(candidates=30, trees=TreesConfig(seeds=(0,), trees=30, min_rows_in_leaf=5, threads=1))
+    config = HybridConfig(
+        candidates=30, ranker=BlendConfig(TreesConfig(seeds=(0,), trees=30, min_rows_in_leaf=5, threads=1))
+    )
 
     past = split(log, Protocol.P2)
     before = fit_generators(past.train, GeneratorConfigs(), space=space, created_at=created_at)
     found = retrieve(before, past.queries, k=30, created_at=created_at, reserved=config.reserved)
     stored = store.training_frame(request_rows(found, past.queries, log.users, log.items))
     vocabulary = learn_vocabulary(stored)
-    around = Surroundings.fit(past.train, vectors)
-    slates = describe(found, past.queries, stored, where=space, surroundings=around, vocabulary=vocabulary)
+    row, _ = np.nonzero(found.item != UNKNOWN)
+    close = closeness(before, row, found.item[found.item != UNKNOWN], past.queries)
+    content = item_content(items, {})
+    knowledge = Knowledge.fit(past.train, content, space, people(log.users))
+    slates = describe(found, past.queries, stored, close=close, knowledge=knowledge, vocabulary=vocabulary)
     return Hybrid(
         config,
         items=log.items,
         created_at=created_at,
         generators=fit_generators(log, GeneratorConfigs(), space=space, created_at=created_at),
-        space=space,
-        surroundings=Surroundings.fit(log, vectors),
+        knowledge=Knowledge.fit(log, content, space, people(log.users)),
         vocabulary=vocabulary,
-        trees=Trees.fit(slates.features, slates.labels(past.relevant), slates.groups, config=config.trees),
+        ranker=Blend.fit(slates.features, slates.labels(past.relevant), slates.groups, config=config.ranker),
     )
 
 
@@ -192,6 +198,12 @@ def engine(home: Settings) -> Engine:
     return engine
 
 
+def people(users: IdIndex) -> pa.Table:
+    """Their attributes, which say nothing of their taste."""
+    hand = [("left", "right", None)[place // 2 % 3] for place in range(len(users))]
+    return pa.table({"user_id": list(users.ids), "hand": pa.array(hand, pa.string())})
+
+
 @dataclass(frozen=True)
 class Checkerboard:
     """Even users take even items, on the phone, odd users odd ones, on the tv; content tells the camps, roughly.
@@ -201,6 +213,7 @@ class Checkerboard:
 
     log: Interactions
     content: ItemContent
+    users: pa.Table
 
     @staticmethod
     def features(rows: pa.Table) -> pa.Table:
@@ -254,7 +267,7 @@ def checkerboard() -> Checkerboard:
     vectors[Modality.IMAGE][~present[Modality.IMAGE]] = 0
     nothing = sparse.csr_matrix((items, 0), dtype=bool)
     content = ItemContent(log.items, vectors, present, np.full(items, UNKNOWN_TIME), nothing)
-    return Checkerboard(log, content)
+    return Checkerboard(log, content, people(log.users))
 
 
 @pytest.fixture(scope="session")

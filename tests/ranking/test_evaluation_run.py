@@ -13,6 +13,7 @@ from ranking.evaluation import run
 from ranking.evaluation.report import build_report
 from ranking.evaluation.run import content_knn, measure_baselines, measure_hybrid
 from ranking.evaluation.warehouse import Warehouse
+from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.trees import TreesConfig
 from ranking.splits import Protocol
@@ -20,7 +21,7 @@ from ranking.strategy.tuned import TunedModels
 
 BASELINES = {"popular", "popular_windowed", "item_knn", "ease", "ials", "ials_scaled", "covisitation", "content"}
 ABLATIONS = {"behaviour", "context", "text", "image"}
-TREES = TreesConfig(objectives=("lambdarank",), seeds=(0,), trees=10, min_rows_in_leaf=5, threads=1)
+RANKER = BlendConfig(TreesConfig(objectives=("lambdarank",), trees=10, min_rows_in_leaf=5, threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,8 @@ def measured(past, checkerboard):
             warehouse,
             past,
             checkerboard.content,
-            TREES,
+            checkerboard.users,
+            RANKER,
             modalities=[Modality.TEXT, Modality.IMAGE],
             progress=lambda done, total: steps.append((done, total)),
         )
@@ -80,7 +82,7 @@ def test_a_baseline_is_the_full_ranking_of_the_catalogue(measured, past):
 
 def test_an_ablation_lacks_exactly_the_columns_of_its_part(measured, past, checkerboard):
     _, _, taught = measured
-    parts = past[0].slates(checkerboard.content, {"top_group": ()}).features.parts
+    parts = past[0].slates(checkerboard.content, checkerboard.users, {"top_group": ()}).features.parts
     for names in taught["hybrid"]:
         assert set(names) == set(parts)
     for part in ABLATIONS:

@@ -13,19 +13,20 @@ from ranking.candidates.history import Feedback
 from ranking.candidates.popular import Popular, PopularConfig
 from ranking.errors import ArtifactError
 from ranking.metrics import hits_of, ndcg
+from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import request_rows
-from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.trees import TreesConfig
 from ranking.splits import Protocol, Split, split
-from ranking.strategy.fit import MIN_QUERIES, Window, divisions, fit_trees, place_items, vocabulary_of
+from ranking.strategy.fit import MIN_QUERIES, Window, divisions, fit_ranker, place_items, vocabulary_of
 from ranking.strategy.generators import GENERATORS, GeneratorConfigs, fit_generators, load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
 from ranking.strategy.tuned import TunedModels, tune_models
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
 K = 10
-TREES = TreesConfig(objectives=("lambdarank",), seeds=(0,), trees=30, min_rows_in_leaf=5, threads=1)
+RANKER = BlendConfig(TreesConfig(objectives=("lambdarank",), trees=30, min_rows_in_leaf=5, threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +34,17 @@ def hybrid(checkerboard, past) -> Hybrid:
     """Learned from the two earlier windows, to answer the latest."""
     asked, *earlier = past
     vocabulary = vocabulary_of(earlier)
-    slates = [window.slates(checkerboard.content, vocabulary) for window in earlier]
+    slates = [window.slates(checkerboard.content, checkerboard.users, vocabulary) for window in earlier]
     space = place_items(asked.alignment, asked.mapping, checkerboard.content)
     train, created_at = asked.division.train, checkerboard.content.created_at
     return Hybrid(
-        HybridConfig(candidates=30, trees=TREES),
+        HybridConfig(candidates=30, ranker=RANKER),
         items=train.items,
         created_at=created_at,
         generators=fit_generators(train, GeneratorConfigs(), space=space, created_at=created_at),
-        space=space,
-        surroundings=Surroundings.fit(train, space.fused),
+        knowledge=Knowledge.fit(train, checkerboard.content, space, checkerboard.users),
         vocabulary=vocabulary,
-        trees=fit_trees(slates, [window.division for window in earlier], TREES),
+        ranker=fit_ranker(slates, [window.division for window in earlier], RANKER),
     )
 
 
@@ -224,7 +224,7 @@ def test_an_item_whose_only_signal_lies_after_the_cutoff_gets_no_lift(checkerboa
         mine, its = getattr(plain.candidates, name)[row], getattr(crazed.candidates, name)[its_row]
         np.testing.assert_array_equal(mine, its)
     vocabulary = vocabulary_of([plain])
-    matrices = [window.slates(checkerboard.content, vocabulary) for window in (plain, crazed)]
+    matrices = [window.slates(checkerboard.content, checkerboard.users, vocabulary) for window in (plain, crazed)]
     of_both = [np.isin(one.row, chosen) for one, chosen in zip(matrices, (row, its_row), strict=True)]
     assert matrices[0].features.names == matrices[1].features.names
     np.testing.assert_array_equal(matrices[0].features.values[of_both[0]], matrices[1].features.values[of_both[1]])
@@ -237,7 +237,7 @@ def test_a_saved_window_gives_the_same_slates(past, checkerboard, tmp_path: Path
     past[1].save(tmp_path)
     loaded = Window.load(tmp_path, past[1].division, past[1].mapping)
     vocabulary = vocabulary_of(past)
-    mine, its = (window.slates(checkerboard.content, vocabulary) for window in (past[1], loaded))
+    mine, its = (window.slates(checkerboard.content, checkerboard.users, vocabulary) for window in (past[1], loaded))
     assert its.features.names == mine.features.names
     np.testing.assert_array_equal(its.features.values, mine.features.values)
     np.testing.assert_array_equal(its.groups, mine.groups)
@@ -246,8 +246,8 @@ def test_a_saved_window_gives_the_same_slates(past, checkerboard, tmp_path: Path
 
 def test_leaving_a_modality_out_leaves_candidates_and_behaviour_as_they_are(past, checkerboard):
     vocabulary = vocabulary_of(past)
-    whole = past[0].slates(checkerboard.content, vocabulary)
-    lacking = past[0].slates(checkerboard.content, vocabulary, without=Modality.TEXT)
+    whole = past[0].slates(checkerboard.content, checkerboard.users, vocabulary)
+    lacking = past[0].slates(checkerboard.content, checkerboard.users, vocabulary, without=Modality.TEXT)
     np.testing.assert_array_equal(lacking.candidates.item, whole.candidates.item)
     assert set(whole.features.names) - set(lacking.features.names) == {"text_similarity"}
     behaviour = [name for name in whole.features.names if whole.features.parts[name] is Part.BEHAVIOUR]

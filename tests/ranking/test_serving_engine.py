@@ -102,12 +102,12 @@ def test_reasons_are_told_in_words_when_asked_for(settled):
 
 def test_every_generator_and_every_told_feature_has_words(settled, world):
     assert FOUND_BY.keys() == GENERATORS.keys()
-    read = {name.removesuffix("_in_slate") for name in world.hybrid.trees.names}
+    read = {name.removesuffix("_in_slate") for name in world.hybrid.ranker.names}
     assert WORDS.keys() - read <= {"text_similarity", "audio_similarity"}  # modalities that this world lacks
 
 
 def test_contributions_sum_to_the_score_less_that_of_the_reference(settled, world):
-    slates, trees = _slates(settled, world), world.hybrid.trees
+    slates, trees = _slates(settled, world), world.hybrid.ranker
     score = trees.score(slates.features, slates.groups)
     reference = np.linspace(0, len(score) - 1, REFERENCE).astype(int)
     added = trees.contributions(slates.features, np.arange(len(score)))

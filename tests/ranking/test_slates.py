@@ -17,11 +17,12 @@ from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.union import Candidates
 from ranking.rankers.features import FeatureMatrix, Part, stack
+from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows
 from ranking.rankers.space import RECENT, Space
 from ranking.rankers.store_columns import as_numbers, learn_vocabulary, part_of
 from ranking.rankers.surroundings import Surroundings
-from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
+from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 USERS, ITEMS = IdIndex(("ann", "bob")), IdIndex(("a", "b", "c", "d"))
@@ -76,9 +77,12 @@ def described(candidates: Candidates, queries: Queries, **stored: list[object]) 
     for name, values in stored.items():
         rows = rows.append_column(name, pa.array(values))
     space = Space(UNIT, {Modality.TEXT: UNIT, Modality.AUDIO: UNIT}, np.arange(4, dtype=np.float32), UNIT, UNIT)
-    around = Surroundings.fit(log_of([0], [0], [0], device=["phone"], place=["home"]), UNIT)
+    log = log_of([0], [0], [0], device=["phone"], place=["home"])
+    content = ItemContent(log.items, {}, {}, np.zeros(4, np.int64), sparse.csr_matrix((4, 0), dtype=bool))
+    knowledge = Knowledge.fit(log, content, space, pa.table({"user_id": ["ann"]}))
     vocabulary = {"top": ("drama", "noir")}
-    return describe(candidates, queries, rows, where=space, surroundings=around, vocabulary=vocabulary)
+    close = {"ease_all": np.array([1.0, 3.0, 5.0], np.float32)}
+    return describe(candidates, queries, rows, close=close, knowledge=knowledge, vocabulary=vocabulary)
 
 
 def column(slates: Slates, name: str) -> list[float]:

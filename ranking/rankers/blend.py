@@ -1,0 +1,74 @@
+"""The ranker: gradient-boosted trees and a linear model, each objective with one voice."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ranking.rankers.features import FeatureMatrix
+from ranking.rankers.linear import Linear, LinearConfig
+from ranking.rankers.trees import REFERENCE, Trees, TreesConfig, standardise
+from ranking.types import Bools, Floats
+
+
+@dataclass(frozen=True)
+class BlendConfig:
+    """Hyper-parameters of both."""
+
+    trees: TreesConfig = field(default_factory=TreesConfig)
+    linear: LinearConfig = field(default_factory=LinearConfig)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """score = sum over the trees' objectives of their mean standardised score + the linear model's, standardised."""
+
+    trees: Trees
+    linear: Linear
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are read, in order."""
+        return self.trees.names
+
+    @classmethod
+    def fit(cls, features: FeatureMatrix, labels: Bools, groups: npt.NDArray[np.int64], *, config: BlendConfig) -> Self:
+        """Learn from slates (rows in slate order, `groups` int64 sizes); those without a positive are left out."""
+        return cls(
+            Trees.fit(features, labels, groups, config=config.trees),
+            Linear.fit(features, labels, groups, config=config.linear),
+        )
+
+    def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
+        """Scores float32 [n], comparable within a slate only."""
+        linear = standardise(self.linear.score(features, groups).astype(np.float64), groups)
+        return (self.trees.score(features, groups) / self._seeds + linear).astype(np.float32)
+
+    def contributions(self, slate: FeatureMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """What each feature adds to the scores of some rows of one slate, float64 [rows, f], columns as `names`.
+
+        Exact against the mean of `REFERENCE` rows spread over the slate: a row sums to its score less theirs.
+        """
+        added = self.trees.contributions(slate, rows) / self._seeds
+        parts = self.linear.contributions(slate)
+        deviation = float(np.std(parts.sum(axis=1)))
+        if deviation > 1e-12:
+            reference = np.linspace(0, len(slate) - 1, min(len(slate), REFERENCE)).astype(np.int64)
+            added += (parts[rows] - parts[reference].mean(axis=0)) / deviation
+        return added
+
+    @property
+    def _seeds(self) -> int:
+        return len(self.trees.config.seeds)
+
+    def save(self, folder: Path) -> None:
+        """Write both."""
+        self.trees.save(folder)
+        self.linear.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls(Trees.load(folder), Linear.load(folder))

@@ -1,0 +1,125 @@
+"""What people like this user choose: items by attribute of the users' table, such as age band, country, occupation.
+
+Of people whose own history is short it says most; beside everybody's choices it is a small, certain help.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo import schema
+from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
+from ranking.types import Codes, Floats, Interactions
+
+MAX_VALUES: Final = 50  # an attribute of more different values (a postcode, a name) is left out
+BANDS: Final = 8  # numbers of more different values than this are cut into so many bands of equal size
+PRIOR: Final = 10.0  # an item counts as if the group had chosen it so often as everybody does
+
+Named: TypeAlias = dict[str, tuple[str | None, ...]]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """attributes: name -> each user's value as a string, in the order of `users`. rows: name -> value -> row of lifts.
+
+    lifts: float32 [groups, n], log of how much more often than everybody a group chooses each item.
+    """
+
+    users: tuple[str, ...]
+    attributes: Named
+    rows: dict[str, dict[str, int]]
+    lifts: Floats
+
+    @classmethod
+    def fit(cls, train: Interactions, users: pa.Table) -> Self:
+        """Count in `train`; users: user_id and attribute columns, of which the fitting ones are taken."""
+        named = attributes_of(users)
+        ids = users[schema.USER_ID].to_pylist()
+        place = dict(zip(ids, range(len(ids)), strict=True))
+        known = np.array([place.get(user, len(ids)) for user in train.users.ids], np.int64)[train.user]
+        events = np.bincount(train.item, minlength=len(train.items)).astype(np.float64)
+        rows: dict[str, dict[str, int]] = {}
+        lifts: list[Floats] = []
+        for name, values in named.items():
+            member = np.array([*values, None], object)[known]
+            rows[name] = {}
+            for value in sorted({one for one in values if one is not None}):
+                mine = train.item[member == value]
+                chosen = np.bincount(mine, minlength=len(train.items))
+                expected = events * len(mine) / max(len(train), 1)
+                rows[name][value] = len(lifts)
+                lifts.append(np.log((chosen + PRIOR) / (expected + PRIOR)).astype(np.float32))
+        stacked = np.stack(lifts) if lifts else np.zeros((0, len(train.items)), np.float32)
+        return cls(tuple(ids), named, rows, stacked)
+
+    def features(self, user: pa.ChunkedArray, item: Codes) -> dict[str, Floats]:
+        """Columns group_NAME and their sum, float32 [n], for user ids and item codes; NaN for an unknown user."""
+        encoded = pc.dictionary_encode(user.combine_chunks() if isinstance(user, pa.ChunkedArray) else user)
+        which = np.asarray(encoded.indices, np.int64)
+        people = [self._place.get(one, -1) for one in encoded.dictionary.to_pylist()]
+        none = np.full((1, self.lifts.shape[1]), np.nan, np.float32)
+        lifts = np.concatenate([self.lifts, none])
+        columns: dict[str, Floats] = {}
+        for name, values in self.attributes.items():
+            rows = self.rows[name]
+            row = [rows.get(values[one] or "", -1) if one >= 0 else -1 for one in people]
+            columns[f"group_{name}"] = lifts[np.array(row, np.int64)[which], item]
+        if columns:
+            columns["group_all"] = np.nansum(np.stack(list(columns.values())), axis=0).astype(np.float32)
+        return columns
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return dict(zip(self.users, range(len(self.users)), strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write everything."""
+        save_arrays(folder / "groups.safetensors", {"lifts": self.lifts})
+        save_as(folder / "groups.json", _Saved(self.users, self.attributes, self.rows), _Saved)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        saved = load_as(folder / "groups.json", _Saved)
+        lifts = load_arrays(folder / "groups.safetensors")["lifts"].astype(np.float32)
+        return cls(saved.users, saved.attributes, saved.rows, lifts)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    users: tuple[str, ...]
+    attributes: Named
+    rows: dict[str, dict[str, int]]
+
+
+def attributes_of(users: pa.Table) -> Named:
+    """Columns of at most `MAX_VALUES` values as strings, numbers of many values as bands; others are left out."""
+    found: Named = {}
+    for name in users.column_names:
+        column = users[name]
+        if name == schema.USER_ID or pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
+            continue
+        distinct = pc.count_distinct(column).as_py()
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            found[name] = _banded(column) if distinct > BANDS else _strings(column)
+        elif 1 < distinct <= MAX_VALUES:
+            found[name] = _strings(column)
+    return found
+
+
+def _strings(column: pa.ChunkedArray) -> tuple[str | None, ...]:
+    return tuple(None if one is None else str(one) for one in column.to_pylist())
+
+
+def _banded(column: pa.ChunkedArray) -> tuple[str | None, ...]:
+    values = np.array([np.nan if one is None else float(one) for one in column.to_pylist()])
+    known = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, BANDS + 1)[1:-1]))
+    band = np.searchsorted(edges, values, side="right")
+    return tuple(None if np.isnan(one) else f"{place}" for one, place in zip(values, band.tolist(), strict=True))
