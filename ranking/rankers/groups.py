@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 

@@ -135,7 +135,8 @@ def _row_means(queries: Queries, fact: Floats, chosen: Bools) -> Floats:
     rows = queries.row[counted]
     count = np.bincount(rows, minlength=len(queries))
     total = np.bincount(rows, values[counted], minlength=len(queries))
-    return np.divide(total, count, out=np.full(len(queries), np.nan), where=count > 0).astype(np.float32)
+    mean: Floats = np.divide(total, count, out=np.full(len(queries), np.nan), where=count > 0).astype(np.float32)
+    return mean
 
 
 def _dense(matrix: sparse.csr_matrix) -> Floats:

@@ -55,7 +55,7 @@ class Window:
     def slates(
         self, content: ItemContent, users: pa.Table, vocabulary: Vocabulary, *, without: Modality | None = None
     ) -> Slates:
-        """Candidates with all their features; users: their attributes; without: a modality that items are to be placed without."""
+        """Candidates with all their features; users: their attributes; without: a modality that is not looked at."""
         queries = self.division.queries
         left_out = frozenset() if without is None else frozenset({without})
         where = place_items(self.alignment, self.mapping, content, without=left_out)

@@ -1,0 +1,136 @@
+"""Tastes, liking and groups in worlds small enough to work out by hand."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import sparse
+
+from ranking.rankers.groups import PRIOR, Groups, attributes_of
+from ranking.rankers.liking import Liking
+from ranking.rankers.tastes import Tastes
+from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
+
+YEAR_US = int(365.25 * 86_400e6)
+
+
+def log_of(rows: list[tuple[int, int, bool]], n_users: int = 3, n_items: int = 4) -> Interactions:
+    """(user, item, positive), in the order of time."""
+    user, item, positive = (np.array(column) for column in zip(*rows, strict=True))
+    n = len(rows)
+    return Interactions(
+        users=IdIndex(tuple(f"u{one}" for one in range(n_users))),
+        items=IdIndex(tuple(f"i{one}" for one in range(n_items))),
+        user=user.astype(np.int32),
+        item=item.astype(np.int32),
+        occurred_at=np.arange(n, dtype=np.int64),
+        weight=np.ones(n, np.float32),
+        positive=positive.astype(bool),
+        device=np.full(n, None, object),
+        place=np.full(n, None, object),
+    )
+
+
+def ask(log: Interactions, *users: int) -> Queries:
+    return Queries.from_interactions(log, np.array(users, np.int32), np.full(len(users), 10**6))
+
+
+def content_of(log: Interactions) -> ItemContent:
+    """Items 0 and 1 are of the first kind, 2 and 3 of the second; the last has no date."""
+    kinds = sparse.csr_matrix(np.array([[1, 0], [1, 0], [0, 1], [0, 1]], bool))
+    created = np.array([10 * YEAR_US, 20 * YEAR_US, 30 * YEAR_US, np.iinfo(np.int64).min])
+    return ItemContent(log.items, {}, {}, created, kinds)
+
+
+LOG = log_of([(0, 0, True), (0, 1, False), (1, 0, True), (1, 2, True), (2, 0, False), (2, 1, False)])
+
+
+def test_fame_and_era_are_told_against_what_the_user_is_used_to():
+    tastes = Tastes.fit(LOG, content_of(LOG))
+    found = tastes.features(np.array([0, 0]), np.array([2, 3], np.int32), ask(LOG, 0))
+    usual, liked = np.log1p([3, 2]).mean(), np.log1p(3)
+    np.testing.assert_allclose(found["fame_beyond_usual"], np.log1p([1, 0]) - usual, rtol=1e-5)
+    np.testing.assert_allclose(found["fame_apart_liked"], np.abs(np.log1p([1, 0]) - liked), rtol=1e-5)
+    np.testing.assert_allclose(found["era_beyond_usual"], [15, np.nan], rtol=1e-5)
+    np.testing.assert_allclose(found["era_apart_latest"], [15, np.nan], rtol=1e-5)
+
+
+def test_kinds_that_a_user_takes_and_likes_stand_above_others():
+    tastes = Tastes.fit(LOG, content_of(LOG))
+    found = tastes.features(np.zeros(4, int), np.arange(4, dtype=np.int32), ask(LOG, 1))
+    for name in ("kind_share", "kind_lately"):  # of two events one is of the rarer kind
+        assert found[name][2] == found[name][3] > 0 > found[name][0] == found[name][1]
+    assert found["kind_liking"][2] == pytest.approx(found["kind_liking"][0])  # both liked, once each
+    disliked = tastes.features(np.zeros(4, int), np.arange(4, dtype=np.int32), ask(LOG, 2))
+    assert disliked["kind_liking"][0] < 0 == disliked["kind_liking"][2]
+
+
+def test_a_stranger_has_no_usual_and_average_kinds():
+    tastes = Tastes.fit(LOG, content_of(LOG))
+    stranger = Queries.from_interactions(LOG, np.array([UNKNOWN], np.int32), np.array([10**6]))
+    found = tastes.features(np.zeros(2, int), np.array([0, 2], np.int32), stranger)
+    assert np.isnan(found["fame_beyond_usual"]).all()
+    np.testing.assert_allclose(found["kind_share"], 0, atol=1e-6)
+    np.testing.assert_allclose(found["kind_liking"], 0, atol=1e-6)
+
+
+def test_liking_knows_liked_items_pleased_users_and_who_likes_what():
+    met = np.random.default_rng(0).random((150, 200)) < 0.7
+    camps = [(user, item, user % 2 == item % 2) for user in range(150) for item in range(200) if met[user, item]]
+    log = log_of(camps, n_users=150, n_items=200)
+    liking = Liking.fit(log)
+    found = liking.features(np.repeat([0, 1], 200), np.tile(np.arange(200, dtype=np.int32), 2), ask(log, 0, 1))
+    even, new = np.arange(200) % 2 == 0, ~met[0]
+    assert found["liking_fit"][:200][even & new].mean() > 0.05 > -0.05 > found["liking_fit"][:200][~even & new].mean()
+    assert found["liking_fit"][200:][~even].mean() > 0 > found["liking_fit"][200:][even].mean()
+    total = liking.mean + found["liking_item"] + found["liking_user"] + found["liking_fit"]
+    np.testing.assert_allclose(found["liking"], total, rtol=1e-5)
+
+
+def test_where_everything_is_liked_liking_tells_nothing():
+    liking = Liking.fit(log_of([(0, 0, True), (1, 1, True), (2, 0, True)]))
+    found = liking.features(np.zeros(2, int), np.array([0, 3], np.int32), ask(LOG, 0))
+    np.testing.assert_allclose(liking.item, 0, atol=1e-9)
+    assert np.unique(found["liking_fit"]).tolist() == [0.0]
+
+
+def test_a_groups_lift_is_its_own_count_against_everybodys():
+    users = pa.table({"user_id": ["u0", "u1", "u2"], "country": ["FR", "FR", "DE"], "zip": ["1", "2", "3"]})
+    groups = Groups.fit(LOG, users)
+    found = groups.features(pa.chunked_array([["u0", "u2", "", "new"]]), np.array([1, 1, 1, 1], np.int32))
+    french = np.log((1 + PRIOR) / (2 * 4 / 6 + PRIOR))
+    german = np.log((1 + PRIOR) / (2 * 2 / 6 + PRIOR))
+    np.testing.assert_allclose(found["group_country"], [french, german, np.nan, np.nan], rtol=1e-5)
+    assert set(found) == {"group_country", "group_zip", "group_all"}
+
+
+def test_attributes_of_few_values_are_groups_and_numbers_become_bands():
+    many = [str(one) for one in range(80)]
+    table = pa.table(
+        {
+            "user_id": many,
+            "name": many,
+            "same": ["x"] * 80,
+            "age": pa.array([None, *range(1, 80)], pa.int32()),
+            "sex": ["f", "m"] * 40,
+        }
+    )
+    found = attributes_of(table)
+    assert set(found) == {"age", "sex"}
+    assert found["age"][0] is None
+    assert {*found["age"][1:]} == {str(band) for band in range(8)}
+
+
+def test_saved_parts_give_the_same_features(tmp_path):
+    item, row, queries = np.arange(4, dtype=np.int32), np.zeros(4, int), ask(LOG, 0)
+    users = pa.table({"user_id": ["u0"], "country": ["FR"]})
+    for part in (Tastes.fit(LOG, content_of(LOG)), Liking.fit(LOG)):
+        part.save(tmp_path)
+        again = type(part).load(tmp_path).features(row, item, queries)
+        for name, values in part.features(row, item, queries).items():
+            np.testing.assert_array_equal(again[name], values)
+    groups = Groups.fit(LOG, users)
+    groups.save(tmp_path)
+    asked = pa.chunked_array([["u0"] * 4])
+    again = Groups.load(tmp_path).features(asked, item)
+    for name, values in groups.features(asked, item).items():
+        np.testing.assert_array_equal(again[name], values)
