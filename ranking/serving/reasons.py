@@ -15,6 +15,7 @@ import numpy as np
 from feature_repo import schema
 from ranking.candidates.generator import Generator
 from ranking.candidates.union import Source
+from ranking.rankers.closeness import PARTS
 from ranking.serving.catalogue import Catalogue
 from ranking.strategy.hybrid import Hybrid, Ranked
 from ranking.types import UNKNOWN, Codes, Floats, Queries
@@ -64,10 +65,16 @@ def _words() -> dict[str, Words]:
         "cold_start": FOUND_BY["cold_start"],
     }
     generators = {f"{name}_score": Words(text) for name, text in told_by_generator.items()}
+    close = {
+        f"{name}_{part}": Words(_COLLABORATIVE)
+        for name in ("ease", "ease_positive", "covisitation", "item_knn")
+        for part in PARTS
+    }
     places = {f"{name}_rank": Words(less=text) for name, text in told_by_generator.items()}
     return {
         **popular,
         **generators,
+        **close,
         **places,
         "fused": Words(_COLLABORATIVE),
         "item_response_rate_28d": Words("often chosen when it is shown"),
@@ -75,6 +82,12 @@ def _words() -> dict[str, Words]:
         "item_positive_share": Words("liked by most who chose it"),
         "item_idle_s": Words(less="chosen by others only recently"),
         "item_age_s": Words("older than most, and lasting", "newer than most"),
+        "liking_item": Words("liked by most who chose it"),
+        "liking_fit": Words("likely to please you more than others"),
+        "kind_liking": Words("of a kind that you like: {categories}"),
+        "kind_share": Words("of a kind that you choose more than others do: {categories}"),
+        "kind_lately": Words("of a kind that you chose lately: {categories}"),
+        "group_all": Words("chosen by people like you"),
         "category_affinity": Words("of a kind that you like: {categories}"),
         "last_category_overlap": Words("of the kind of your latest choice: {categories}"),
         "daypart_lift": Words("often chosen {daypart}"),
