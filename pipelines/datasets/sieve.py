@@ -53,4 +53,5 @@ class Sieve:
         """Count one row, named `row`, or by its place in the file if that is None."""
         shown = "is missing" if value is None else repr(value)[:SHOWN]
         detail = f"{column} {shown}: {remedy} ({place})"
-        self.rejected.add(self.table, reason, row=place if row is None else str(row), detail=detail)
+        named = str(row) if str(row).isprintable() else repr(row)  # a line break in an id would break the message
+        self.rejected.add(self.table, reason, row=place if row is None else named, detail=detail)

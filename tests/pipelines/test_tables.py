@@ -305,6 +305,14 @@ def test_whatever_a_csv_file_holds_the_answer_is_a_dataset_or_one_line(
         assert set(dataset.events[schema.ITEM_ID].to_pylist()) <= set(dataset.items[schema.ITEM_ID].to_pylist())
 
 
+def test_an_id_with_a_line_break_is_named_in_one_line(write: Callable[..., Path]) -> None:
+    folder = write()
+    (folder / "items.csv").write_bytes(b'item_id\n"\n\x80"\n')
+    with pytest.raises(DatasetError, match="bad_encoding") as caught:
+        read(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_more_bad_rows_than_examples_are_all_counted(write: Callable[..., Path]) -> None:
     dataset = read(write(events=events_of(["u,a,buy,,10", *["u,nope,buy,,10"] * 50])))
     assert reasons(dataset) == {("events", "unknown_item"): 50}

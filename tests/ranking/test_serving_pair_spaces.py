@@ -64,8 +64,9 @@ def published(content, world, tmp_path_factory) -> Settings:
     quick = AlignmentConfig(steps=1, dim=8, hidden=0)
     Alignment.fit(mine, world_log(world), config=quick).save(home / "aligned")
     hybrid = copy.copy(world.hybrid)
-    images = hybrid.space.by_modality[Modality.IMAGE] * PICTURED[:n, None]
-    hybrid.space = replace(hybrid.space, by_modality={Modality.IMAGE: images})
+    images = hybrid.knowledge.space.by_modality[Modality.IMAGE] * PICTURED[:n, None]
+    space = replace(hybrid.knowledge.space, by_modality={Modality.IMAGE: images})
+    hybrid.knowledge = replace(hybrid.knowledge, space=space)
 
     def make(folder):
         save_parts(folder, hybrid, world.items)

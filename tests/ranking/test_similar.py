@@ -100,7 +100,7 @@ def neighbours(settled):
 
 
 def test_the_nearest_items_of_an_item_are_those_of_brute_force(neighbours, settled):
-    space, index = settled.loaded.hybrid.space, settled.loaded.catalogue.index
+    space, index = settled.loaded.hybrid.knowledge.space, settled.loaded.catalogue.index
     for by, vectors in (
         (ALL, space.fused),
         ("image", space.by_modality[Modality.IMAGE]),
