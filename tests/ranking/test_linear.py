@@ -27,7 +27,7 @@ def world(seed: int = 0) -> tuple[FeatureMatrix, np.ndarray]:
 
 def test_weights_minimise_the_penalised_likelihood():
     features, labels = world()
-    model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0))
+    model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0, negatives=1.0))
     told = np.repeat(labels.reshape(30, 20).any(axis=1), 20)
     values = np.column_stack([in_slates(features.values, GROUPS)[told], np.ones(told.sum())]).astype(np.float64)
 
