@@ -37,11 +37,11 @@ class Protocol(StrEnum):
 class Split:
     """A divided log, q evaluated users in ascending order of their codes.
 
-    train: what models may learn from. test: the held-out events of the evaluated users; held-out events of users
-    without a relevant item are in neither.
+    train: what models may learn from, events of one moment in a seeded random order. test: the held-out events of the
+    evaluated users, in the order of the division; held-out events of users without a relevant item are in neither.
     queries: one row an evaluated user. `at`, device and place are those of the user's first held-out event; `as_of` is
     `at`, under P1 the cutoff. The history is exactly the user's rows of `train`: under P2 and P3 events of the same
-    moment as `at` are among them when the log's order (ties: seeded random) has them before it.
+    moment as `at` are among them when their item id stands before it.
     relevant: bool CSR [q, n_items], at least one a row: positive held-out items that are not in the history; under P3
     the one new item whatever its sign.
     cutoff: P1's moment, train lies strictly before it; None under P2 and P3. parameters: for reports.
@@ -57,19 +57,26 @@ class Split:
 
 
 def split(
-    log: Interactions, protocol: Protocol, *, share: float = 0.2, min_users: int = 100, newcomers: bool = False
+    log: Interactions,
+    protocol: Protocol,
+    *,
+    share: float = 0.2,
+    min_users: int = 100,
+    newcomers: bool = False,
+    tie_seed: int = 0,
 ) -> Split:
-    """Divide `log`; deterministic.
+    """Divide `log` in the order of (occurred_at, item_id); deterministic.
 
     share: held-out share of the events, of all under P1 and of each user's under P2 (rounded down, at least one of
     five). min_users: P1's cutoff stands at the (1 - share) quantile of event times, or at the latest moment before
     it, but not before the median, that leaves this many users both a history and something relevant; when none does,
     at the one that leaves most. newcomers: P1 also asks for users who have no history (rows with an empty one).
+    tie_seed: of the order in which models see the events of one moment.
     Raises ValueError for a share outside (0, 1).
     """
     if not 0 < share < 1:
         raise ValueError(f"share is {share}; accepted are numbers between 0 and 1, for example 0.2")
-    cutoff = None
+    log, cutoff = log.ties_by_item(), None
     if protocol is Protocol.P1:
         cutoff = _cutoff(log, share, min_users)
         held = log.occurred_at >= cutoff
@@ -82,7 +89,7 @@ def split(
     asked = _mask(log.user[wanted], len(log.users))
     if not newcomers:
         asked &= _mask(log.user[~held], len(log.users))
-    train, test = log.where(~held), log.where(held & asked[log.user])
+    train, test = log.where(~held).ties_shuffled(tie_seed), log.where(held & asked[log.user])
     queries = _queries(train, test, cutoff)
     return Split(
         protocol=protocol,

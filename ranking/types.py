@@ -58,8 +58,8 @@ class Interactions:
     """Events with a weight above 0, parallel arrays in ascending order of (occurred_at, tie).
 
     user, item: int32 [n] codes. occurred_at: int64 [n]. weight: float32 [n]. positive: bool [n].
-    device, place: object [n], str or None. Events of one moment stand in a seeded random order (`from_events`),
-    so that no model can learn from the order of ids.
+    device, place: object [n], str or None. What models learn from has the events of one moment in a seeded random order
+    (`from_events`, `ties_shuffled`), so that no model can learn from the order of ids.
     """
 
     users: IdIndex
@@ -79,8 +79,7 @@ class Interactions:
         item = items.codes(events[schema.ITEM_ID].to_pylist())
         at = events[schema.OCCURRED_AT].cast(pa.int64()).to_numpy()
         weight = events[schema.WEIGHT].to_numpy().astype(np.float32)
-        tie = np.random.default_rng(tie_seed).permutation(len(at))
-        order = np.lexsort((tie, at))
+        order = _shuffled_ties(at, tie_seed)
         order = order[(user[order] >= 0) & (item[order] >= 0) & (weight[order] > 0)]
         return cls(
             users=users,
@@ -98,7 +97,7 @@ class Interactions:
         return len(self.user)
 
     def where(self, mask: Bools | npt.NDArray[np.int64]) -> "Interactions":
-        """The interactions that a mask or ascending positions choose."""
+        """The interactions that a mask chooses, or those at positions, in that order."""
         return Interactions(
             self.users,
             self.items,
@@ -111,11 +110,24 @@ class Interactions:
             self.place[mask],
         )
 
+    def ties_by_item(self) -> "Interactions":
+        """Events of one moment by item id, those of one item as they stand: an order that anybody can repeat."""
+        return self.where(np.lexsort((self.item, self.occurred_at)))
+
+    def ties_shuffled(self, seed: int = 0) -> "Interactions":
+        """Events of one moment in a seeded random order."""
+        return self.where(_shuffled_ties(self.occurred_at, seed))
+
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Users x items, float32; repeated pairs are summed; `values` [n] default to ones."""
         data = np.ones(len(self), np.float32) if values is None else values
         shape = (len(self.users), len(self.items))
         return sparse.csr_matrix((data, (self.user, self.item)), shape=shape)
+
+
+def _shuffled_ties(at: Times, seed: int) -> npt.NDArray[np.int64]:
+    tie = np.random.default_rng(seed).permutation(len(at))
+    return np.lexsort((tie, at))
 
 
 @dataclass(frozen=True)

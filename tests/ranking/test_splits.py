@@ -57,7 +57,8 @@ def test_an_evaluated_users_held_out_events_are_the_users_latest(log, protocol):
     for user in divided.queries.user.tolist():
         kept = [event for event in events_of(divided.train) if event[0] == user]
         held = [event for event in events_of(divided.test) if event[0] == user]
-        assert kept + held == [event for event in events_of(log) if event[0] == user]
+        in_order = [event for event in events_of(log.ties_by_item()) if event[0] == user]
+        assert sorted(kept, key=in_order.index) + held == in_order
         assert kept and held
 
 
@@ -156,12 +157,24 @@ def test_the_latest_fifth_of_each_user_is_rounded_down():
     assert len(divided.train) == 8 + MIN_EVENTS - 1
 
 
-def test_ties_are_cut_in_the_logs_own_order_and_stay_in_the_history():
-    log = log_of([(0, item, 7, True) for item in (4, 2, 9, 1, 3)])
-    divided = split(log, Protocol.P2)
-    assert divided.queries.item.tolist() == [4, 2, 9, 1]
-    assert divided.test.item.tolist() == [3]
+@pytest.mark.parametrize("order", [(4, 2, 9, 1, 3), (9, 4, 3, 2, 1)])
+def test_ties_are_cut_by_item_id_and_stay_in_the_history(order):
+    divided = split(log_of([(0, item, 7, True) for item in order]), Protocol.P2)
+    assert sorted(divided.queries.item.tolist()) == [1, 2, 3, 4]
+    assert divided.test.item.tolist() == [9]
     assert divided.queries.as_of.tolist() == [7]
+
+
+def test_models_see_ties_in_an_order_that_tells_nothing_of_ids():
+    log = log_of([(user, item, moment, True) for moment in (1, 2) for user in range(8) for item in range(9, -1, -1)])
+    rising = []
+    for seed in range(3):
+        train = split(log, Protocol.P2, tie_seed=seed).train
+        assert (np.diff(train.occurred_at) >= 0).all()
+        tied = np.diff(train.occurred_at) == 0
+        rising.append((np.diff(train.item)[tied] > 0).mean())
+    assert all(0.3 < share < 0.6 for share in rising)
+    assert len(set(rising)) > 1
 
 
 def test_the_last_new_item_is_asked_for_whatever_its_sign():
