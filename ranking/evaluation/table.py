@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ranking.evaluation.report import HYBRID, Change, Metrics, ProtocolReport, Report
+from ranking.evaluation.report_types import HYBRID, Change, Metrics, ProtocolReport, Report
 
 COLUMNS: Final = ("NDCG@10", "95 %", "R@10", "R@50", "R@200", "MRR@10", "cover@10", "fit s")
 
