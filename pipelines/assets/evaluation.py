@@ -12,6 +12,7 @@ from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
 from pipelines.home import Facts, Json
 from pipelines.workspace import Workspace
 from ranking.evaluation.comparisons import store_comparisons
+from ranking.evaluation.page import PAGE, write_page
 from ranking.evaluation.report import build_report
 from ranking.evaluation.report_types import ORACLE, Metrics, Report
 from ranking.evaluation.run import content_knn, measure_baselines, measure_hybrid
@@ -32,6 +33,7 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
             for protocol in Protocol:
                 _measure(workspace, warehouse, protocol)
             report = build_report(warehouse)
+            write_page(warehouse, report, workspace.settings.reports / PAGE)
         (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
         _draw(report, workspace.settings.reports)
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
