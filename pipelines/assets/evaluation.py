@@ -14,19 +14,19 @@ from pipelines.workspace import Workspace
 from ranking.evaluation.report import Metrics, Report, build_report
 from ranking.evaluation.run import measure_baselines, measure_hybrid
 from ranking.evaluation.warehouse import Warehouse
-from ranking.splits import Protocol
+from ranking.splits import Protocol, protocols_of
 
 REPORT = "evaluation.json"
 
 
 @dg.asset(group_name="evaluation", deps=[training_set])
 def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on three protocols."""
+    """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on each protocol."""
 
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
             warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds)
-            for protocol in Protocol:
+            for protocol in protocols_of(workspace.interactions):
                 _measure(workspace, warehouse, protocol)
             report = build_report(warehouse)
         (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
