@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from feature_repo import schema
+from feature_repo.labels import label_events
 from feature_repo.schema import Modality
+from pipelines.datasets.lastfm import read_lastfm
 from ranking.candidates.cold_start import standardised
 from ranking.metrics import ndcg
 from ranking.representation.alignment import Alignment
@@ -42,7 +45,7 @@ from ranking.representation.behaviour import item_factors, positives
 from ranking.representation.content import UNKNOWN_TIME, item_content
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import CATEGORIES, Inputs, unit_rows
-from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent
+from ranking.types import PARTS, Bools, Floats, IdIndex, Interactions, ItemContent
 
 SHARE, DIVISIONS, DEPTH, HALVES = 0.2, 3, 10, 60
 SHRINKAGES = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -98,32 +101,14 @@ def movielens(home: Path) -> Set:
 
 
 def lastfm(folder: Path) -> Set:
-    rows = np.loadtxt(folder / "processed_data" / "lfm2k.inter", skiprows=1, dtype=np.int64)
-    features = folder / "multimodal_features" / "mmrec_npy"
-    text, *sounds = (np.load(features / f"{name}.npy") for name in ("all-MiniLM-L6-v2", "vggish", "whisper"))
-    sound = np.hstack([unit_rows(one - one.mean(axis=0)) for one in sounds])
-    n = len(text)
-    everything = np.ones(n, bool)
-    content = ItemContent(
-        items=IdIndex(tuple(f"{code:05d}" for code in range(n))),
-        vectors={Modality.TEXT: text.astype(np.float32), Modality.AUDIO: sound},
-        present={Modality.TEXT: everything, Modality.AUDIO: everything},
-        created_at=np.full(n, UNKNOWN_TIME),
-        categories=sparse.csr_matrix((n, 0), dtype=bool),
-    )
-    unknown = np.full(len(rows), None, object)
-    log = Interactions(
-        users=IdIndex(tuple(f"{code:05d}" for code in range(rows[:, 0].max() + 1))),
-        items=content.items,
-        user=rows[:, 0].astype(np.int32),
-        item=rows[:, 1].astype(np.int32),
-        occurred_at=np.arange(len(rows)),
-        weight=np.ones(len(rows), np.float32),
-        positive=np.ones(len(rows), bool),
-        device=unknown,
-        place=unknown,
-    )
-    return Set("lastfm-2k-mm", content, log, rows[:, 3] == 0, everything, (("text",), ("audio",), ("text", "audio")))
+    dataset = read_lastfm(folder, now=datetime.now(UTC))
+    content = item_content(dataset.items, dataset.vectors)
+    events = label_events(dataset.events, dataset.kinds).append_column(schema.PART, dataset.events[schema.PART])
+    users = IdIndex.of(dataset.users[schema.USER_ID].to_pylist())
+    log = Interactions.from_events(events, users=users, items=content.items)
+    complete = np.logical_and.reduce([*content.present.values()])
+    trainable = log.part == PARTS.index(schema.SplitPart.TRAIN)
+    return Set(dataset.name, content, log, trainable, complete, (("text",), ("audio",), ("text", "audio")))
 
 
 def earliest(log: Interactions, share: float = 0.8) -> Bools:

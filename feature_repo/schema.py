@@ -32,6 +32,9 @@ REQUEST_ID = "request_id"
 POSITION = "position"
 PROPENSITY = "propensity"
 
+# Optional, of a dataset that brings a split of its own; it stays beside the event log, as it is no fact of the event.
+PART = "part"
+
 RETRIEVAL = "retrieval_v1"  # the feature services, by name
 RANKING = "ranking_v1"
 
@@ -85,6 +88,14 @@ class Modality(StrEnum):
     TEXT = "text"
     IMAGE = "image"
     AUDIO = "audio"
+
+
+class SplitPart(StrEnum):
+    """What a dataset's own split uses an event for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
 
 
 @dataclass(frozen=True)

@@ -103,12 +103,12 @@ def report(found: "Searched", home: Path, *, as_json: bool) -> str:
 def common_train(log: Interactions) -> Interactions:
     """What lies in the earliest training part of every protocol: nothing that an evaluation asks about."""
     from pipelines.assets.models import WINDOWS  # heavy, as all below
-    from ranking.splits import Protocol
+    from ranking.splits import protocols_of
     from ranking.strategy.fit import divisions
 
     keys = _keys(log)
     kept = np.ones(len(log), bool)
-    for protocol in Protocol:
+    for protocol in protocols_of(log):
         divided = divisions(log, protocol, WINDOWS)
         if divided:
             kept &= np.isin(keys, _keys(divided[-1].train))

@@ -21,6 +21,7 @@ from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.space import Space as Places
 from ranking.representation.embedding_store import VECTOR
+from ranking.representation.precomputed import is_precomputed
 from ranking.serving.engine import Engine
 from validation import aligned_space, embeddings, events, features, items, recommendations, users
 from validation.drift import Profile
@@ -51,7 +52,8 @@ def suite_check(asset: str, subject: Subject) -> dg.AssetChecksDefinition:
 
 
 def _items(workspace: Workspace) -> tuple[pa.Table, Suite]:
-    return workspace.items, items.suite()
+    given = any(workspace.given_vectors(modality) is not None for modality in Modality)
+    return workspace.items, items.suite(items.Limits(content_share=0.0) if given else items.Limits())
 
 
 def _users(workspace: Workspace) -> tuple[pa.Table, Suite]:
@@ -67,12 +69,14 @@ def _embeddings(modality: Modality, workspace: Workspace) -> tuple[pa.Table, Sui
     name, limits = f"{modality}_embeddings", workspace.settings.suites
     table = workspace.home.read(name)
     size = table.schema.field(VECTOR).type.list_size
-    before, note = _before(workspace, name, size, profiles.maker(table) if len(table) else "", len(table))
+    made_by = profiles.maker(table) if len(table) else ""
+    given = is_precomputed(made_by)
+    before, note = _before(workspace, name, size, made_by, len(table))
     space = Space(
         dimension=size,
-        expected=_with_content(workspace.items, modality, table[schema.ITEM_ID]),
+        expected=len(table) if given else _with_content(workspace.items, modality, table[schema.ITEM_ID]),
         coverage=limits.coverage_of(modality),
-        unit_norm=modality is Modality.TEXT,
+        unit_norm=modality is Modality.TEXT and not given,
         before=before,
     )
     return table, embeddings.suite(name, space, limits, notes=(note,))

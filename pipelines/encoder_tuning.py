@@ -7,6 +7,7 @@ from feature_repo.rejected import Rejected
 from feature_repo.schema import Modality
 from pipelines.alignment_tuning import common_train
 from pipelines.assets.embeddings import embedding_store, quickened
+from pipelines.errors import HomeError
 from pipelines.home import Json
 from pipelines.workspace import Workspace
 from ranking.representation.behaviour import positives
@@ -22,10 +23,16 @@ from ranking.representation.tuning_config import TuningConfig
 def tune_encoder(workspace: Workspace, modality: str, config: TuningConfig) -> TuningResult:
     """Tune a home's chosen encoder without its adapter, holding the home; the adapter lies under `adapters` there.
 
-    Raises `HomeError` for a home without vectors, `TuningError` and `EncoderError` with what can be done.
+    Raises `HomeError` for a home without vectors or with given ones, `TuningError` and `EncoderError` with what can be
+    done.
     """
     plain = workspace.settings.encoders.model_copy(update={"text_adapter": None, "image_adapter": None})
     _ = workspace.content  # a home that has none is not touched
+    if workspace.given_vectors(Modality(modality)) is not None:
+        raise HomeError(
+            f"dataset {workspace.dataset_name}: brings its own {modality} vectors, so no {modality} encoder is used; "
+            "tune another modality, or leave these vectors out of the dataset"
+        )
     with workspace.home.lock():
         if modality == Modality.TEXT:
             return _tune(workspace, text_encoder(plain), config)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from feature_repo import schema
@@ -34,6 +35,7 @@ from validation.run import validate
 from validation.suite import Suite
 
 KINDS: Final = "kinds.json"
+VECTORS: Final = "vectors.parquet"  # behind a modality's name, beside the items: what the dataset gives
 
 
 class Listener(Protocol):
@@ -157,9 +159,14 @@ class Workspace:
         """`schema.ITEMS` and attributes."""
         return self.home.read("items")
 
+    def given_vectors(self, modality: Modality) -> pa.Table | None:
+        """Vectors of a modality that the dataset brings: `embedding_schema`; None where it does not."""
+        path = self.home.folder("items") / f"{modality}_{VECTORS}"
+        return pq.read_table(path) if path.exists() else None
+
     @cached_property
     def events(self) -> pa.Table:
-        """`schema.LABELLED_EVENTS`, ascending in time."""
+        """`schema.LABELLED_EVENTS`, ascending in time, and `schema.PART` where the dataset has a split of its own."""
         return self.home.read("events")
 
     @cached_property

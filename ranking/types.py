@@ -21,8 +21,10 @@ Times: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Strings: TypeAlias = npt.NDArray[np.object_]  # str or None
+Parts: TypeAlias = npt.NDArray[np.int8]
 
 UNKNOWN = -1
+PARTS = tuple(schema.SplitPart)  # a part's code is its place here
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Interactions:
     """Events with a weight above 0, parallel arrays in ascending order of (occurred_at, tie).
 
     user, item: int32 [n] codes. occurred_at: int64 [n]. weight: float32 [n]. positive: bool [n].
-    device, place: object [n], str or None. What models learn from has the events of one moment in a seeded random order
-    (`from_events`, `ties_shuffled`), so that no model can learn from the order of ids.
+    device, place: object [n], str or None. part: int8 [n] codes of `PARTS`, `UNKNOWN` where the dataset's own split
+    does not name the event; None where there is no such split. What models learn from has the events of one moment in
+    a seeded random order (`from_events`, `ties_shuffled`), so that no model can learn from the order of ids.
     """
 
     users: IdIndex
@@ -71,10 +74,14 @@ class Interactions:
     positive: Bools
     device: Strings
     place: Strings
+    part: Parts | None = None
 
     @classmethod
     def from_events(cls, events: pa.Table, *, users: IdIndex, items: IdIndex, tie_seed: int = 0) -> Self:
-        """Interactions of a table of `schema.LABELLED_EVENTS`; events of unknown users or items are left out."""
+        """Interactions of a table of `schema.LABELLED_EVENTS`; events of unknown users or items are left out.
+
+        A further column `schema.PART` is the dataset's own split.
+        """
         user = users.codes(events[schema.USER_ID].to_pylist())
         item = items.codes(events[schema.ITEM_ID].to_pylist())
         at = events[schema.OCCURRED_AT].cast(pa.int64()).to_numpy()
@@ -91,6 +98,7 @@ class Interactions:
             positive=events[schema.POSITIVE].to_numpy(zero_copy_only=False)[order],
             device=np.asarray(events[schema.DEVICE].to_pylist(), object)[order],
             place=np.asarray(events[schema.PLACE].to_pylist(), object)[order],
+            part=_parts(events)[order] if schema.PART in events.column_names else None,
         )
 
     def __len__(self) -> int:
@@ -108,6 +116,7 @@ class Interactions:
             self.positive[mask],
             self.device[mask],
             self.place[mask],
+            None if self.part is None else self.part[mask],
         )
 
     def ties_by_item(self) -> "Interactions":
@@ -123,6 +132,10 @@ class Interactions:
         data = np.ones(len(self), np.float32) if values is None else values
         shape = (len(self.users), len(self.items))
         return sparse.csr_matrix((data, (self.user, self.item)), shape=shape)
+
+
+def _parts(events: pa.Table) -> Parts:
+    return IdIndex(PARTS).codes(events[schema.PART].to_pylist()).astype(np.int8)
 
 
 def _shuffled_ties(at: Times, seed: int) -> npt.NDArray[np.int64]:

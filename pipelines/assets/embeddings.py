@@ -1,11 +1,18 @@
-"""One vector an item and modality, by the chosen encoders; unchanged content is never encoded twice."""
+"""One vector an item and modality, by the chosen encoders or as the dataset gives it.
 
+Unchanged content is never encoded twice; of a modality whose vectors are given nothing is encoded at all.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo.rejected import Rejected
+from feature_repo.schema import Modality
+from feature_repo.settings import Encoders
 from pipelines.assets.data import items, write_rejected
 from pipelines.assets.materialized import materialized
 from pipelines.home import Facts, Json
@@ -14,7 +21,7 @@ from ranking.representation.augmented import Augmented
 from ranking.representation.chosen import audio_encoder, image_encoder, text_encoder
 from ranking.representation.embed import examples
 from ranking.representation.embed_items import embed_items
-from ranking.representation.embedding_store import EmbeddingStore
+from ranking.representation.embedding_store import ENCODER_ID, EmbeddingStore
 from ranking.representation.encoder import Decoded, Encoder, NetworkEncoder
 from ranking.representation.faster import faster
 
@@ -25,19 +32,19 @@ WORTH_MEASURING = 1_000  # items; fewer are encoded in float32 before a faster m
 @dg.asset(group_name=GROUP, deps=[items])
 def text_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Title, categories and description of each item."""
-    return _embeddings(workspace, text_encoder(workspace.settings.encoders))
+    return _embeddings(workspace, Modality.TEXT, text_encoder)
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def image_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's picture, else its video's frames."""
-    return _embeddings(workspace, image_encoder(workspace.settings.encoders))
+    return _embeddings(workspace, Modality.IMAGE, image_encoder)
 
 
 @dg.asset(group_name=GROUP, deps=[items])
 def audio_embeddings(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Each item's sound, else its video's sound track."""
-    return _embeddings(workspace, audio_encoder(workspace.settings.encoders))
+    return _embeddings(workspace, Modality.AUDIO, audio_encoder)
 
 
 def quickened(workspace: Workspace, encoder: NetworkEncoder[Decoded]) -> Encoder[Decoded]:
@@ -59,7 +66,29 @@ def embedding_store(workspace: Workspace) -> EmbeddingStore:
     return EmbeddingStore(workspace.settings.lake / "embeddings")
 
 
-def _embeddings(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.MaterializeResult[None]:
+def _embeddings(
+    workspace: Workspace, modality: Modality, choose: Callable[[Encoders], NetworkEncoder[Decoded]]
+) -> dg.MaterializeResult[None]:
+    given = workspace.given_vectors(modality)
+    if given is not None:
+        return _given(workspace, f"{modality}_embeddings", given)
+    return _encoded(workspace, choose(workspace.settings.encoders))
+
+
+def _given(workspace: Workspace, name: str, vectors: pa.Table) -> dg.MaterializeResult[None]:
+    """Vectors that came with the dataset; every view of them is the same, as there is nothing to augment."""
+
+    def make(folder: Path) -> Facts:
+        workspace.home.write(folder, vectors)
+        for number in range(1, workspace.alignment.views + 1):
+            pq.write_table(vectors, folder / f"view{number}.parquet")
+        return {"given": len(vectors), "missing": len(workspace.items) - len(vectors)}
+
+    config: dict[str, Json] = {"encoder": vectors[ENCODER_ID][0].as_py(), "views": workspace.alignment.views}
+    return materialized(workspace.build(name, make, inputs=["items"], config=config))
+
+
+def _encoded(workspace: Workspace, reference: NetworkEncoder[Decoded]) -> dg.MaterializeResult[None]:
     encoder = quickened(workspace, reference)
     name = f"{encoder.modality}_embeddings"
 

@@ -18,19 +18,19 @@ from ranking.evaluation.report_types import ORACLE, Metrics, Report
 from ranking.evaluation.run import content_knn, measure_baselines, measure_hybrid
 from ranking.evaluation.seeds import SEEDS
 from ranking.evaluation.warehouse import LAYOUT, Warehouse
-from ranking.splits import Protocol
+from ranking.splits import Protocol, protocols_of
 
 REPORT = "evaluation.json"
 
 
 @dg.asset(group_name="evaluation", deps=[training_set])
 def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
-    """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on three protocols."""
+    """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on each protocol."""
 
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
             warehouse.write_run(dataset=workspace.dataset_name, seeds=SEEDS)
-            for protocol in Protocol:
+            for protocol in protocols_of(workspace.interactions):
                 _measure(workspace, warehouse, protocol)
             report = build_report(warehouse)
             write_page(warehouse, report, workspace.settings.reports / PAGE)

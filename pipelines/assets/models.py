@@ -19,7 +19,7 @@ from ranking.candidates.cold_start import ColdStartConfig
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
-from ranking.splits import Protocol
+from ranking.splits import Protocol, protocols_of, served_protocol
 from ranking.strategy.fit import Window, divisions, fit_ranker, open_window, place_items, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
@@ -31,7 +31,6 @@ CONFIG = HybridConfig()
 TRIALS = 6  # per model and protocol
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
-SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the served ranker learns from them
 
 
 @dg.asset(group_name=GROUP, deps=[events, users])
@@ -40,9 +39,9 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 
     def make(folder: Path) -> Facts:
         facts: Facts = {}
-        for protocol in Protocol:
+        for protocol in protocols_of(workspace.interactions):
             divided = divisions(workspace.interactions, protocol, 2)
-            if protocol is SERVED and len(divided) < 2:
+            if protocol is served_protocol(workspace.interactions) and len(divided) < 2:
                 raise DatasetError(
                     f"dataset {workspace.dataset_name}: {len(workspace.interactions)} interactions are too few to be "
                     "divided in time twice; needed are users with at least 10 events, some of them positive: add events"
@@ -67,7 +66,7 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
 
     def make(folder: Path) -> Facts:
         facts: Facts = {}
-        for protocol in Protocol:
+        for protocol in protocols_of(workspace.interactions):
             divided = divisions(workspace.interactions, protocol, WINDOWS)
             if not divided:
                 continue
@@ -118,7 +117,7 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 
     def make(folder: Path) -> Facts:
         rows = 0
-        for protocol in Protocol:
+        for protocol in protocols_of(workspace.interactions):
             for number, window in windows(workspace, "candidate_sets", protocol):
                 if not number:
                     window.mapping.save(factor_mapping_folder(folder, protocol))
@@ -137,7 +136,8 @@ def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
     """The served ranker: trees that learn from the latest windows which candidates were chosen."""
 
     def make(folder: Path) -> Facts:
-        past = [window for _, window in windows(workspace, "training_set", SERVED)][: CONFIG.windows]
+        served = served_protocol(workspace.interactions)
+        past = [window for _, window in windows(workspace, "training_set", served)][: CONFIG.windows]
         vocabulary = vocabulary_of(past)
         slates = [window.slates(workspace.content, workspace.home.read("users"), vocabulary) for window in past]
         ranker = fit_ranker(slates, [window.division for window in past], CONFIG.ranker)
@@ -156,8 +156,9 @@ def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.Materiali
 
     def make(folder: Path) -> Facts:
         space = Space.load(workspace.home.folder("vector_index"))
-        cold_start = load_as(workspace.home.folder("candidate_sets") / SERVED / COLD_START, ColdStartConfig)
-        configs = replace(tuned(workspace, SERVED).generators(), cold_start=cold_start)
+        served = served_protocol(workspace.interactions)
+        cold_start = load_as(workspace.home.folder("candidate_sets") / served / COLD_START, ColdStartConfig)
+        configs = replace(tuned(workspace, served).generators(), cold_start=cold_start)
         log, created_at = workspace.interactions, workspace.content.created_at
         generators = fit_generators(log, configs, space=space, created_at=created_at)
         save_generators(generators, folder)

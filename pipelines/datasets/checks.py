@@ -1,7 +1,7 @@
 """The row rules that every dataset passes, whatever files it came from."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from feature_repo.rejected import Rejected
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.media import media_problem
 from pipelines.datasets.sieve import SOURCE, Sieve
+from pipelines.datasets.vectors import check_vectors
 from pipelines.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -27,12 +28,14 @@ REQUIRED: Final = {
     "users": (schema.USER_ID,),
     "events": (schema.USER_ID, schema.ITEM_ID, schema.KIND, schema.OCCURRED_AT),
 }
-WANTED: Final = {"items": schema.ITEMS, "users": schema.USERS, "events": schema.EVENTS}
+PARTED_EVENTS: Final = schema.EVENTS.append(pa.field(schema.PART, pa.string()))
+WANTED: Final = {"items": schema.ITEMS, "users": schema.USERS, "events": PARTED_EVENTS}
 
 
 def sieves(rejected: Rejected) -> dict[str, Sieve]:
-    """A sieve for each of items, users and events, all counting into `rejected`."""
+    """A sieve for each of items, users, events and vectors, all counting into `rejected`."""
     keys = {"items": schema.ITEM_ID, "users": schema.USER_ID, "events": schema.EVENT_ID}
+    keys |= {f"{modality}_vectors": schema.ITEM_ID for modality in schema.Modality}
     return {table: Sieve(table, key, rejected) for table, key in keys.items()}
 
 
@@ -46,30 +49,46 @@ def check_dataset(
     media_root: Path,
     now: datetime,
     rejected: Rejected,
+    vectors: Mapping[schema.Modality, pa.Table] | None = None,
 ) -> Dataset:
     """The dataset of tables that `columns.conform` made, without the rows that break a rule.
 
+    vectors: as `vectors.read_vectors` gives them.
+
     Raises:
-        DatasetError: no item or no event is left.
+        DatasetError: no item, no event or no vector of a given modality is left, or too little of the dataset's own
+            split.
     """
     sieve = sieves(rejected)
-    good_items = check_items(items, media_root, sieve["items"])
+    given = {
+        modality: check_vectors(table, items[schema.ITEM_ID], sieve[f"{modality}_vectors"])
+        for modality, table in (vectors or {}).items()
+    }
+    for modality, table in given.items():
+        _demand_rows(name, f"{modality}_vectors", table, rejected)
+    good_items = check_items(items, media_root, sieve["items"], known=[one[schema.ITEM_ID] for one in given.values()])
     _demand_rows(name, "items", good_items, rejected)
     good_events = check_events(events, good_items[schema.ITEM_ID], kinds, now=now, sieve=sieve["events"])
     _demand_rows(name, "events", good_events, rejected)
+    _demand_parts(name, good_events)
     good_users = check_users(users, good_events[schema.USER_ID], sieve["users"])
     for line in rejected.summary():
         logger.warning("%s: %s", name, line)
-    return Dataset(name, good_items, good_users, good_events, tuple(kinds), media_root, rejected)
+    return Dataset(name, good_items, good_users, good_events, tuple(kinds), media_root, rejected, given)
 
 
-def check_items(items: pa.Table, media_root: Path, sieve: Sieve) -> pa.Table:
-    """Items with distinct ids, in file order; media that cannot be read are emptied, items without any content kept."""
+def check_items(items: pa.Table, media_root: Path, sieve: Sieve, *, known: Sequence[pa.ChunkedArray] = ()) -> pa.Table:
+    """Items with distinct ids, in file order; media that cannot be read are emptied, items without any content kept.
+
+    known: ids of items that have a vector, and so content, whatever else they have.
+    """
     items = _with_distinct(items, schema.ITEM_ID, sieve)
     for column in (schema.IMAGE, schema.AUDIO, schema.VIDEO):
         items = _without_bad_media(items, column, media_root, sieve)
     content = [schema.TITLE, schema.DESCRIPTION, schema.IMAGE, schema.AUDIO, schema.VIDEO]
     bare = pc.is_null(pc.coalesce(*(items[column] for column in content)))
+    for ids in known:
+        bare = pc.and_(bare, pc.invert(pc.is_in(items[schema.ITEM_ID], ids.combine_chunks())))
     sieve.count(
         items,
         bare,
@@ -84,7 +103,10 @@ def check_items(items: pa.Table, media_root: Path, sieve: Sieve) -> pa.Table:
 def check_events(
     events: pa.Table, item_ids: pa.ChunkedArray, kinds: Sequence[schema.EventKind], *, now: datetime, sieve: Sieve
 ) -> pa.Table:
-    """Events of known items and kinds until now, ascending in occurred_at, each with an id of its own."""
+    """Events of known items and kinds until now, ascending in occurred_at, each with an id of its own.
+
+    Of a dataset with a split of its own each names its part; else there is no such column.
+    """
     for column in REQUIRED["events"]:
         events = _with_value(events, column, sieve)
     names = [kind.name for kind in kinds]
@@ -103,10 +125,12 @@ def check_events(
     bad = pc.or_(pc.less_equal(events[schema.PROPENSITY], 0), pc.greater(events[schema.PROPENSITY], 1))
     remedy = "accepted: above 0, up to 1"
     events = sieve.reject(events, bad, "bad_propensity", column=schema.PROPENSITY, remedy=remedy)
+    events = _of_known_parts(events, sieve)
     bad = _repeats(events[schema.EVENT_ID])
     events = sieve.reject(events, bad, "duplicate_event_id", column=schema.EVENT_ID, remedy="the first row stays")
     events = events.take(pc.sort_indices(events, sort_keys=[(schema.OCCURRED_AT, "ascending")]))  # stable
-    return _with_event_ids(events.select(schema.EVENTS.names)).cast(schema.EVENTS)
+    want = PARTED_EVENTS if schema.PART in events.column_names else schema.EVENTS
+    return _with_event_ids(events.select(want.names)).cast(want)
 
 
 def check_users(users: pa.Table | None, of_events: pa.ChunkedArray, sieve: Sieve) -> pa.Table:
@@ -117,6 +141,26 @@ def check_users(users: pa.Table | None, of_events: pa.ChunkedArray, sieve: Sieve
     users = _in_schema(_with_distinct(users, schema.USER_ID, sieve), schema.USERS)
     known = pc.is_in(seen[schema.USER_ID], users[schema.USER_ID].combine_chunks())
     return pa.concat_tables([users, seen.filter(pc.invert(known))], promote_options="default").combine_chunks()
+
+
+def _of_known_parts(events: pa.Table, sieve: Sieve) -> pa.Table:
+    """Events of a part of the dataset's own split; all of them, without the column, where it has none."""
+    if events[schema.PART].null_count == len(events):
+        return events.drop_columns([schema.PART])
+    events = _with_value(events, schema.PART, sieve)
+    bad = pc.invert(pc.is_in(events[schema.PART], pa.array([*schema.SplitPart], pa.string())))
+    return sieve.reject(events, bad, "bad_part", column=schema.PART, remedy=f"accepted: {', '.join(schema.SplitPart)}")
+
+
+def _demand_parts(name: str, events: pa.Table) -> None:
+    if schema.PART not in events.column_names:
+        return
+    found = set(pc.unique(events[schema.PART]).to_pylist())
+    if schema.SplitPart.TRAIN not in found or len(found) == 1:
+        raise DatasetError(
+            f"{name}: events.part names {', '.join(sorted(found))} alone; accepted: {schema.SplitPart.TRAIN} and at "
+            f"least one of {schema.SplitPart.VALIDATION}, {schema.SplitPart.TEST}; name both, or drop the column"
+        )
 
 
 def _with_value(rows: pa.Table, column: str, sieve: Sieve) -> pa.Table:

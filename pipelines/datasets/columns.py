@@ -46,6 +46,11 @@ def conform(parts: Mapping[str, pa.Table], want: pa.Schema, *, required: Collect
     return table.select([*want.names, *others, SOURCE]).combine_chunks()
 
 
+def look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The value of each id, the first if its key stands there twice, null if it does not."""
+    return values.take(pc.index_in(ids, keys.cast(pa.string()).combine_chunks()))
+
+
 def _conform_file(file: str, table: pa.Table, want: pa.Schema, *, required: Collection[str], sieve: Sieve) -> pa.Table:
     missing = [name for name in want.names if name in required and name not in table.column_names]
     if missing:

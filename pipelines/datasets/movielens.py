@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from feature_repo import schema
 from feature_repo.rejected import Rejected
 from pipelines.datasets.checks import REQUIRED, WANTED, check_dataset, sieves
-from pipelines.datasets.columns import conform
+from pipelines.datasets.columns import conform, look_up
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.files import CsvLayout, infer_attributes, read_csv, read_parquet
 from pipelines.datasets.sieve import SOURCE, Sieve
@@ -182,20 +182,15 @@ def _beneath(folder: str, names: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(folder, names, "/")
 
 
-def _look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The value of each id, the first if its key stands there twice, null if it does not."""
-    return values.take(pc.index_in(ids, keys.cast(pa.string()).combine_chunks()))
-
-
 def _overviews(folder: Path, ids: pa.ChunkedArray, sieve: Sieve) -> pa.ChunkedArray:
     """From items.parquet, else from TMDB's table by way of links.csv, else null."""
     if (folder / "items.parquet").is_file():
         known = _read(folder, "items.parquet", ("movieId", "overview"), sieve)
-        return _look_up(ids, known["movieId"], known["overview"])
+        return look_up(ids, known["movieId"], known["overview"])
     if (folder / OVERVIEWS).is_file() and (folder / "links.csv").is_file():
         links = _read(folder, "links.csv", ("movieId", "tmdbId"), sieve)
         tmdb = _read(folder, OVERVIEWS, ("id", "overview"), sieve)
-        return _look_up(_look_up(ids, links["movieId"], links["tmdbId"]), tmdb["id"], tmdb["overview"])
+        return look_up(look_up(ids, links["movieId"], links["tmdbId"]), tmdb["id"], tmdb["overview"])
     return pa.chunked_array([pa.nulls(len(ids), pa.string())])
 
 
@@ -213,4 +208,4 @@ def _text_and_poster(folder: Path, ids: pa.ChunkedArray, root: Path, sieve: Siev
     columns = {schema.DESCRIPTION: pc.coalesce(known["overview"], known["wiki_summary"])}
     if (root / POSTERS).is_dir():
         columns[schema.IMAGE] = _beneath(POSTERS, known["poster_file"])
-    return {name: _look_up(ids, known["item_id"], values) for name, values in columns.items()}
+    return {name: look_up(ids, known["item_id"], values) for name, values in columns.items()}

@@ -9,12 +9,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from feature_repo.rejected import Rejected
-from feature_repo.schema import EventKind
+from feature_repo.schema import EventKind, Modality
 from pipelines.datasets.checks import REQUIRED, WANTED, check_dataset, sieves
 from pipelines.datasets.columns import conform
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.files import find_files, infer_attributes, read_file
 from pipelines.datasets.sieve import Sieve
+from pipelines.datasets.vectors import read_vectors
 from pipelines.errors import DatasetError
 
 DESCRIPTION_FILE: Final = "dataset.toml"
@@ -51,6 +52,7 @@ class DatasetDescription(BaseModel):
 
     name: str = Field(min_length=1, max_length=100)
     kinds: dict[str, KindDescription]
+    vectors: dict[Modality, str] = Field(default={}, description="path of the items' vectors, by modality")
 
     @model_validator(mode="after")
     def _something_is_liked(self) -> "DatasetDescription":
@@ -83,6 +85,10 @@ def read_tables(folder: Path, *, now: datetime) -> Dataset:
         media_root=folder,
         now=now,
         rejected=rejected,
+        vectors={
+            modality: read_vectors(folder, path, sieve[f"{modality}_vectors"])
+            for modality, path in description.vectors.items()
+        },
     )
 
 
@@ -98,7 +104,9 @@ def read_description(path: Path) -> DatasetDescription:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the file"
         given = "" if isinstance(first["input"], dict) else f" {first['input']!r}"
-        fields = f"name, [kinds.NAME] with {', '.join(KindDescription.model_fields)}"
+        fields = (
+            f"name, [kinds.NAME] with {', '.join(KindDescription.model_fields)}, [vectors] with {', '.join(Modality)}"
+        )
         raise DatasetError(f"{path}: {key}{given}: {first['msg']}; accepted: {fields}; mend it") from error
 
 

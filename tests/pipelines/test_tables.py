@@ -83,6 +83,41 @@ def test_a_kind_without_weight_is_an_exposure_and_never_positive(write: Callable
     assert labelled[schema.POSITIVE].to_pylist() == [False, True, False, True]
 
 
+PARTED = "user_id,item_id,kind,occurred_at,part\n"
+
+
+def test_a_dataset_may_bring_its_own_split(write: Callable[..., Path]) -> None:
+    dataset = read(write(events=f"{PARTED}u,a,buy,30,train\nu,b,buy,20,validation\nv,b,buy,10,test\n"))
+    assert dataset.events.column_names == [*schema.EVENTS.names, schema.PART]
+    assert dataset.events[schema.PART].to_pylist() == ["test", "validation", "train"]
+    assert not reasons(dataset)
+
+
+def test_events_of_no_part_are_turned_away_where_others_have_one(write: Callable[..., Path]) -> None:
+    rows = "u,a,buy,10,train\nu,b,buy,20,test\nu,a,buy,30,Test\nu,a,buy,40,\nu,a,buy,50,2\n"
+    dataset = read(write(events=PARTED + rows))
+    assert dataset.events[schema.PART].to_pylist() == ["train", "test"]
+    assert reasons(dataset) == {("events", "bad_part"): 2, ("events", "missing_part"): 1}
+
+
+def test_a_split_that_holds_nothing_out_or_teaches_nothing_is_refused(write: Callable[..., Path]) -> None:
+    for part in ("train", "test"):
+        with pytest.raises(DatasetError, match=rf"events\.part names {part} alone; accepted: train and") as error:
+            read(write(events=f"{PARTED}u,a,buy,10,{part}\n"))
+        one_line(error)
+    with pytest.raises(DatasetError, match="column part is double"):
+        folder = write()
+        (folder / "events.csv").unlink()
+        events = {"user_id": ["u"], "item_id": ["a"], "kind": ["buy"], "occurred_at": [10], "part": [1.5]}
+        pq.write_table(pa.table(events), folder / "events.parquet")
+        read(folder)
+
+
+def test_an_empty_part_column_is_no_split(write: Callable[..., Path]) -> None:
+    dataset = read(write(events=f"{PARTED}u,a,buy,10,\n"))
+    assert dataset.events.schema == schema.EVENTS
+
+
 def test_csv_parquet_and_folders_of_both_give_the_same_dataset(tmp_path: Path) -> None:
     items = pa.table({"item_id": [1, 2, 3], "title": ["x", 'a "quoted", line\nbreak', "ü"], "price": [1.5, 2.0, None]})
     events = pa.table(

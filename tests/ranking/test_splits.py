@@ -1,12 +1,15 @@
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.splits import MIN_EVENTS, Protocol, split
-from ranking.types import IdIndex, Interactions
+from ranking.splits import MIN_EVENTS, Protocol, protocols_of, served_protocol, split
+from ranking.strategy.fit import divisions
+from ranking.types import UNKNOWN, IdIndex, Interactions
 
 Event = tuple[int, int, int, bool]  # user, item, moment, positive
 
@@ -199,3 +202,71 @@ def test_an_empty_log_asks_nothing(protocol):
 def test_a_share_that_holds_out_everything_is_refused():
     with pytest.raises(ValueError, match="share is 1"):
         split(log_of([(0, 0, 0, True)]), Protocol.P2, share=1.0)
+
+
+@st.composite
+def parted_logs(draw) -> Interactions:
+    """Logs with a split of their own that pays no heed to time; some events are of no part."""
+    log = draw(logs)
+    part = draw(st.lists(st.integers(UNKNOWN, 2), min_size=len(log), max_size=len(log)))
+    return replace(log, part=np.array(part, np.int8))
+
+
+def of_part(log: Interactions, *parts: int) -> list[Event]:
+    return sorted(events_of(log.where(np.isin(log.part, parts))))
+
+
+@given(parted_logs(), st.booleans())
+def test_a_datasets_own_split_is_taken_as_it_stands(log, newcomers):
+    last = max(log.part.tolist())
+    if last < 1:
+        return
+    divided = split(log, Protocol.FIXED, newcomers=newcomers)
+    assert sorted(events_of(divided.train)) == of_part(log, *range(last))
+    assert set(events_of(divided.test)) <= set(of_part(log, last))
+    queries = divided.queries
+    for row, user in enumerate(queries.user.tolist()):
+        train = divided.train.where(divided.train.user == user)
+        mine = divided.test.where(divided.test.user == user)
+        assert queries.item[queries.indptr[row] : queries.indptr[row + 1]].tolist() == train.item.tolist()
+        assert len(train) or newcomers
+        assert relevant_of(divided.relevant, row) == set(mine.item[mine.positive].tolist()) - set(train.item.tolist())
+        assert queries.at[row] == mine.occurred_at[0]
+    held = log.occurred_at[log.part == last]
+    assert (queries.as_of == held.min()).all()  # features know nothing that is held out of anybody
+    assert all(at >= queries.as_of.max() for at in divided.test.occurred_at.tolist())
+
+
+@given(parted_logs())
+def test_windows_of_a_datasets_own_split_are_test_then_validation_then_each_users_latest(log):
+    divided = divisions(log, Protocol.FIXED, 3)
+    for outer, inner in pairwise(divided):
+        assert set(events_of(inner.train)) | set(events_of(inner.test)) <= set(events_of(outer.train))
+        assert not set(events_of(inner.train)) & set(events_of(outer.test))
+    for one in divided:
+        assert UNKNOWN not in one.train.part
+        if (one.test.part > 0).any():
+            assert one.train.part.max(initial=-1) < one.test.part.min()
+
+
+def test_window_after_window_goes_from_test_to_validation_to_the_latest_of_train():
+    events = [(user, item, item, True) for item in range(10) for user in range(30)]
+    log = log_of(events, n_users=30)
+    log = replace(log, part=np.select([log.item == 9, log.item == 8], [2, 1], 0).astype(np.int8))
+    first, second, third = divisions(log, Protocol.FIXED, 3)
+    assert (set(first.test.item), set(second.test.item), set(third.test.item)) == ({9}, {8}, {7})
+    assert [one.parameters["rule"] for one in (first, second, third)] == [
+        "the dataset's own split: test, known is train and validation",
+        "the dataset's own split: validation, known is train",
+        "latest events of each user",
+    ]
+    assert (set(first.queries.as_of), set(second.queries.as_of)) == ({9}, {8})
+
+
+def test_only_a_dataset_with_a_split_of_its_own_is_evaluated_by_it():
+    log = log_of([(0, 0, 0, True)])
+    assert protocols_of(log) == (Protocol.P1, Protocol.P2, Protocol.P3)
+    assert served_protocol(log) is Protocol.P2
+    log = replace(log, part=np.zeros(1, np.int8))
+    assert protocols_of(log) == (Protocol.FIXED,)
+    assert served_protocol(log) is Protocol.FIXED
