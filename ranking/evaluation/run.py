@@ -12,6 +12,7 @@ from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import Generator
+from ranking.evaluation.points import measure_points
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
@@ -71,6 +72,7 @@ def measure_hybrid(
     steps = 1 + len(ABLATED) + len(modalities)
     progress(0, steps)
     _measure(warehouse, windows, HYBRID, full, config)
+    measure_points(warehouse, [window.division for window in windows], full, config.trees)
     for done, part in enumerate(ABLATED, 1):
         progress(done, steps)
         _measure(warehouse, windows, f"{HYBRID}-{part}", [_without(one, part) for one in full], config)
