@@ -19,8 +19,8 @@ from ranking.types import Bools, Floats
 class BlendConfig:
     """Hyper-parameters of each voice.
 
-    neural: None leaves the network out. By four folds of users on window 1 of P2 it lifts NDCG@10 of the other voices by
-    .6 to 1 %, which is within noise, and takes three times as long as both (docs/evaluation.md).
+    neural: None leaves the network out. By four folds of users on window 1 of P2 it lifts NDCG@10 of the other voices
+    by .6 to 1 %, which is within noise, and takes three times as long as both (docs/evaluation.md).
     """
 
     trees: TreesConfig = field(default_factory=TreesConfig)
