@@ -56,11 +56,19 @@ EASE_L2 = 30.0
 PRIOR = 2.0  # a lift or share counts as if so many rows of no opinion had come before
 
 TREES = TreesConfig(
-    objectives=("binary",), trees=300, leaves=31, min_rows_in_leaf=50, negatives=1.0, feature_fraction=0.5, l2=5.0
+    objectives=("binary",), trees=600, leaves=31, min_rows_in_leaf=50, negatives=1.0, feature_fraction=0.5, l2=5.0
 )
-ROUNDS = (50, 100, 150, 200, 250, 300)
+ROUNDS = (50, 100, 150, 200, 300, 400, 500, 600)
 NEURAL = NeuralConfig(
-    in_slates=False, listwise=0.0, negatives=1.0, hidden=(128, 64), embedding_l2=1e-4, batch_rows=2048, epochs=6
+    in_slates=False,
+    listwise=0.0,
+    negatives=1.0,
+    hidden=(128, 64),
+    dropout=0.2,
+    l2=1e-5,
+    embedding_l2=1e-2,
+    batch_rows=2048,
+    epochs=14,
 )
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
 DRAWS = 1000

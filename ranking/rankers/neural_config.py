@@ -18,6 +18,10 @@ class NeuralConfig:
     l2, embedding_l2: penalties on weights and on embeddings. patience: epochs without progress before the end;
     slowing: what each of them multiplies the rate by.
     seeds: one network each; their logits are averaged.
+
+    The defaults are for slates. By four folds of users on window 1 of P2 of MovieLens 100K, NDCG@10 of the network alone
+    is .217 with them, .214 with layers of 128 and 64, dropout of .2 and a hundredth of the penalty, .217 by the listwise
+    loss alone. In the blend all of these are worth the same.
     """
 
     categories: tuple[str, ...] = ()
@@ -25,8 +29,8 @@ class NeuralConfig:
     embedding: int = 8
     crosses: int = 2
     rank: int = 32
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.2
+    hidden: tuple[int, ...] = (64, 32)
+    dropout: float = 0.5
     tasks: dict[str, float] = field(default_factory=lambda: {"relevant": 1.0})
     binary: float = 1.0
     listwise: float = 1.0
@@ -34,9 +38,9 @@ class NeuralConfig:
     negatives: float = 0.25
     held_out: float = 0.1
     learning_rate: float = 1e-3
-    l2: float = 1e-5
+    l2: float = 1e-3
     embedding_l2: float = 1e-5
-    batch_rows: int = 4096
+    batch_rows: int = 1024
     epochs: int = 12
     patience: int = 2
     slowing: float = 0.3

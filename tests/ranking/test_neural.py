@@ -18,7 +18,9 @@ from ranking.rankers.neural import Neural
 from ranking.rankers.neural_config import NeuralConfig
 from ranking.rankers.neural_training import listwise
 
-CONFIG = NeuralConfig(hidden=(16,), rank=4, negatives=1.0, learning_rate=0.01, batch_rows=200, epochs=25, dropout=0.0)
+CONFIG = NeuralConfig(
+    hidden=(16,), rank=4, negatives=1.0, learning_rate=0.01, batch_rows=200, epochs=25, dropout=0.0, l2=1e-5
+)
 GROUPS = np.full(60, 20)
 
 
