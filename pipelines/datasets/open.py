@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.frappe import read_frappe
 from pipelines.datasets.lastfm import read_lastfm
 from pipelines.datasets.movielens import movielens_folders, read_movielens
 from pipelines.datasets.planted.latents import WorldConfig
@@ -18,7 +19,9 @@ SYNTHETIC: Final = "synthetic"
 DEFAULT_WORLD: Final = WorldConfig()
 MOVIELENS: Final = "movielens"
 LASTFM: Final = "lastfm"
-READERS: Final = {MOVIELENS: read_movielens, LASTFM: read_lastfm}  # of published sets, each in its folder
+FRAPPE: Final = "frappe"
+# The published sets, each in its folder.
+READERS: Final = {MOVIELENS: read_movielens, LASTFM: read_lastfm, FRAPPE: read_frappe}
 ACCEPTED: Final = (
     f"{SYNTHETIC}, {', '.join(f'{scheme}:PATH' for scheme in READERS)}, or a folder with dataset.toml, items and events"
 )

@@ -7,6 +7,7 @@ import numpy as np
 
 from ranking.errors import ArtifactError
 from ranking.evaluation.lifts import Models, PerModel, ablations, best_lift, drawn, per_user, validated_lift
+from ranking.evaluation.points import point_report
 from ranking.evaluation.report_types import (
     HEADLINE,
     HYBRID,
@@ -39,6 +40,7 @@ def build_report(warehouse: Warehouse) -> Report:
         "k": K,
         "seeds": run[0]["seeds"],
         "protocols": {row["protocol"]: _protocol(warehouse, row) for row in asked},
+        "point": point_report(warehouse),
     }
 
 

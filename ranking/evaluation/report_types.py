@@ -131,14 +131,34 @@ class ProtocolReport(TypedDict):
     candidates: NotRequired[Candidates]
 
 
+class Bin(TypedDict):
+    """Rows of like prediction: the mean predicted and observed, and how many they are."""
+
+    predicted: float
+    observed: float
+    n: int
+
+
+class Point(TypedDict):
+    """Rows are the candidates of the evaluated users; rate: share of them that are relevant."""
+
+    rows: int
+    rate: float
+    auc: float
+    logloss: float
+    ece: float
+    reliability: list[Bin]
+
+
 class Report(TypedDict):
-    """The whole evaluation of one data set."""
+    """The whole evaluation of one data set; point: protocol -> model -> point predictions."""
 
     release: str | None
     dataset: str
     k: int
     seeds: list[int]
     protocols: dict[str, ProtocolReport]
+    point: dict[str, dict[str, Point]]
 
 
 def is_baseline(model: str) -> bool:

@@ -12,6 +12,7 @@ from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import Generator
+from ranking.evaluation.points import measure_points
 from ranking.evaluation.report_types import HYBRID, REPLICATE, WITHOUT
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.seeds import SEEDS, reseeded
@@ -81,6 +82,7 @@ def measure_hybrid(
         progress(done, steps)
         name = f"{REPLICATE}{seed}" if done else HYBRID
         _measure(warehouse, windows, name, full, reseeded(config, seed), vectors)
+    measure_points(warehouse, [window.division for window in windows], full, config.trees)
     served = reseeded(config, seeds[0])
     for done, part in enumerate(ABLATED, len(seeds)):
         progress(done, steps)

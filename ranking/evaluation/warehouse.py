@@ -19,14 +19,17 @@ from feature_repo import schema
 from ranking.errors import ArtifactError
 from ranking.evaluation import rows
 from ranking.evaluation.slices import user_slices
+from ranking.point_metrics import Reliability
 from ranking.splits import Split
 from ranking.types import Codes, Floats
 
 LAYOUT: Final = 2  # raised when a table of the evaluation gets other columns: what an older version wrote is dropped
 K: Final = 10
 OF_A_MODEL: Final = ("models", "rankings", "per_user", "exposure")
+POINTS: Final = ("point_predictions", "reliability")
 OF_A_PROTOCOL: Final = (
     *("protocols", "splits", "queries", "catalogue", "targets", "user_slices", "candidates", "comparisons"),
+    *POINTS,
     *OF_A_MODEL,
 )
 
@@ -139,6 +142,16 @@ class Warehouse:
         with self._transaction():
             self._forget(["comparisons"], [protocol])
             self._insert("comparisons", [protocol], table)
+
+    def write_points(self, split: Split, model: str, metrics: Mapping[str, float], bins: Reliability) -> None:
+        """Store what a model's point predictions are worth, in place of an earlier measurement."""
+        keys = [split.protocol.value, model]
+        values = {"metric": list(metrics), "value": list(metrics.values())}
+        numbered = {"bin": range(len(bins.n)), "predicted": bins.predicted, "observed": bins.observed, "n": bins.n}
+        with self._transaction():
+            self._forget(POINTS, keys)
+            for name, columns in zip(POINTS, (values, numbered), strict=True):
+                self._insert(name, keys, pa.table(columns))
 
     def write_help_wanted(self, table: pa.Table) -> None:
         """Store which items want help, in place of an earlier table."""
