@@ -10,10 +10,12 @@ from pipelines.assets.materialized import materialized
 from pipelines.assets.models import CONFIG, training_set, tuned, windows
 from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
 from pipelines.home import Facts
+from pipelines.searched import ranker_of
 from pipelines.workspace import Workspace
 from ranking.evaluation.report import Metrics, Report, build_report
 from ranking.evaluation.run import measure_baselines, measure_hybrid
 from ranking.evaluation.warehouse import Warehouse
+from ranking.rankers.blend import BlendConfig
 from ranking.splits import Protocol
 
 REPORT = "evaluation.json"
@@ -22,23 +24,24 @@ REPORT = "evaluation.json"
 @dg.asset(group_name="evaluation", deps=[training_set])
 def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on three protocols."""
+    rankers = {protocol: ranker_of(workspace, protocol, CONFIG.ranker) for protocol in Protocol}
 
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
             warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds)
             for protocol in Protocol:
-                _measure(workspace, warehouse, protocol)
+                _measure(workspace, warehouse, protocol, rankers[protocol])
             report = build_report(warehouse)
         (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
         _draw(report, workspace.settings.reports)
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
 
-    return materialized(
-        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
-    )
+    config: Facts = {"ranker": repr(CONFIG.ranker)}
+    config |= {f"ranker {protocol}": repr(one) for protocol, one in rankers.items() if one != CONFIG.ranker}
+    return materialized(workspace.build("offline_evaluation", make, inputs=["training_set"], config=config))
 
 
-def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> None:
+def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol, ranker: BlendConfig) -> None:
     """One protocol; one in which nobody can be asked is left out."""
     divided = [window for _, window in windows(workspace, "training_set", protocol)]
     if len(divided) < 2:
@@ -53,7 +56,7 @@ def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> 
     present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
     progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")
     measure_hybrid(
-        warehouse, divided, content, workspace.home.read("users"), CONFIG.ranker, modalities=present, progress=progress
+        warehouse, divided, content, workspace.home.read("users"), ranker, modalities=present, progress=progress
     )
 
 

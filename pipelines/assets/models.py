@@ -13,9 +13,11 @@ from pipelines.assets.materialized import materialized
 from pipelines.assets.representation import EMBEDDINGS, vector_index
 from pipelines.errors import DatasetError
 from pipelines.home import Facts
+from pipelines.searched import keep_grid, keep_searched, ranker_of, searched_entrants, winners
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
+from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
@@ -23,12 +25,15 @@ from ranking.splits import Protocol
 from ranking.strategy.fit import Window, divisions, fit_ranker, open_window, place_items, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
+from ranking.strategy.model_search import TRIALS, searched_trials
 from ranking.strategy.newcomers import tune_cold_start
+from ranking.strategy.study import JOURNAL
 from ranking.strategy.tuned import TunedModels, tune_models
+from ranking.strategy.tuning import Tuned
+from ranking.strategy.turns import Entrant
 
 GROUP = "models"
 CONFIG = HybridConfig()
-TRIALS = 6  # per model and protocol
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the served ranker learns from them
@@ -37,6 +42,7 @@ SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the serv
 @dg.asset(group_name=GROUP, deps=[events, users])
 def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """For each protocol, the best configuration of each single model on a division inside its training part."""
+    searched = {protocol: searched_on(workspace, protocol) for protocol in Protocol}
 
     def make(folder: Path) -> Facts:
         facts: Facts = {}
@@ -51,14 +57,23 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
             if len(divided) > 1:
                 validation = divided[1]
                 progress = workspace.progress(f"tuned_models {protocol}")
-                tuned = tune_models(validation, budget=TRIALS, progress=progress)
+                trials, found = searched_trials(searched[protocol]), list[Tuned[object]]()
+                tuned = tune_models(validation, budget=TRIALS, searched=trials, told=found.append, progress=progress)
+                with Warehouse(workspace.settings.warehouse) as warehouse:
+                    if trials:
+                        counted = {name: len(of_model) for name, of_model in trials.items()}
+                        keep_searched(warehouse, searched[protocol], counted)
+                    else:
+                        keep_grid(warehouse, protocol, validation, found)
             save_as(folder / f"{protocol}.json", tuned, TunedModels)
             facts[protocol.value] = {name: round(ndcg, 4) for name, ndcg in tuned.validation_ndcg.items()}
         return facts
 
-    return materialized(
-        workspace.build("tuned_models", make, inputs=["events", "users", "items"], config={"trials": TRIALS})
-    )
+    config: Facts = {"trials": TRIALS}
+    for protocol, entrants in searched.items():
+        if won := winners(searched_trials(entrants)):
+            config[f"searched {protocol}"] = {**won}
+    return materialized(workspace.build("tuned_models", make, inputs=["events", "users", "items"], config=config))
 
 
 @dg.asset(group_name=GROUP, deps=[tuned_models, text_embeddings, image_embeddings, audio_embeddings])
@@ -135,18 +150,19 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 @dg.asset(group_name=GROUP, deps=[training_set])
 def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """The served ranker: trees that learn from the latest windows which candidates were chosen."""
+    config = ranker_of(workspace, SERVED, CONFIG.ranker)
 
     def make(folder: Path) -> Facts:
         past = [window for _, window in windows(workspace, "training_set", SERVED)][: CONFIG.windows]
         vocabulary = vocabulary_of(past)
         slates = [window.slates(workspace.content, workspace.home.read("users"), vocabulary) for window in past]
-        ranker = fit_ranker(slates, [window.division for window in past], CONFIG.ranker)
+        ranker = fit_ranker(slates, [window.division for window in past], config)
         ranker.save(folder)
         save_as(folder / "vocabulary.json", vocabulary, dict[str, tuple[str, ...]])
         return {"slates": sum(len(one.groups) for one in slates), "features": len(ranker.names)}
 
     return materialized(
-        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
+        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"ranker": repr(config)})
     )
 
 
@@ -170,6 +186,13 @@ def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.Materiali
             inputs=["tuned_models", "candidate_sets", "vector_index", "events", "users"],
         )
     )
+
+
+def searched_on(workspace: Workspace, protocol: Protocol) -> list[Entrant]:
+    """The single models with what a search tried on a protocol's validation window; nobody where there was none."""
+    home = workspace.settings.home
+    divided = divisions(workspace.interactions, protocol, 2) if (home / JOURNAL).exists() else []
+    return searched_entrants(home, protocol, divided[1]) if len(divided) > 1 else []
 
 
 def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:
