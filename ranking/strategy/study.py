@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 JOURNAL: Final = "trials.jsonl"  # in the home
 STARTUP: Final = 5  # finished trials before the sampler makes use of them
 PARTS: Final = "ndcg"  # attribute of a trial: its NDCG on each part of what it is measured on
+UNFIT: Final = "unfit"  # attribute, and state, of a trial whose configuration cannot be fitted
 
 Value: TypeAlias = "bool | int | float | str | None"
 Params: TypeAlias = dict[str, Value]
@@ -59,7 +60,8 @@ class Attempt:
     """A trial as the journal has it.
 
     parts: what it reached on each part of its measure, empty unless it is finished; facts: seconds and the like.
-    state: Optuna's, in lower case: `complete`, `fail` (interrupted or killed), `pruned` (given up), `running`.
+    state: `unfit` (the configuration cannot be fitted) or Optuna's, in lower case: `complete`, `fail` (interrupted or
+    killed), `pruned` (given up: no time was left), `running`.
     """
 
     number: int
@@ -130,10 +132,14 @@ class Study:
         """Those that have a value."""
         return [one for one in self.attempts() if one.parts]
 
-    def ask(self, first: Sequence[Params]) -> "optuna.Trial":
-        """Begin a trial: of `first` the earliest that no finished trial has tried, else what the sampler proposes.
+    def tried(self) -> list[Attempt]:
+        """Those that have a value or can have none."""
+        return [one for one in self.attempts() if one.parts or one.state == UNFIT]
 
-        The sampler draws by the number of finished trials: a search that was interrupted proposes what it would have.
+    def ask(self, first: Sequence[Params]) -> "optuna.Trial":
+        """Begin a trial: of `first` the earliest that was not tried, else what the sampler proposes.
+
+        The sampler draws by the number of those tried: a search that was interrupted proposes what it would have.
         """
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
@@ -143,7 +149,7 @@ class Study:
                 for lost in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                     self._study.tell(lost.number, state=TrialState.FAIL)
                 self._orphans = False
-            done = self.finished()
+            done = self.tried()
             waits = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             untried = [one for one in first if all(one != other.params for other in done)]
             if untried and not waits:
@@ -158,6 +164,14 @@ class Study:
                 trial.set_user_attr(name, fact)
             trial.set_user_attr(PARTS, list(parts))
             self._study.tell(trial, float(np.mean(parts)))
+
+    def refuse(self, trial: "optuna.Trial") -> None:
+        """End a trial whose configuration cannot be fitted."""
+        from optuna.trial import TrialState
+
+        with told(self._path):
+            trial.set_user_attr(UNFIT, True)
+            self._study.tell(trial, state=TrialState.FAIL)
 
     def give_up(self, trial: "optuna.Trial") -> None:
         """End a trial for which the time did not suffice."""
@@ -217,7 +231,7 @@ def _attempt(trial: "FrozenTrial") -> Attempt:
         number=trial.number,
         params=dict(trial.params),
         parts=tuple(parts),
-        facts={name: fact for name, fact in trial.user_attrs.items() if name != PARTS},
-        state=trial.state.name.lower(),
+        facts={name: fact for name, fact in trial.user_attrs.items() if name not in (PARTS, UNFIT)},
+        state=UNFIT if UNFIT in trial.user_attrs else trial.state.name.lower(),
         started_at=None if trial.datetime_start is None else trial.datetime_start.astimezone(UTC),
     )

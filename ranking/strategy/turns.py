@@ -40,7 +40,7 @@ class Entrant:
     def exhausted(self) -> bool:
         """Whether everything has been tried."""
         size = self.space.size
-        return size is not None and len({repr(one.params) for one in self.study.finished()}) >= size
+        return size is not None and len({repr(one.params) for one in self.study.tried()}) >= size
 
     def try_next(self) -> Trial[object] | None:
         """One trial; None where its configuration cannot be fitted."""
@@ -49,7 +49,7 @@ class Entrant:
         try:
             found, fit_s, score_s = self.measure(params)
         except (ArithmeticError, np.linalg.LinAlgError):
-            self.study.give_up(asked)
+            self.study.refuse(asked)
             return None
         self.study.tell(asked, halves_of(found), {NDCG: float(found.mean()), FIT_S: fit_s, SCORE_S: score_s})
         return self.trials()[-1]
@@ -86,7 +86,7 @@ def take_turns(entrants: Sequence[Entrant], budget: Budget, told: Told = SILENT)
             able = [one for one in entrants if not one.exhausted]
             if not able:
                 break
-            entrant = min(able, key=lambda one: len(one.study.finished()))
+            entrant = min(able, key=lambda one: len(one.study.tried()))
             trial = entrant.try_next()
             if trial is not None:
                 told(entrant, trial)

@@ -45,7 +45,8 @@ create table if not exists help_wanted (
 );
 
 -- one row a configuration that was tried; study: PROTOCOL/MODEL/data, number: within it; value: mean NDCG@10 on what the
--- study measures by; params: JSON, the whole configuration; state: complete, pruned (given up), fail, running
+-- study measures by; params: JSON, the whole configuration; state: complete, unfit (nothing can be fitted by it), pruned
+-- (no time was left), fail (interrupted or killed), running
 create table if not exists trials (
     study varchar, protocol varchar, model varchar, number integer, value double, fit_s double, params json,
     state varchar, started_at timestamptz
