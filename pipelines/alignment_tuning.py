@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -76,20 +77,22 @@ def tune(workspace: "Workspace", *, minutes: float) -> "Searched":
     return found
 
 
-def search_alignment(workspace: "Workspace", *, minutes: float) -> "Searched | None":
+def search_alignment(
+    workspace: "Workspace", *, minutes: float, clock: Callable[[], float] = time.monotonic
+) -> "Searched | None":
     """The same of a home that is held already; None where there was no time or nobody to ask."""
     from ranking.strategy.alignment_search import search
     from ranking.strategy.study import JOURNAL
 
-    began = time.monotonic()
+    began = clock()
 
     def told(trials: int, best: float) -> None:
-        seconds = min(round(time.monotonic() - began), round(60 * minutes))
+        seconds = min(round(clock() - began), round(60 * minutes))
         workspace.listener.step(f"alignment: {trials} trials, best NDCG@10 {best:.4f}", seconds, round(60 * minutes))
 
     train = common_train(workspace.interactions)
     journal, base = workspace.settings.home / JOURNAL, workspace.alignment
-    found = search(workspace.content, train, journal, minutes=minutes, base=base, told=told)
+    found = search(workspace.content, train, journal, minutes=minutes, base=base, told=told, clock=clock)
     if found is not None:
         write_config(workspace.settings.home, found.config)
         _keep(workspace, found)

@@ -98,7 +98,7 @@ def tune_models(
             budget = Budget(clock() + share * max(whole.end - clock(), 0), clock)
             part = wanted.pop(0)
             if part is Part.ALIGNMENT:
-                _search_alignment(workspace, found, minutes=(budget.end - clock()) / 60)
+                _search_alignment(workspace, found, budget)
             else:
                 _search(workspace, _entrants(workspace, part, found, divided[1]), found, budget)
     return found
@@ -154,8 +154,9 @@ def _curves(workspace: Workspace, entrants: Sequence[Entrant]) -> Curves:
     return Curves(folder, name=name.replace("/", "-"), step=first, settings={"models": [one.name for one in entrants]})
 
 
-def _search_alignment(workspace: Workspace, found: Found, *, minutes: float) -> None:
-    found.alignment = search_alignment(workspace, minutes=minutes)
+def _search_alignment(workspace: Workspace, found: Found, budget: Budget) -> None:
+    minutes = (budget.end - budget.clock()) / 60
+    found.alignment = search_alignment(workspace, minutes=minutes, clock=budget.clock)
     if found.alignment is None:
         found.left_out.append("alignment: no trial was finished in its share of the minutes")
     else:

@@ -1,7 +1,6 @@
 """What a home has searched for, as its runs use it: better configurations of the single models and of the ranker."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,9 +11,10 @@ from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
 from ranking.splits import Protocol, Split
 from ranking.strategy.fit import divisions
-from ranking.strategy.model_search import model_entrants, study_names, window_digest
+from ranking.strategy.model_search import TRIALS, model_entrants, searched_trials, study_names, window_digest
 from ranking.strategy.ranker_search import chosen_ranker, study_prefix
 from ranking.strategy.study import JOURNAL, Journal
+from ranking.strategy.tuned import TunedModels, tune_models
 from ranking.strategy.tuning import Trial, Tuned, best_of
 from ranking.strategy.turns import Entrant
 
@@ -22,13 +22,36 @@ if TYPE_CHECKING:
     from pipelines.workspace import Workspace
 
 
-def searched_entrants(home: Path, protocol: Protocol, validation: Split) -> list[Entrant]:
-    """Every single model with its trials on this very window; nobody where there was no search on it."""
-    path = home / JOURNAL
-    if not path.exists():
+def searched_on(workspace: "Workspace", protocol: Protocol) -> list[Entrant]:
+    """Every single model with its trials on the validation window as it is now; nobody where there was no search."""
+    path = workspace.settings.home / JOURNAL
+    divided = divisions(workspace.interactions, protocol, 2) if path.exists() else []
+    if len(divided) < 2:
         return []
-    journal, names = Journal(path), study_names(protocol, validation, recipe=RECIPE_VERSION)
-    return model_entrants(journal, names, validation) if set(names.values()) <= set(journal.names()) else []
+    journal, names = Journal(path), study_names(protocol, divided[1], recipe=RECIPE_VERSION)
+    return model_entrants(journal, names, divided[1]) if set(names.values()) <= set(journal.names()) else []
+
+
+def tune_on(
+    workspace: "Workspace",
+    protocol: Protocol,
+    validation: Split,
+    entrants: Sequence[Entrant],
+    *,
+    progress: Callable[[int, int], None],
+) -> TunedModels:
+    """The best configuration of each single model by the trials of a search, or of the grids where there was none.
+
+    Trials and choice are kept in the warehouse.
+    """
+    searched, tried = searched_trials(entrants), list[Tuned[object]]()
+    tuned = tune_models(validation, budget=TRIALS, searched=searched, told=tried.append, progress=progress)
+    with Warehouse(workspace.settings.warehouse) as warehouse:
+        if searched:
+            keep_searched(warehouse, entrants, {name: len(trials) for name, trials in searched.items()})
+        else:
+            keep_grid(warehouse, study_names(protocol, validation, recipe=RECIPE_VERSION), tried)
+    return tuned
 
 
 def winners(trials: dict[str, tuple[Trial[object], ...]]) -> dict[str, str]:
@@ -37,15 +60,12 @@ def winners(trials: dict[str, tuple[Trial[object], ...]]) -> dict[str, str]:
     return {name: repr(one.config) for name, one in best.items() if one.searched}
 
 
-def keep_grid(warehouse: Warehouse, protocol: Protocol, validation: Split, tuned: Sequence[Tuned[object]]) -> None:
-    """Store trials that no search has made, and what was chosen of them."""
-    names = study_names(protocol, validation, recipe=RECIPE_VERSION)
-    found = [(names[one.name], one.trials) for one in tuned if one.name in names]
-    if found:
-        warehouse.write_trials(
-            pa.concat_tables([trials_of(name, trials) for name, trials in found]),
-            pa.concat_tables([winner_of(name, trials, range(len(trials))) for name, trials in found]),
-        )
+def keep_grid(warehouse: Warehouse, names: Mapping[str, str], tuned: Sequence[Tuned[object]]) -> None:
+    """Store trials that no search has made, and what was chosen of them. names: of the studies, by model."""
+    warehouse.write_trials(
+        pa.concat_tables([trials_of(names[one.name], one.trials) for one in tuned]),
+        pa.concat_tables([winner_of(names[one.name], one.trials, range(len(one.trials))) for one in tuned]),
+    )
 
 
 def keep_searched(warehouse: Warehouse, entrants: Sequence[Entrant], counted: Mapping[str, int]) -> None:

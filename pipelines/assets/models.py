@@ -13,11 +13,10 @@ from pipelines.assets.materialized import materialized
 from pipelines.assets.representation import EMBEDDINGS, vector_index
 from pipelines.errors import DatasetError
 from pipelines.home import Facts
-from pipelines.searched import keep_grid, keep_searched, ranker_of, searched_entrants, winners
+from pipelines.searched import ranker_of, searched_on, tune_on, winners
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
-from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
@@ -27,10 +26,7 @@ from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.model_search import TRIALS, searched_trials
 from ranking.strategy.newcomers import tune_cold_start
-from ranking.strategy.study import JOURNAL
-from ranking.strategy.tuned import TunedModels, tune_models
-from ranking.strategy.tuning import Tuned
-from ranking.strategy.turns import Entrant
+from ranking.strategy.tuned import TunedModels
 
 GROUP = "models"
 CONFIG = HybridConfig()
@@ -55,18 +51,11 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
                 )
             tuned = TunedModels()
             if len(divided) > 1:
-                validation = divided[1]
                 progress = workspace.progress(f"tuned_models {protocol}")
-                trials, found = searched_trials(searched[protocol]), list[Tuned[object]]()
-                tuned = tune_models(validation, budget=TRIALS, searched=trials, told=found.append, progress=progress)
-                with Warehouse(workspace.settings.warehouse) as warehouse:
-                    if trials:
-                        counted = {name: len(of_model) for name, of_model in trials.items()}
-                        keep_searched(warehouse, searched[protocol], counted)
-                    else:
-                        keep_grid(warehouse, protocol, validation, found)
+                tuned = tune_on(workspace, protocol, divided[1], searched[protocol], progress=progress)
             save_as(folder / f"{protocol}.json", tuned, TunedModels)
             facts[protocol.value] = {name: round(ndcg, 4) for name, ndcg in tuned.validation_ndcg.items()}
+            facts[f"trials_{protocol}"] = tuned.trials
         return facts
 
     config: Facts = {"trials": TRIALS}
@@ -186,13 +175,6 @@ def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.Materiali
             inputs=["tuned_models", "candidate_sets", "vector_index", "events", "users"],
         )
     )
-
-
-def searched_on(workspace: Workspace, protocol: Protocol) -> list[Entrant]:
-    """The single models with what a search tried on a protocol's validation window; nobody where there was none."""
-    home = workspace.settings.home
-    divided = divisions(workspace.interactions, protocol, 2) if (home / JOURNAL).exists() else []
-    return searched_entrants(home, protocol, divided[1]) if len(divided) > 1 else []
 
 
 def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:

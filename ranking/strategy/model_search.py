@@ -4,7 +4,7 @@ The grids' configurations come first; after them Optuna's tree-structured Parzen
 2011). Nothing but the validation window is looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ranking.splits import Protocol, Split
@@ -31,7 +31,7 @@ def model_entrants(journal: Journal, names: Mapping[str, str], validation: Split
     ]
 
 
-def searched_trials(entrants: list[Entrant]) -> dict[str, tuple[Trial[object], ...]]:
+def searched_trials(entrants: Sequence[Entrant]) -> dict[str, tuple[Trial[object], ...]]:
     """Each model's trials, the same number of all (or all there are of one that has no more configurations).
 
     Empty where a model has fewer than `TRIALS`: there is nothing yet that the grid would not find.
