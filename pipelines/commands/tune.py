@@ -2,12 +2,14 @@
 
 import json
 from enum import StrEnum
+from math import inf
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from pipelines.commands.options import AsJson, Home, settings_of, wide_console
+from ranking.errors import BadRequestError
 from ranking.representation.tuned import AdapterKind
 from ranking.representation.tuning_config import TuningConfig
 
@@ -88,9 +90,7 @@ def alignment(
 
 @app.command()
 def models(
-    minutes: Annotated[
-        float, typer.Option(min=0.01, help="How long; a further search goes on where this one ends.")
-    ] = 10,
+    minutes: Annotated[float, typer.Option(help="How long; a further search goes on where this one ends.")] = 10,
     protocol: Annotated[str, typer.Option(help="Whose validation window: p1, p2 (which is served) or p3.")] = "p2",
     part: Annotated[
         list[Searched] | None,
@@ -109,9 +109,9 @@ def models(
     from ranking.splits import Protocol
 
     if protocol not in [*Protocol]:
-        raise typer.BadParameter(
-            f"{protocol!r} is no protocol; accepted: {', '.join(Protocol)}", param_hint="--protocol"
-        )
+        raise BadRequestError(f"--protocol {protocol!r}: accepted are {', '.join(Protocol)}")
+    if not 0 < minutes < inf:
+        raise BadRequestError(f"--minutes {minutes:g}: accepted are numbers above 0, and an end")
     settings = settings_of(home)
     parts = [Part(one.value) for one in part or Searched]
     with Terminal(Console(stderr=True)) as terminal:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from ranking.strategy.search_spaces import SPACES
 from ranking.strategy.study import JOURNAL
 from ranking.strategy.tuned import TunedModels
 
+PAGE = Path(__file__).parents[2] / "docs" / "tuning.md"
 USERS, ITEMS = 30, 40
 OTHERS = len(SPACES) - 1  # popular has but two configurations
 
@@ -98,6 +100,8 @@ def test_the_trials_of_every_home_are_in_the_warehouse(workspace: Workspace) -> 
     assert ask(workspace, "select count(*) from trials where state <> 'complete' or value is null") == [(0,)]
     assert ask(workspace, "select count(*) from winners where searched or value <> reference") == [(0,)]
     assert not (workspace.settings.home / JOURNAL).exists()
+    for query in re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+        assert ask(workspace, query)
 
 
 def test_a_run_uses_what_a_search_found_and_is_not_made_anew_for_nothing(workspace: Workspace) -> None:
