@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ranking.strategy.alignment_search import Searched
 
 FILE: Final = "alignment.json"
-JOURNAL: Final = "alignment_trials.jsonl"
 
 
 def read_config(home: Path) -> AlignmentConfig:
@@ -66,26 +66,54 @@ def tune(workspace: "Workspace", *, minutes: float) -> "Searched":
     Raises `HomeError` for a home that has no items, events and vectors yet, `DatasetError` where there was no time or
     nobody to ask.
     """
-    from ranking.strategy.alignment_search import search
+    _ = workspace.content  # a home that has none is not touched
+    with workspace.home.lock():
+        found = search_alignment(workspace, minutes=minutes)
+    if found is None:
+        raise DatasetError(
+            f"dataset {workspace.dataset_name}: no trial was finished in {minutes:g} minutes; needed are time for "
+            "two alignments, and users who like at least two items: give more --minutes, or add events"
+        )
+    return found
 
-    began = time.monotonic()
+
+def search_alignment(
+    workspace: "Workspace", *, minutes: float, clock: Callable[[], float] = time.monotonic
+) -> "Searched | None":
+    """The same of a home that is held already; None where there was no time or nobody to ask."""
+    from ranking.strategy.alignment_search import search
+    from ranking.strategy.study import JOURNAL
+
+    began = clock()
 
     def told(trials: int, best: float) -> None:
-        seconds = min(round(time.monotonic() - began), round(60 * minutes))
+        seconds = min(round(clock() - began), round(60 * minutes))
         workspace.listener.step(f"alignment: {trials} trials, best NDCG@10 {best:.4f}", seconds, round(60 * minutes))
 
-    with workspace.home.lock():
-        train = common_train(workspace.interactions)
-        home = workspace.settings.home
-        base = workspace.alignment
-        found = search(workspace.content, train, home / JOURNAL, minutes=minutes, base=base, told=told)
-        if found is None:
-            raise DatasetError(
-                f"dataset {workspace.dataset_name}: no trial was finished in {minutes:g} minutes; needed are time for "
-                "two alignments, and users who like at least two items: give more --minutes, or add events"
-            )
-        write_config(home, found.config)
+    train = common_train(workspace.interactions)
+    journal, base = workspace.settings.home / JOURNAL, workspace.alignment
+    found = search(workspace.content, train, journal, minutes=minutes, base=base, told=told, clock=clock)
+    if found is not None:
+        write_config(workspace.settings.home, found.config)
+        _keep(workspace, found)
     return found
+
+
+def _keep(workspace: "Workspace", found: "Searched") -> None:
+    """Store the trials and the winner in the warehouse."""
+    from ranking.evaluation.trials import attempts_of, winner_of
+    from ranking.evaluation.warehouse import Warehouse
+    from ranking.strategy.alignment_search import DEFAULT, DIMENSIONS
+    from ranking.strategy.space import Space
+    from ranking.strategy.study import JOURNAL, Journal
+    from ranking.strategy.turns import finished
+
+    study = Journal(workspace.settings.home / JOURNAL).study(found.study)
+    space = Space[object](found.config, DIMENSIONS)
+    numbers = [one.number for one in study.finished()]
+    with Warehouse(workspace.settings.warehouse) as warehouse:
+        chosen = winner_of(found.study, finished(study, space, [DEFAULT]), numbers)
+        warehouse.write_trials(attempts_of(study, space), chosen)
 
 
 def report(found: "Searched", home: Path, *, as_json: bool) -> str:

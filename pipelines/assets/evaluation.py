@@ -10,6 +10,7 @@ from pipelines.assets.materialized import materialized
 from pipelines.assets.models import CONFIG, training_set, tuned, windows
 from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
 from pipelines.home import Facts, Json
+from pipelines.searched import ranker_of
 from pipelines.workspace import Workspace
 from ranking.evaluation.comparisons import store_comparisons
 from ranking.evaluation.page import PAGE, write_page
@@ -18,6 +19,7 @@ from ranking.evaluation.report_types import ORACLE, Metrics, Report
 from ranking.evaluation.run import content_knn, measure_baselines, measure_hybrid
 from ranking.evaluation.seeds import SEEDS
 from ranking.evaluation.warehouse import LAYOUT, Warehouse
+from ranking.rankers.blend import BlendConfig
 from ranking.splits import Protocol, protocols_of
 
 REPORT = "evaluation.json"
@@ -26,12 +28,15 @@ REPORT = "evaluation.json"
 @dg.asset(group_name="evaluation", deps=[training_set])
 def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """Tuned single models, the hybrid, and the hybrid without each of its parts: full ranking on each protocol."""
+    rankers = {
+        protocol: ranker_of(workspace, protocol, CONFIG.ranker) for protocol in protocols_of(workspace.interactions)
+    }
 
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
             warehouse.write_run(dataset=workspace.dataset_name, seeds=SEEDS)
-            for protocol in protocols_of(workspace.interactions):
-                _measure(workspace, warehouse, protocol)
+            for protocol, ranker in rankers.items():
+                _measure(workspace, warehouse, protocol, ranker)
             report = build_report(warehouse)
             write_page(warehouse, report, workspace.settings.reports / PAGE)
         (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
@@ -39,10 +44,11 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
 
     config: dict[str, Json] = {"ranker": repr(CONFIG.ranker), "seeds": list(SEEDS), "layout": LAYOUT}
+    config |= {f"ranker {protocol}": repr(one) for protocol, one in rankers.items() if one != CONFIG.ranker}
     return materialized(workspace.build("offline_evaluation", make, inputs=["training_set"], config=config))
 
 
-def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> None:
+def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol, ranker: BlendConfig) -> None:
     """One protocol; one in which nobody can be asked is left out."""
     divided = [window for _, window in windows(workspace, "training_set", protocol)]
     if len(divided) < 2:
@@ -57,7 +63,7 @@ def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> 
         warehouse.write_rankings(division, ORACLE, *ranked, vectors=vectors)
     present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
     progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")
-    measure_hybrid(warehouse, divided, content, users, CONFIG.ranker, modalities=present, progress=progress)
+    measure_hybrid(warehouse, divided, content, users, ranker, modalities=present, progress=progress)
     store_comparisons(warehouse, protocol)
 
 

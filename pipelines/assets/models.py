@@ -13,6 +13,7 @@ from pipelines.assets.materialized import materialized
 from pipelines.assets.representation import EMBEDDINGS, vector_index
 from pipelines.errors import DatasetError
 from pipelines.home import Facts
+from pipelines.searched import ranker_of, searched_on, tune_on, winners
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
@@ -23,12 +24,12 @@ from ranking.splits import Protocol, protocols_of, served_protocol
 from ranking.strategy.fit import Window, divisions, fit_ranker, open_window, place_items, vocabulary_of
 from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
+from ranking.strategy.model_search import TRIALS, searched_trials
 from ranking.strategy.newcomers import tune_cold_start
-from ranking.strategy.tuned import TunedModels, tune_models
+from ranking.strategy.tuned import TunedModels
 
 GROUP = "models"
 CONFIG = HybridConfig()
-TRIALS = 6  # per model and protocol
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 
@@ -36,6 +37,7 @@ COLD_START = "cold_start.json"  # how a protocol's windows, and the served gener
 @dg.asset(group_name=GROUP, deps=[events, users])
 def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """For each protocol, the best configuration of each single model on a division inside its training part."""
+    searched = {protocol: searched_on(workspace, protocol) for protocol in Protocol}
 
     def make(folder: Path) -> Facts:
         facts: Facts = {}
@@ -48,16 +50,18 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
                 )
             tuned = TunedModels()
             if len(divided) > 1:
-                validation = divided[1]
                 progress = workspace.progress(f"tuned_models {protocol}")
-                tuned = tune_models(validation, budget=TRIALS, progress=progress)
+                tuned = tune_on(workspace, protocol, divided[1], searched[protocol], progress=progress)
             save_as(folder / f"{protocol}.json", tuned, TunedModels)
             facts[protocol.value] = {name: round(ndcg, 4) for name, ndcg in tuned.validation_ndcg.items()}
+            facts[f"trials_{protocol}"] = tuned.trials
         return facts
 
-    return materialized(
-        workspace.build("tuned_models", make, inputs=["events", "users", "items"], config={"trials": TRIALS})
-    )
+    config: Facts = {"trials": TRIALS}
+    for protocol, entrants in searched.items():
+        if won := winners(searched_trials(entrants)):
+            config[f"searched {protocol}"] = {**won}
+    return materialized(workspace.build("tuned_models", make, inputs=["events", "users", "items"], config=config))
 
 
 @dg.asset(group_name=GROUP, deps=[tuned_models, text_embeddings, image_embeddings, audio_embeddings])
@@ -134,19 +138,20 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 @dg.asset(group_name=GROUP, deps=[training_set])
 def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """The served ranker: trees that learn from the latest windows which candidates were chosen."""
+    config = ranker_of(workspace, SERVED, CONFIG.ranker)
 
     def make(folder: Path) -> Facts:
         served = served_protocol(workspace.interactions)
         past = [window for _, window in windows(workspace, "training_set", served)][: CONFIG.windows]
         vocabulary = vocabulary_of(past)
         slates = [window.slates(workspace.content, workspace.home.read("users"), vocabulary) for window in past]
-        ranker = fit_ranker(slates, [window.division for window in past], CONFIG.ranker)
+        ranker = fit_ranker(slates, [window.division for window in past], config)
         ranker.save(folder)
         save_as(folder / "vocabulary.json", vocabulary, dict[str, tuple[str, ...]])
         return {"slates": sum(len(one.groups) for one in slates), "features": len(ranker.names)}
 
     return materialized(
-        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
+        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"ranker": repr(config)})
     )
 
 

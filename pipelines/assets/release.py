@@ -2,6 +2,7 @@
 
 import json
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +14,10 @@ from feature_repo.schema import RANKING, RETRIEVAL, Modality
 from pipelines.assets.evaluation import REPORT, offline_evaluation
 from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized
-from pipelines.assets.models import CONFIG, collaborative_models, lambdarank_model
+from pipelines.assets.models import CONFIG, SERVED, collaborative_models, lambdarank_model
 from pipelines.home import Facts
 from pipelines.profiles import save_profiles
+from pipelines.searched import ranker_of
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as
 from ranking.evaluation.report_types import HYBRID
@@ -63,8 +65,9 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     """Write every part into a release's new folder."""
     home = workspace.home
     space = Space.load(home.folder("vector_index"))
+    config = replace(CONFIG, ranker=ranker_of(workspace, SERVED, CONFIG.ranker))
     hybrid = Hybrid(
-        CONFIG,
+        config,
         items=workspace.content.items,
         created_at=workspace.content.created_at,
         generators=load_generators(home.folder("collaborative_models")),
@@ -88,7 +91,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         metrics=_metrics(workspace.settings.reports / REPORT),
         suites=workspace.suites,
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
-        config=TypeAdapter(HybridConfig).dump_python(CONFIG, mode="json"),
+        config=TypeAdapter(HybridConfig).dump_python(config, mode="json"),
     )
 
 

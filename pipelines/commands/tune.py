@@ -1,17 +1,21 @@
-"""`trichord tune`: what a home can learn about itself beyond its models, when somebody gives it the time."""
+"""`trichord tune`: what a home can learn about itself beyond a run, when somebody gives it the time."""
 
 import json
 from enum import StrEnum
+from math import inf
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from pipelines.commands.options import AsJson, Home, settings_of
+from pipelines.commands.options import AsJson, Home, settings_of, wide_console
+from ranking.errors import BadRequestError
 from ranking.representation.tuned import AdapterKind
 from ranking.representation.tuning_config import TuningConfig
 
-app = typer.Typer(help="Tune an encoder or the alignment to a home's items and likes.", no_args_is_help=True)
+app = typer.Typer(help="Tune encoders, the alignment or models to a home's items and likes.", no_args_is_help=True)
+
+INTERRUPTED = 130  # exit code: 128 and the signal's number, as of any program that Ctrl-C ends
 
 
 class TunedModality(StrEnum):
@@ -19,6 +23,14 @@ class TunedModality(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+
+
+class Searched(StrEnum):
+    """What `tune models` searches; `pipelines.model_tuning.Part`, which is heavy to import."""
+
+    MODELS = "models"
+    RANKER = "ranker"
+    ALIGNMENT = "alignment"
 
 
 @app.command()
@@ -72,3 +84,43 @@ def alignment(
     with Terminal(Console(stderr=True)) as terminal:
         found = tune(Workspace(settings, listener=terminal), minutes=minutes)
     print(report(found, settings.home, as_json=as_json))
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def models(
+    minutes: Annotated[float, typer.Option(help="How long; a further search goes on where this one ends.")] = 10,
+    protocol: Annotated[str, typer.Option(help="Whose validation window: p1, p2 (which is served) or p3.")] = "p2",
+    part: Annotated[
+        list[Searched] | None,
+        typer.Option(help="models, ranker or alignment; may be given several times; default: all."),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for better single models, ranker and alignment; the next run of the home uses what is clearly better.
+
+    Every single model gets the same number of trials. Ctrl-C ends the search and keeps what it has found.
+    """
+    from pipelines.model_tuning import Part, lines, report, table, tune_models
+    from pipelines.terminal import Terminal
+    from pipelines.workspace import Workspace
+    from ranking.splits import Protocol
+
+    if protocol not in [*Protocol]:
+        raise BadRequestError(f"--protocol {protocol!r}: accepted are {', '.join(Protocol)}")
+    if not 0 < minutes < inf:
+        raise BadRequestError(f"--minutes {minutes:g}: accepted are numbers above 0, and an end")
+    settings = settings_of(home)
+    parts = [Part(one.value) for one in part or Searched]
+    with Terminal(Console(stderr=True)) as terminal:
+        found = tune_models(Workspace(settings, listener=terminal), Protocol(protocol), parts, minutes=minutes)
+    if as_json:
+        print(json.dumps(report(found)))
+    else:
+        wide_console().print(table(found))
+        for line in lines(found, settings):
+            print(line)
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)

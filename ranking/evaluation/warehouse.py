@@ -172,6 +172,18 @@ class Warehouse:
                 self._db.execute("insert into layout values (?)", [LAYOUT])
             self._db.execute(statement("schema"))
 
+    def write_trials(self, trials: pa.Table, winners: pa.Table) -> None:
+        """Store tried and chosen configurations, in place of earlier ones of the same studies, protocols and models."""
+        with self._transaction():
+            with self._view("values_to_insert", trials):
+                self._db.execute("delete from trials where study in (select study from values_to_insert)")
+                self._db.execute("insert into trials by name select * from values_to_insert")
+            with self._view("values_to_insert", winners):
+                self._db.execute(
+                    "delete from winners where (protocol, model) in (select (protocol, model) from values_to_insert)"
+                )
+                self._db.execute("insert into winners by name select * from values_to_insert")
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.begin()

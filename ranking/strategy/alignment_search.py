@@ -5,16 +5,14 @@ alignment, beside the closed form, ranks them for the users who like some of the
 as new items are ranked. Every finished trial is on disk, so that a further run goes on where this one ends.
 """
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 from scipy import sparse
 
 from ranking.candidates.cold_start import standardised
@@ -24,31 +22,28 @@ from ranking.representation.alignment_config import AlignmentConfig, Loss
 from ranking.representation.behaviour import positives
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import unit_rows
+from ranking.strategy.space import Choice, Dimensions, Space, Span
+from ranking.strategy.study import Arrays, Budget, Journal, Study, digest
+from ranking.strategy.tuning import clearly_better
 from ranking.types import Bools, Floats, Interactions, ItemContent
-
-if TYPE_CHECKING:
-    from optuna import Study, Trial
-    from optuna.trial import FrozenTrial
 
 FOLDS: Final = 2
 SHARE: Final = 0.2
 DEPTH: Final = 10
-STARTUP: Final = 5  # trials at random before the sampler makes use of those before
-MARGIN: Final = 0.02  # of the mean; the best of many is flattered, and trials that differ by less are as good in use
-OF_FOLDS: Final = "ndcg"  # attribute of a trial: its NDCG on each fold
-SEARCHED: Final = (
-    "loss",
-    "hidden",
-    "items",
-    "behaviour",
-    "steps",
-    "learning_rate",
-    "temperature",
-    "modality_dropout",
-    "contrast",
-)
-_PLAIN: Final = TypeAdapter(AlignmentConfig).dump_python(AlignmentConfig(), mode="json")
-DEFAULT: Final = {name: _PLAIN[name] for name in SEARCHED}
+NAME: Final = "all/alignment"  # begins the name of a study: it is of all protocols
+DIMENSIONS: Final[Dimensions] = {
+    "dim": Choice((64, 128, 256)),
+    "loss": Choice((Loss.SOFTMAX.value, Loss.BPR.value, Loss.INFO_NCE.value)),
+    "hidden": Choice((0, 256)),
+    "items": Choice((1024, 2048)),
+    "behaviour": Choice((False, True)),
+    "steps": Span(120, 480, log=True, whole=True),
+    "learning_rate": Span(5e-4, 5e-3, log=True),
+    "temperature": Span(0.05, 0.2, log=True),
+    "modality_dropout": Span(0, 0.6),
+    "contrast": Span(0, 0.5),
+}
+DEFAULT: Final = Space(AlignmentConfig(), DIMENSIONS).params(AlignmentConfig())
 
 Progress = Callable[[int, int], None]  # steps done, steps to do
 
@@ -61,15 +56,17 @@ class _SpentError(Exception):
 class Searched:
     """What a search has found so far.
 
-    config: the best one, another one than the default only where that is better on every fold and by `MARGIN` on the
-    mean. default, best: NDCG@10 of each fold by the default and by `config`. trials: how many are finished, those of
-    earlier runs among them.
+    config: the best one, another one than the default only where that is `clearly_better`. default, best: NDCG@10 of
+    each fold by the default and by `config`. trials: how many are finished, those of earlier runs among them.
+    interrupted: the user has ended the search. study: its name in the journal.
     """
 
     config: AlignmentConfig
     default: tuple[float, ...]
     best: tuple[float, ...]
     trials: int
+    interrupted: bool = False
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,47 +122,33 @@ def search(
 
     journal: file of the trials, JSON lines, made if it is not there; trials of other data in it do not count. base:
     what is not searched is taken from it. told: how many trials are finished, and the best mean NDCG. The trial that
-    the end of the budget finds at work is given up.
+    the end of the budget, or the user (Ctrl-C), finds at work is given up.
     """
-    import optuna  # heavy: only a search needs it
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    end = clock() + 60 * minutes
-    base = configured(base or AlignmentConfig(), DEFAULT)
+    budget = Budget.of(minutes, clock)
     tried = (Fold.of(content, train, hidden) for hidden in hidden_items(train, seed))
     folds = [fold for fold in tried if fold is not None]
     if not folds:
         return None
+    space = Space(base or AlignmentConfig(), DIMENSIONS)
+    study = Journal(journal, seed=seed).study(f"{NAME}/{fingerprint(content, train, space.config(DEFAULT))}")
 
     def stop_in_time(done: int, total: int) -> None:
-        if clock() > end:
+        if budget.spent:
             raise _SpentError
 
-    backend = JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal)))
-    study = optuna.create_study(
-        storage=JournalStorage(backend),
-        study_name=fingerprint(content, train, base),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    # a further run must propose something else than the first one did
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), n_startup_trials=STARTUP)
-    if not any(trial.params == DEFAULT for trial in _finished(study)):
-        study.enqueue_trial(DEFAULT)
-    while clock() < end:
-        trial = study.ask()
-        config = configured(base, suggested(trial))
+    interrupted = False
+    while not budget.spent and not interrupted:
+        trial = study.ask([DEFAULT])
+        config = space.config(space.suggest(trial))
         try:
             found = [fold.ndcg(content, config, seed=seed, progress=stop_in_time) for fold in folds]
-        except _SpentError:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except (_SpentError, KeyboardInterrupt) as end:
+            study.give_up(trial)
+            interrupted = isinstance(end, KeyboardInterrupt)
         else:
-            trial.set_user_attr(OF_FOLDS, found)
-            study.tell(trial, float(np.mean(found)))
+            study.tell(trial, found)
             told(*_state(study))
-    return _searched(study, base)
+    return _searched(study, space, interrupted=interrupted)
 
 
 def hidden_items(train: Interactions, seed: int) -> list[npt.NDArray[np.int64]]:
@@ -176,63 +159,28 @@ def hidden_items(train: Interactions, seed: int) -> list[npt.NDArray[np.int64]]:
     return [np.sort(order[size * fold : size * (fold + 1)]) for fold in range(FOLDS)]
 
 
-def suggested(trial: "Trial") -> dict[str, object]:
-    """A point of the space that is searched: names and values of a configuration."""
-    trial.suggest_categorical("loss", [one.value for one in (Loss.SOFTMAX, Loss.BPR, Loss.INFO_NCE)])
-    trial.suggest_categorical("hidden", [0, 256])
-    trial.suggest_categorical("items", [1024, 2048])
-    trial.suggest_categorical("behaviour", [False, True])
-    trial.suggest_int("steps", 120, 480, log=True)
-    trial.suggest_float("learning_rate", 5e-4, 5e-3, log=True)
-    trial.suggest_float("temperature", 0.05, 0.2, log=True)
-    trial.suggest_float("modality_dropout", 0.0, 0.6)
-    trial.suggest_float("contrast", 0.0, 0.5)
-    return dict(trial.params)
-
-
-def configured(base: AlignmentConfig, params: Mapping[str, object]) -> AlignmentConfig:
-    """The configuration that differs from `base` by a trial's parameters."""
-    adapter = TypeAdapter(AlignmentConfig)
-    return adapter.validate_python(adapter.dump_python(base) | dict(params))
-
-
 def fingerprint(content: ItemContent, train: Interactions, base: AlignmentConfig) -> str:
     """Name of a study: the same for the same items, vectors, likes and what is not searched."""
-    digest = hashlib.sha256(repr(base).encode())
-    arrays = [content.created_at, content.categories.indices, train.user, train.item, train.positive]
-    for array in (*arrays, *content.vectors.values(), *content.present.values()):
-        digest.update(np.ascontiguousarray(array).data)
-    digest.update("\n".join((*content.items.ids, *content.category_names)).encode())
-    return digest.hexdigest()[:16]
+    arrays: Arrays = [content.created_at, content.categories.indices, train.user, train.item, train.positive]
+    arrays += [*content.vectors.values(), *content.present.values()]
+    return digest([repr(base), repr(DIMENSIONS), *content.items.ids, *content.category_names], arrays)
 
 
-def _finished(study: "Study") -> "list[FrozenTrial]":
-    from optuna.trial import TrialState  # heavy, as above
-
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-
-def _state(study: "Study") -> tuple[int, float]:
-    values = [trial.value or 0.0 for trial in _finished(study)]
+def _state(study: Study) -> tuple[int, float]:
+    values = [one.value or 0.0 for one in study.finished()]
     return len(values), max(values, default=0.0)
 
 
-def _searched(study: "Study", base: AlignmentConfig) -> Searched | None:
-    """The best trial that beats the default on every fold, and clearly on the mean, else the default."""
-    trials = _finished(study)
-    default = next((one.user_attrs[OF_FOLDS] for one in trials if one.params == DEFAULT), None)
+def _searched(study: Study, space: Space[AlignmentConfig], *, interrupted: bool) -> Searched | None:
+    """The best trial that is clearly better than the default, else the default."""
+    trials = study.finished()
+    default = next((one.parts for one in trials if one.params == DEFAULT), None)
     if default is None:
         return None
-    clearly = (1 + MARGIN) * float(np.mean(default))
-    better = [
-        one
-        for one in trials
-        if (one.value or 0.0) > clearly and all(x > y for x, y in zip(one.user_attrs[OF_FOLDS], default, strict=True))
-    ]
+    better = [one for one in trials if clearly_better(one.parts, default)]
     best = max(better, key=lambda one: one.value or 0.0, default=None)
-    if best is None:
-        return Searched(base, tuple(default), tuple(default), len(trials))
-    return Searched(configured(base, best.params), tuple(default), tuple(best.user_attrs[OF_FOLDS]), len(trials))
+    params, parts = (DEFAULT, default) if best is None else (best.params, best.parts)
+    return Searched(space.config(params), default, parts, len(trials), interrupted, study.name)
 
 
 def _standardised(scores: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Configurations that a search chose, shared by the baselines and the hybrid's generators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ranking.candidates.als import Als, AlsConfig
@@ -14,14 +14,16 @@ from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, 
 from ranking.splits import Split
 from ranking.strategy.generators import GeneratorConfigs
 from ranking.strategy.grids import TUNERS
-from ranking.strategy.tuning import Tuned
+from ranking.strategy.search_spaces import SPACES
+from ranking.strategy.tuning import Trial, Tuned, best_of
 
 
 @dataclass(frozen=True)
 class TunedModels:
     """The best configuration of each model on one validation split, and NDCG@10 there; defaults are untuned.
 
-    ease_all, ease_positive: the best of EASE's trials on all feedback and on positive feedback.
+    trials: of each model, or all that its few configurations allow. searched: models whose configuration a search found
+    beyond the grid. ease_all, ease_positive: the best of EASE's trials on all feedback and on positive feedback.
     """
 
     popular: PopularConfig = field(default_factory=PopularConfig)
@@ -37,6 +39,7 @@ class TunedModels:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     validation_ndcg: dict[str, float] = field(default_factory=dict)
     trials: int = 0
+    searched: tuple[str, ...] = ()
 
     def baselines(self) -> dict[str, Generator]:
         """The single models that the hybrid has to beat, unfitted, by name."""
@@ -63,30 +66,46 @@ class TunedModels:
 
 
 def tune_models(
-    validation: Split, *, budget: int, progress: Callable[[int, int], None] = lambda done, total: None
+    validation: Split,
+    *,
+    budget: int,
+    searched: Mapping[str, tuple[Trial[object], ...]] | None = None,
+    told: Callable[[Tuned[object]], None] = lambda tuned: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TunedModels:
-    """Search every model with the same number of trials on one validation split."""
+    """Search every model with the same number of trials on one validation split.
+
+    searched: trials that were made on that split before, as many of every model, the grid's among them: then none is
+    made. told: is given each model's trials.
+    """
     found: dict[str, Tuned[object]] = {}
     for done, (name, tuner) in enumerate(TUNERS.items()):
         progress(done, len(TUNERS))
-        found[name] = tuner(validation, budget)
+        found[name] = _chosen(name, searched[name]) if searched else tuner(validation, budget)
+        told(found[name])
     configs = {name: tuned.config for name, tuned in found.items()}
     return TunedModels(
         **configs,  # type: ignore[arg-type]  # each tuner gives the config of the model that it is named after
         ease_all=_best_ease(found[Ease.name], Feedback.ALL),
         ease_positive=_best_ease(found[Ease.name], Feedback.POSITIVE),
         validation_ndcg={name: tuned.ndcg for name, tuned in found.items()},
-        trials=budget,
+        trials=max(map(len, searched.values())) if searched else budget,
+        searched=tuple(name for name, tuned in found.items() if best_of(tuned.trials).searched),
     )
+
+
+def _chosen(name: str, trials: tuple[Trial[object], ...]) -> Tuned[object]:
+    best, model = best_of(trials), SPACES[name]
+    params = model.space.params(best.config)
+    return Tuned(name, best.config, best.ndcg, trials, make=lambda: model.make(params))
 
 
 def _best_ease(tuned: Tuned[object], feedback: Feedback) -> EaseConfig:
     """The best trial that reads this feedback; the default where none did."""
     of_kind = [
-        (trial.ndcg, trial.config)
+        trial
         for trial in tuned.trials
         if isinstance(trial.config, EaseConfig) and trial.config.memory.feedback is feedback
     ]
-    if not of_kind:
-        return EaseConfig(memory=Memory(feedback=feedback))
-    return max(of_kind, key=lambda scored: scored[0])[1]
+    best = best_of(of_kind).config if of_kind else None
+    return best if isinstance(best, EaseConfig) else EaseConfig(memory=Memory(feedback=feedback))

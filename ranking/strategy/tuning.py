@@ -1,11 +1,13 @@
 """The same number of trials for every model: hyper-parameters by NDCG@10 on a validation split."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from ranking.candidates.full_ranking import full_ranking
@@ -14,6 +16,7 @@ from ranking.metrics import hits_of, ndcg
 from ranking.types import Interactions, Queries
 
 K: Final = 10
+MARGIN: Final = 0.02  # of the mean; the best of many is flattered, and trials that differ by less are as good in use
 
 Config = TypeVar("Config")
 Tried = TypeVar("Tried", covariant=True)
@@ -21,17 +24,23 @@ Tried = TypeVar("Tried", covariant=True)
 
 @dataclass(frozen=True)
 class Trial(Generic[Tried]):
-    """One config on the validation split: mean NDCG@10 over its queries, and what it took."""
+    """One config on the validation split: mean NDCG@10 over its queries, and what it took.
+
+    halves: the same over two random halves of the queries. searched: found by a search beyond the grid.
+    """
 
     config: Tried
     ndcg: float
     fit_s: float
     score_s: float
+    halves: tuple[float, ...]
+    searched: bool = False
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Tuned(Generic[Tried]):
-    """The best of a model's trials; the earliest of equal ones. make: a new, unfitted model of that config."""
+    """The best of a model's trials by `best_of`. make: a new, unfitted model of that config."""
 
     name: str
     config: Tried
@@ -58,17 +67,50 @@ def tune(
     if budget < 1 or not grid:
         raise ValueError(f"{name}: budget {budget} and {len(grid)} configs; accepted is at least one of each")
     trials = tuple(_try(make(config), config, train, queries, relevant) for config in grid[:budget])
-    best = max(trials, key=lambda trial: trial.ndcg)
+    best = best_of(trials)
     return Tuned(name, best.config, best.ndcg, trials, make=lambda: make(best.config))
 
 
-def _try(
-    model: Generator, config: Config, train: Interactions, queries: Queries, relevant: sparse.csr_matrix
-) -> Trial[Config]:
+def best_of(trials: Iterable[Trial[Config]]) -> Trial[Config]:
+    """The best trial of the grid, the earliest of equal ones; a searched one only where that is clearly better."""
+    trials = list(trials)
+    of_grid = [trial for trial in trials if not trial.searched]
+    searched = [trial for trial in trials if trial.searched]
+    if not of_grid:
+        return max(searched, key=lambda trial: trial.ndcg)
+    best = max(of_grid, key=lambda trial: trial.ndcg)
+    better = [trial for trial in searched if clearly_better(trial.halves, best.halves)]
+    return max(better, key=lambda trial: trial.ndcg, default=best)
+
+
+def clearly_better(found: Sequence[float], reference: Sequence[float]) -> bool:
+    """Whether parts of a measure are better one by one, and by `MARGIN` on the mean."""
+    return all(one > other for one, other in zip(found, reference, strict=True)) and bool(
+        np.mean(found) > (1 + MARGIN) * np.mean(reference)
+    )
+
+
+def halves_of(values: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, ...]:
+    """Means over two random halves of the queries' values; of a single query its value."""
+    half = np.random.default_rng(seed).permutation(len(values)) % 2
+    return tuple(float(values[half == one].mean()) for one in np.unique(half))
+
+
+def measured(
+    model: Generator, train: Interactions, queries: Queries, relevant: sparse.csr_matrix
+) -> tuple[npt.NDArray[np.float64], float, float]:
+    """NDCG@10 of each query by a model fitted on `train`, and the seconds of fitting and of ranking."""
     start = time.perf_counter()
     model.fit(train)
     fitted = time.perf_counter()
     ranked, _ = full_ranking(model, queries, k=K)
     scored = time.perf_counter()
-    found = ndcg(hits_of(ranked, relevant), np.diff(relevant.indptr), K)
-    return Trial(config, float(found.mean()), fitted - start, scored - fitted)
+    return ndcg(hits_of(ranked, relevant), np.diff(relevant.indptr), K), fitted - start, scored - fitted
+
+
+def _try(
+    model: Generator, config: Config, train: Interactions, queries: Queries, relevant: sparse.csr_matrix
+) -> Trial[Config]:
+    started_at = datetime.now(UTC)
+    found, fit_s, score_s = measured(model, train, queries, relevant)
+    return Trial(config, float(found.mean()), fit_s, score_s, halves_of(found), started_at=started_at)

@@ -104,6 +104,9 @@ def test_wanted_names_the_items_that_help_would_tell_most_of(wanting, trichord):
         (("features", "planet=mars"), "planet"),
         (("releases", "promote", "no-such-release"), "no-such-release"),
         (("run", "--dataset", "no/such/folder"), "no/such/folder"),
+        (("tune", "models", "--minutes", "0"), "--minutes 0"),
+        (("tune", "models", "--minutes", "nan"), "--minutes nan"),
+        (("tune", "models", "--protocol", "p9"), "p9"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(home, trichord, arguments, named):
@@ -114,7 +117,7 @@ def test_bad_input_is_one_line_and_exit_2(home, trichord, arguments, named):
 
 
 def test_a_command_before_any_run_says_what_to_do(trichord, tmp_path):
-    for arguments in (("evaluate",), ("recommend", "u1"), ("serve",), ("wanted",)):
+    for arguments in (("evaluate",), ("recommend", "u1"), ("serve",), ("wanted",), ("tune", "models")):
         done = trichord(*arguments, home=tmp_path / "empty")
         assert done.returncode == 2
         assert "trichord run" in done.stderr

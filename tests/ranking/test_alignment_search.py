@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from ranking.representation.alignment_config import AlignmentConfig
-from ranking.strategy.alignment_search import Fold, fingerprint, hidden_items, search
+from ranking.strategy.alignment_search import DEFAULT, DIMENSIONS, Fold, fingerprint, hidden_items, search
+from ranking.strategy.space import Space
 from ranking.types import Interactions, ItemContent
 
-SMALL = AlignmentConfig(dim=4, batch=16)
+SMALL = AlignmentConfig(batch=16)
 
 
 def steps_of_training(n: int) -> tuple[float, Callable[[], float]]:
@@ -50,6 +51,11 @@ def test_a_search_keeps_to_its_budget_and_goes_on_where_it_ended(checkerboard, t
     else:
         assert all(np.array(again.best) > np.array(again.default))
         assert np.mean(again.best) > 1.02 * np.mean(again.default)
+
+
+def test_what_is_not_searched_is_taken_from_the_base_and_the_default_is_the_recipes() -> None:
+    assert Space(SMALL, DIMENSIONS).config(DEFAULT) == SMALL
+    assert Space(AlignmentConfig(dim=4, batch=16), DIMENSIONS).config(DEFAULT) == SMALL
 
 
 def test_without_time_or_anybody_to_ask_nothing_is_found(checkerboard, tmp_path: Path) -> None:

@@ -84,3 +84,18 @@ create table if not exists help_wanted (
     rank integer, item_id varchar, title varchar, missing varchar[], unclear varchar[],
     uncertainty double, gain double, demand double, score double, reason varchar
 );
+
+-- one row a configuration that was tried; study: PROTOCOL/MODEL/data, number: within it; value: mean NDCG@10 on what the
+-- study measures by; params: JSON, the whole configuration; state: complete, unfit (nothing can be fitted by it), pruned
+-- (no time was left), fail (interrupted or killed), running
+create table if not exists trials (
+    study varchar, protocol varchar, model varchar, number integer, value double, fit_s double, params json,
+    state varchar, started_at timestamptz
+);
+
+-- one row a protocol and model: the configuration that is used; number: its trial's; reference: the best value without
+-- the search; trials: among how many it was chosen; searched: found beyond what every home tries
+create table if not exists winners (
+    protocol varchar, model varchar, study varchar, number integer, value double, reference double, trials integer,
+    searched boolean, params json
+);
