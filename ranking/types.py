@@ -218,6 +218,25 @@ class Queries:
             self.n_items,
         )
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Queries":
+        """The queries at these rows, in that order."""
+        starts, lengths = self.indptr[rows], np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        entry = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Queries(
+            self.user[rows],
+            self.at[rows],
+            self.as_of[rows],
+            self.device[rows],
+            self.place[rows],
+            indptr,
+            self.item[entry],
+            self.occurred_at[entry],
+            self.weight[entry],
+            self.positive[entry],
+            self.n_items,
+        )
+
 
 @dataclass(frozen=True)
 class ItemContent:

@@ -16,6 +16,7 @@ from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
+from ranking.candidates.votes import choose_votes
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
@@ -30,6 +31,7 @@ GROUP = "models"
 CONFIG = HybridConfig()
 TRIALS = 6  # per model and protocol
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
+RESERVED = "reserved.json"  # which generators have places of their own in a protocol's union, and which no vote
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the served ranker learns from them
 
@@ -83,6 +85,17 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             cold_start = tune_cold_start(configs.cold_start, divided[-1], space=space, created_at=created_at)
             configs = replace(configs, cold_start=cold_start)
             save_as(folder / protocol / COLD_START, cold_start, ColdStartConfig)
+            earliest = fit_generators(divided[-1].train, configs, space=space, created_at=created_at)
+            asked = divided[-1]
+            reserved = choose_votes(
+                earliest,
+                asked.queries,
+                asked.relevant,
+                k=CONFIG.candidates,
+                created_at=created_at,
+                reserved=CONFIG.reserved,
+            )
+            save_as(folder / protocol / RESERVED, reserved, dict[str, int])
             for number, division in enumerate(divided):
                 workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
                 window = open_window(
@@ -91,7 +104,8 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                     alignment=alignment,
                     mapping=mapping,
                     configs=configs,
-                    config=CONFIG,
+                    config=replace(CONFIG, reserved=reserved),
+                    generators=earliest if division is divided[-1] else None,
                 )
                 window.save(window_folder(folder, protocol, number))
                 facts[f"{protocol}.{number}"] = len(window.stored)
@@ -175,6 +189,12 @@ def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.Materiali
 def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:
     """The configurations chosen for a protocol."""
     return load_as(workspace.home.folder("tuned_models") / f"{protocol}.json", TunedModels)
+
+
+def hybrid_config(workspace: Workspace) -> HybridConfig:
+    """The served path's configuration, with the votes that were chosen for its generators."""
+    reserved = load_as(workspace.home.folder("candidate_sets") / SERVED / RESERVED, dict[str, int])
+    return replace(CONFIG, reserved=reserved)
 
 
 def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:

@@ -13,7 +13,7 @@ from feature_repo.schema import RANKING, RETRIEVAL, Modality
 from pipelines.assets.evaluation import REPORT, offline_evaluation
 from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized
-from pipelines.assets.models import CONFIG, collaborative_models, lambdarank_model
+from pipelines.assets.models import CONFIG, collaborative_models, hybrid_config, lambdarank_model
 from pipelines.home import Facts
 from pipelines.profiles import save_profiles
 from pipelines.workspace import Workspace
@@ -31,6 +31,7 @@ from ranking.strategy.generators import load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
 
 PARTS = [
+    "candidate_sets",
     "collaborative_models",
     "lambdarank_model",
     "alignment_model",
@@ -62,8 +63,9 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     """Write every part into a release's new folder."""
     home = workspace.home
     space = Space.load(home.folder("vector_index"))
+    config = hybrid_config(workspace)
     hybrid = Hybrid(
-        CONFIG,
+        config,
         items=workspace.content.items,
         created_at=workspace.content.created_at,
         generators=load_generators(home.folder("collaborative_models")),
@@ -87,7 +89,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         metrics=_metrics(workspace.settings.reports / REPORT),
         suites=workspace.suites,
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
-        config=TypeAdapter(HybridConfig).dump_python(CONFIG, mode="json"),
+        config=TypeAdapter(HybridConfig).dump_python(config, mode="json"),
     )
 
 

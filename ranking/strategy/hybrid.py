@@ -25,12 +25,12 @@ class HybridConfig:
     """Hyper-parameters of the path.
 
     candidates: items a query that the union hands to the ranker. reserved: generators that do not vote in the fusion
-    but have so many places of their own. windows: how many past divisions of the log the ranker learns from (two
-    gave 2.7 % more NDCG than one on MovieLens 100K, a third nothing).
+    but have so many places of their own; `choose_votes` adds those that shall not vote either. windows: how many past
+    divisions of the log the ranker learns from (two gave 2.7 % more NDCG than one on MovieLens 100K, a third nothing).
     """
 
     candidates: int = 200
-    reserved: dict[str, int] = field(default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10})
+    reserved: dict[str, int] = field(default_factory=lambda: {"popular_windowed": 0, "cold_start": 5, "scarce": 100})
     windows: int = 2
     ranker: BlendConfig = field(default_factory=BlendConfig)
 
