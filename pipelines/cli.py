@@ -89,28 +89,12 @@ def evaluate(
     home: Home = None,
     as_json: AsJson = False,
     export: Annotated[Path | None, typer.Option(help="Write splits and rankings as Parquet into this folder.")] = None,
+    slices: Annotated[bool, typer.Option("--slices", help="Also by attribute of the user and the request.")] = False,
 ) -> None:
     """Show the offline evaluation: every model on every protocol, slices, what each part adds, the space of items."""
-    from ranking.evaluation.export import export as export_to
-    from ranking.evaluation.report import build_report
-    from ranking.evaluation.space_report import crossings_table, map_line, read
-    from ranking.evaluation.table import tables
-    from ranking.evaluation.warehouse import Warehouse
+    from pipelines.evaluated import show
 
-    settings = settings_of(home)
-    with Warehouse(settings.warehouse, read_only=True) as warehouse:
-        if export is not None:
-            files = export_to(warehouse, export)
-            print(f"{len(files)} files written to {export}", file=sys.stderr)
-        report = build_report(warehouse)
-    space = read(settings.reports)
-    if as_json:
-        print(json.dumps({**report, **(space or {})}))
-        return
-    wide_console().print(tables(report))
-    if space is not None:
-        wide_console().print(crossings_table(space["cross_modal"]))
-        print(map_line(space["item_map"]))  # not by rich, which would fold a path
+    show(settings_of(home), as_json=as_json, export=export, slices=slices)
 
 
 @app.command()

@@ -9,11 +9,15 @@ from feature_repo.schema import Modality
 from pipelines.assets.materialized import materialized
 from pipelines.assets.models import CONFIG, training_set, tuned, windows
 from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
-from pipelines.home import Facts
+from pipelines.home import Facts, Json
 from pipelines.workspace import Workspace
-from ranking.evaluation.report import Metrics, Report, build_report
-from ranking.evaluation.run import measure_baselines, measure_hybrid
-from ranking.evaluation.warehouse import Warehouse
+from ranking.evaluation.comparisons import store_comparisons
+from ranking.evaluation.page import PAGE, write_page
+from ranking.evaluation.report import build_report
+from ranking.evaluation.report_types import ORACLE, Metrics, Report
+from ranking.evaluation.run import content_knn, measure_baselines, measure_hybrid
+from ranking.evaluation.seeds import SEEDS
+from ranking.evaluation.warehouse import LAYOUT, Warehouse
 from ranking.splits import Protocol
 
 REPORT = "evaluation.json"
@@ -25,17 +29,17 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
 
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
-            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds)
+            warehouse.write_run(dataset=workspace.dataset_name, seeds=SEEDS)
             for protocol in Protocol:
                 _measure(workspace, warehouse, protocol)
             report = build_report(warehouse)
+            write_page(warehouse, report, workspace.settings.reports / PAGE)
         (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
         _draw(report, workspace.settings.reports)
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
 
-    return materialized(
-        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
-    )
+    config: dict[str, Json] = {"ranker": repr(CONFIG.ranker), "seeds": list(SEEDS), "layout": LAYOUT}
+    return materialized(workspace.build("offline_evaluation", make, inputs=["training_set"], config=config))
 
 
 def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> None:
@@ -43,18 +47,18 @@ def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> 
     divided = [window for _, window in windows(workspace, "training_set", protocol)]
     if len(divided) < 2:
         return
-    division, content = divided[0].division, workspace.content
-    warehouse.write_split(division)
+    division, content, users = divided[0].division, workspace.content, workspace.home.read("users")
+    warehouse.write_split(division, users)
     workspace.listener.step(f"offline_evaluation {protocol}: baselines", 0, 1)
     measure_baselines(warehouse, division, tuned(workspace, protocol), content)
     truth = planted_truth(workspace.dataset_name, workspace.settings.home)
     if truth is not None:
-        warehouse.write_rankings(division, "oracle", *rank_by_truth(truth, division.queries, division.train))
+        ranked, vectors = rank_by_truth(truth, division.queries, division.train), content_knn(content).vectors
+        warehouse.write_rankings(division, ORACLE, *ranked, vectors=vectors)
     present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
     progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")
-    measure_hybrid(
-        warehouse, divided, content, workspace.home.read("users"), CONFIG.ranker, modalities=present, progress=progress
-    )
+    measure_hybrid(warehouse, divided, content, users, CONFIG.ranker, modalities=present, progress=progress)
+    store_comparisons(warehouse, protocol)
 
 
 def _headline(models: dict[str, Metrics]) -> Facts:

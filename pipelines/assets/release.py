@@ -18,7 +18,8 @@ from pipelines.home import Facts
 from pipelines.profiles import save_profiles
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as
-from ranking.evaluation.report import HYBRID
+from ranking.evaluation.report_types import HYBRID
+from ranking.evaluation.seeds import SEEDS
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import Blend
 from ranking.rankers.knowledge import Knowledge
@@ -53,7 +54,7 @@ def release(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None
         releases.publish(release_id, lambda place: _fill(workspace, place, release_id))
         releases.promote(release_id)
         with Warehouse(workspace.settings.warehouse) as warehouse:
-            warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds, release=release_id)
+            warehouse.write_run(dataset=workspace.dataset_name, seeds=SEEDS, release=release_id)
         return {"release": release_id}
 
     return materialized(workspace.build("release", make, inputs=[*PARTS, "online_features"]))

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ranking.evaluation.report import HYBRID, WITHOUT, ProtocolReport, Report
+from ranking.evaluation.report_types import HYBRID, WITHOUT, ProtocolReport, Report
 
 # Okabe and Ito (2008): told apart with every kind of colour vision; the hybrid is also set off by its marker.
 OURS: Final = "#D55E00"

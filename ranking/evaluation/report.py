@@ -1,111 +1,30 @@
 """What the evaluation found, as `trichord evaluate --json` prints it; all read from the warehouse."""
 
 import json
-from typing import Final, NotRequired, TypeAlias, TypedDict
+from typing import TypeAlias, cast
 
 import numpy as np
-import pyarrow as pa
 
 from ranking.errors import ArtifactError
-from ranking.evaluation.significance import Values, ci95, relative_ci95, resampled_means
+from ranking.evaluation.lifts import Models, PerModel, ablations, best_lift, drawn, per_user, validated_lift
+from ranking.evaluation.report_types import (
+    HEADLINE,
+    HYBRID,
+    LEAST_USERS,
+    REPLICATE,
+    SLICES,
+    WITHOUT,
+    Comparison,
+    K,
+    Metrics,
+    ProtocolReport,
+    Report,
+    Seeds,
+)
+from ranking.evaluation.significance import ci95
 from ranking.evaluation.warehouse import Warehouse
 
-K: Final = 10
-HEADLINE: Final = "all"  # the slice of all users with a history
-SLICES: Final = (  # in the order shown; defined in sql/targets.sql
-    "warm_items",
-    "cold_items",
-    "head_items",
-    "tail_items",
-    "new_users",
-    "short_history",
-    "medium_history",
-    "long_history",
-)
-ABLATED: Final = (HEADLINE, "warm_items", "cold_items")  # slices that a removed part is judged on
-HYBRID: Final = "hybrid"
-WITHOUT: Final = "hybrid-"  # "hybrid-image" is the hybrid without images
-ORACLE: Final = "oracle"  # knows a planted world's truth: a ceiling, no baseline
-
-# Means over a slice's users, with `users` and `ci95` of NDCG@10 beside them.
-Metrics = TypedDict(
-    "Metrics",
-    {
-        "users": int,
-        "ndcg@10": float,
-        "recall@10": float,
-        "recall@50": float,
-        "recall@200": float,
-        "mrr@10": float,
-        "hit@10": float,
-        "coverage@10": float,
-        "fit_s": float | None,
-        "ci95": dict[str, list[float]],
-    },
-)
-
-# The change of NDCG@10 when a part is removed: negative where the part helps. relative, ci95: without / with - 1, None
-# where NDCG@10 with it, or in a draw of users, is 0. difference, difference_ci95: without - with, always there.
-Change = TypedDict(
-    "Change",
-    {
-        "ndcg@10": float,
-        "relative": float | None,
-        "ci95": list[float] | None,
-        "difference": float,
-        "difference_ci95": list[float],
-    },
-)
-
-
-class Ablation(Change):
-    """The change for all, and with warm or cold items alone as relevant; absent where no such item is relevant."""
-
-    warm_items: NotRequired[Change]
-    cold_items: NotRequired[Change]
-
-
-class Lift(TypedDict):
-    """The hybrid's NDCG@10 / the best baseline's - 1; the baseline is best on these very users, in hindsight."""
-
-    baseline: str
-    relative: float | None
-    ci95: list[float] | None
-
-
-class Candidates(TypedDict):
-    """What the union of generators holds of the relevant items, means over users: the rankers' ceiling."""
-
-    recall: float
-    size: float
-
-
-class ProtocolReport(TypedDict):
-    """One protocol; users: evaluated ones with a history; items: the whole catalogue."""
-
-    split: dict[str, str | int | float]
-    users: int
-    new_users: int
-    items: int
-    cold_item_share: float
-    models: dict[str, Metrics]
-    slices: dict[str, dict[str, Metrics]]
-    ablation: dict[str, Ablation]
-    hybrid_vs_best_baseline: NotRequired[Lift]
-    candidates: NotRequired[Candidates]
-
-
-class Report(TypedDict):
-    """The whole evaluation of one data set."""
-
-    release: str | None
-    dataset: str
-    k: int
-    seeds: list[int]
-    protocols: dict[str, ProtocolReport]
-
-
-Draws: TypeAlias = dict[str, dict[str, Values]]  # slice -> model -> resampled means of NDCG@10
+Asked: TypeAlias = dict[str, str | int | float | None]  # a row of sql/protocols.sql
 
 
 def build_report(warehouse: Warehouse) -> Report:
@@ -123,14 +42,10 @@ def build_report(warehouse: Warehouse) -> Report:
     }
 
 
-def _protocol(warehouse: Warehouse, asked: dict[str, str | int | float | None]) -> ProtocolReport:
+def _protocol(warehouse: Warehouse, asked: Asked) -> ProtocolReport:
     protocol = {"protocol": str(asked["protocol"])}
-    draws = _draws(warehouse.read("ndcg", protocol))
-    slices: dict[str, dict[str, Metrics]] = {}
-    for row in warehouse.read("summary", protocol).to_pylist():
-        name, model = row.pop("slice"), row.pop("model")
-        row["ci95"] = {"ndcg@10": list(ci95(draws[name][model]))}
-        slices.setdefault(name, {})[model] = row
+    draws = drawn(per_user(warehouse.read("ndcg", protocol)))
+    slices, replicates = _means(warehouse, protocol, draws)
     models = slices.get(HEADLINE, {})
     report: ProtocolReport = {
         "split": json.loads(str(asked["split"])),
@@ -140,73 +55,56 @@ def _protocol(warehouse: Warehouse, asked: dict[str, str | int | float | None]) 
         "cold_item_share": float(asked["cold_item_share"] or 0),
         "models": models,
         "slices": {name: slices[name] for name in SLICES if name in slices},
-        "ablation": _ablation(slices, draws),
+        "attributes": _attributes(warehouse, protocol, slices),
+        "ablation": ablations(slices, draws),
+        "comparisons": _comparisons(warehouse, protocol),
     }
-    if lift := _lift(models, draws):
+    if lift := best_lift(models, draws):
         report["hybrid_vs_best_baseline"] = lift
+    if lift := validated_lift(models, draws):
+        report["hybrid_vs_validated_baseline"] = lift
+    if HYBRID in models and replicates:
+        report["seeds"] = _seeds({0: models[HYBRID]["ndcg@10"], **replicates})
+        models[HYBRID]["seed_sd"] = report["seeds"]["sd"]
     if asked["candidate_recall"] is not None:
         report["candidates"] = {"recall": float(asked["candidate_recall"]), "size": float(asked["candidates"] or 0)}
     return report
 
 
-def _draws(ndcg: pa.Table) -> Draws:
-    """Resampled means by slice and model; within a slice every model is averaged over the same drawn users."""
-    slice_of = np.asarray(ndcg["slice"].to_pylist(), object)
-    model_of = np.asarray(ndcg["model"].to_pylist(), object)
-    value = ndcg["ndcg@10"].to_numpy()
-    draws: Draws = {}
-    for name in dict.fromkeys(slice_of):
-        mine = slice_of == name
-        models = list(dict.fromkeys(model_of[mine]))
-        means = resampled_means(value[mine].reshape(len(models), -1).T)
-        draws[name] = dict(zip(models, means.T, strict=True))
-    return draws
+def _means(
+    warehouse: Warehouse, protocol: dict[str, str], draws: PerModel
+) -> tuple[dict[str, Models], dict[int, float]]:
+    """Metrics by slice and model, and apart from them NDCG@10 of the hybrid's replicates by number."""
+    slices: dict[str, Models] = {}
+    replicates: dict[int, float] = {}
+    for row in warehouse.read("summary", protocol).to_pylist():
+        name, model = row.pop("slice"), row.pop("model")
+        if not model.startswith(REPLICATE):
+            row["ci95"] = {"ndcg@10": list(ci95(draws[name][model]))}
+            slices.setdefault(name, {})[model] = cast(Metrics, row)
+        elif name == HEADLINE:
+            replicates[int(model.removeprefix(REPLICATE))] = row["ndcg@10"]
+    return slices, replicates
 
 
-def is_baseline(model: str) -> bool:
-    """Whether the hybrid must beat it: everything but the hybrid, its ablations and a planted world's oracle."""
-    return model not in (HYBRID, ORACLE) and not model.startswith(WITHOUT)
+def _seeds(by_seed: dict[int, float]) -> Seeds:
+    values = [by_seed[seed] for seed in sorted(by_seed)]
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"seeds": sorted(by_seed), "ndcg@10": values, "mean": float(np.mean(values)), "sd": sd}
 
 
-def _lift(models: dict[str, Metrics], draws: Draws) -> Lift | None:
-    baselines = [model for model in models if is_baseline(model)]
-    if HYBRID not in models or not baselines:
-        return None
-    best = max(baselines, key=lambda model: models[model]["ndcg@10"])
-    relative, interval = _change(HYBRID, best, models, draws[HEADLINE])
-    return {"baseline": best, "relative": relative, "ci95": interval}
-
-
-def _ablation(slices: dict[str, dict[str, Metrics]], draws: Draws) -> dict[str, Ablation]:
-    found: dict[str, Ablation] = {}
-    for model in slices.get(HEADLINE, {}):
-        if model.startswith(WITHOUT) and HYBRID in slices[HEADLINE]:
-            changes = {name: _removed(model, slices[name], draws[name]) for name in ABLATED if name in slices}
-            whole = changes[HEADLINE]
-            if "warm_items" in changes:
-                whole["warm_items"] = changes["warm_items"]
-            if "cold_items" in changes:
-                whole["cold_items"] = changes["cold_items"]
-            found[model.removeprefix(WITHOUT)] = whole
+def _attributes(
+    warehouse: Warehouse, protocol: dict[str, str], slices: dict[str, Models]
+) -> dict[str, dict[str, Models]]:
+    """Slices by attribute of enough users; `history` stands among the other slices."""
+    found: dict[str, dict[str, Models]] = {}
+    for row in warehouse.read("user_slices", protocol).to_pylist():
+        if row["slice"] in slices and row["slice"] not in SLICES and row["users"] >= LEAST_USERS:
+            models = {name: one for name, one in slices[row["slice"]].items() if not name.startswith(WITHOUT)}
+            found.setdefault(row["attribute"], {})[row["slice"]] = models
     return found
 
 
-def _removed(model: str, models: dict[str, Metrics], draws: dict[str, Values]) -> Ablation:
-    relative, interval = _change(model, HYBRID, models, draws)
-    return {
-        "ndcg@10": models[model]["ndcg@10"],
-        "relative": relative,
-        "ci95": interval,
-        "difference": models[model]["ndcg@10"] - models[HYBRID]["ndcg@10"],
-        "difference_ci95": list(ci95(draws[model] - draws[HYBRID])),
-    }
-
-
-def _change(
-    model: str, reference: str, models: dict[str, Metrics], draws: dict[str, Values]
-) -> tuple[float | None, list[float] | None]:
-    """NDCG@10 of model / of reference - 1, and its interval; None where the reference (or a draw of it) is 0."""
-    base = models[reference]["ndcg@10"]
-    interval = relative_ci95(draws[model], draws[reference])
-    relative = models[model]["ndcg@10"] / base - 1 if base > 0 else None
-    return relative, None if interval is None else list(interval)
+def _comparisons(warehouse: Warehouse, protocol: dict[str, str]) -> dict[str, Comparison]:
+    rows = warehouse.read("comparisons", protocol).to_pylist()
+    return {row.pop("model"): cast(Comparison, row) for row in rows}

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo import schema
-from ranking.metrics import hits_of, relevant_at
+from ranking.metrics import diversity, hits_of, relevant_at
 from ranking.splits import Split
 from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Interactions, Times
 
 TOP: Final = 200  # ranks that are stored; the deepest metric is recall@200
-MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it names a file of the export
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")  # it names a file of the export
 
 
 def events_of(split: Split) -> pa.Table:
@@ -63,10 +63,18 @@ def candidates_of(split: Split, items: Codes) -> pa.Table:
     )
 
 
+def diversities_of(split: Split, items: Codes, vectors: Floats | None, *, k: int) -> pa.Table:
+    """Diversity@k of each query: user_id, value, which is null where there is none or no vectors are known."""
+    unknown = np.full(len(items), np.nan)
+    value = unknown if vectors is None else diversity(items, vectors, k)
+    named = _named(split.queries.user, split.train.users)
+    return pa.table({schema.USER_ID: named, "value": pa.array(value, pa.float64(), from_pandas=True)})
+
+
 def check_rankings(split: Split, model: str, items: Codes, scores: Floats) -> None:
     """Raise ValueError for rankings that would be measured wrongly."""
     if not MODEL_NAME.fullmatch(model):
-        raise ValueError(f"model {model!r}: accepted are letters, digits and _ . - as the name becomes a file's")
+        raise ValueError(f"model {model!r}: accepted are letters, digits and _ . @ - as the name becomes a file's")
     queries, n_items = len(split.queries), len(split.train.items)
     deep = min(TOP, n_items)
     if items.shape != scores.shape or items.shape[0] != queries or items.shape[1] < deep:

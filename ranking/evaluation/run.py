@@ -1,4 +1,4 @@
-"""One protocol's evaluation: tuned baselines, the hybrid, and the hybrid without each of its parts."""
+"""One protocol's evaluation: tuned baselines, the hybrid with several seeds, and the hybrid without each part."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +12,9 @@ from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import Generator
+from ranking.evaluation.report_types import HYBRID, REPLICATE, WITHOUT
 from ranking.evaluation.rows import TOP
+from ranking.evaluation.seeds import SEEDS, reseeded
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
@@ -23,18 +25,21 @@ from ranking.strategy.hybrid import rank
 from ranking.strategy.tuned import TunedModels
 from ranking.types import Floats, ItemContent
 
-HYBRID: Final = "hybrid"
 ABLATED: Final = (Part.BEHAVIOUR, Part.CONTEXT)  # by leaving columns out; modalities by placing items without them
 
 
 def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels, content: ItemContent) -> None:
     """Fit each tuned single model on the training part, rank the whole catalogue and store it."""
-    models: dict[str, Generator] = {**tuned.baselines(), ContentKnn.name: content_knn(content)}
+    by_content = content_knn(content)
+    models: dict[str, Generator] = {**tuned.baselines(), ContentKnn.name: by_content}
+    vectors = by_content.vectors
     for name, model in models.items():
         started = time.perf_counter()
         model.fit(division.train)
         fit_s = time.perf_counter() - started
-        warehouse.write_rankings(division, name, *full_ranking(model, division.queries, k=TOP), fit_s=fit_s)
+        ranked = full_ranking(model, division.queries, k=TOP)
+        chosen_by = tuned.validation_ndcg.get(name)
+        warehouse.write_rankings(division, name, *ranked, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
 
 
 def content_knn(content: ItemContent) -> ContentKnn:
@@ -57,10 +62,12 @@ def measure_hybrid(
     config: BlendConfig,
     *,
     modalities: Sequence[Modality],
+    seeds: Sequence[int] = SEEDS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Learn from all windows but the first, rank the first, store it; then the same without each part.
+    """Learn from all windows but the first, rank the first, store it; then with other seeds; then without each part.
 
+    seeds: of the ranker (`reseeded`); the first makes the hybrid, from which parts are taken, the others replicates.
     An ablation keeps the candidates and takes away what the ranker knows: `behaviour` all collaborative scores and
     behavioural features, `context` the request's surroundings, a modality its part of every item's place.
     """
@@ -68,30 +75,39 @@ def measure_hybrid(
     vocabulary = vocabulary_of(past)
     full = [window.slates(content, users, vocabulary) for window in windows]
     warehouse.write_candidates(asked.division, full[0].candidates.item)
-    steps = 1 + len(ABLATED) + len(modalities)
-    progress(0, steps)
-    _measure(warehouse, windows, HYBRID, full, config)
-    for done, part in enumerate(ABLATED, 1):
+    vectors = content_knn(content).vectors
+    steps = len(seeds) + len(ABLATED) + len(modalities)
+    for done, seed in enumerate(seeds):
         progress(done, steps)
-        _measure(warehouse, windows, f"{HYBRID}-{part}", [_without(one, part) for one in full], config)
-    for done, modality in enumerate(modalities, 1 + len(ABLATED)):
+        name = f"{REPLICATE}{seed}" if done else HYBRID
+        _measure(warehouse, windows, name, full, reseeded(config, seed), vectors)
+    served = reseeded(config, seeds[0])
+    for done, part in enumerate(ABLATED, len(seeds)):
+        progress(done, steps)
+        _measure(warehouse, windows, f"{WITHOUT}{part}", [_without(one, part) for one in full], served, vectors)
+    for done, modality in enumerate(modalities, len(seeds) + len(ABLATED)):
         progress(done, steps)
         reduced = [
             _without(window.slates(content, users, vocabulary, without=modality), Part(modality.value))
             for window in windows
         ]
-        _measure(warehouse, windows, f"{HYBRID}-{modality}", reduced, config)
+        _measure(warehouse, windows, f"{WITHOUT}{modality}", reduced, served, vectors)
 
 
 def _measure(
-    warehouse: Warehouse, windows: Sequence[Window], name: str, slates: Sequence[Slates], config: BlendConfig
+    warehouse: Warehouse,
+    windows: Sequence[Window],
+    name: str,
+    slates: Sequence[Slates],
+    config: BlendConfig,
+    vectors: Floats,
 ) -> None:
     divided = [window.division for window in windows]
     started = time.perf_counter()
     ranker = fit_ranker(slates[1:], divided[1:], config)
     fit_s = time.perf_counter() - started
     ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1])
-    warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s)
+    warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s, vectors=vectors)
 
 
 def _without(slates: Slates, part: Part) -> Slates:

@@ -7,18 +7,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ranking.evaluation.report import HYBRID, Change, Metrics, ProtocolReport, Report
+from ranking.evaluation.report_types import HYBRID, LEAST_USERS, Change, Metrics, ProtocolReport, Report
 
-COLUMNS: Final = ("NDCG@10", "95 %", "R@10", "R@50", "R@200", "MRR@10", "cover@10", "fit s")
+COLUMNS: Final = ("NDCG@10", "95 %", "p Holm", "R@10", "R@50", "R@200", "MRR@10", "cover@10", "fit s")
 
 
-def tables(report: Report) -> Group:
-    """For each protocol: its models, the hybrid's lift, the ablation by warm and cold items, and NDCG@10 by slice."""
+def tables(report: Report, *, attributes: bool = False) -> Group:
+    """For each protocol: its models, the hybrid's lift, the ablation by warm and cold items, and NDCG@10 by slice.
+
+    attributes: also the slices by attribute of the user and the request.
+    """
     blocks: list[RenderableType] = [Text(f"{report['dataset']}, release {report['release'] or 'none yet'}")]
     for name, protocol in report["protocols"].items():
         blocks += [_models(name, protocol), *map(Text, _findings(protocol))]
         blocks += [_ablation(protocol)] if protocol["ablation"] else []
         blocks += [_slices(protocol)]
+        blocks += [_attributes(name, protocol)] if attributes else []
     return Group(*blocks)
 
 
@@ -41,6 +45,7 @@ def _models(name: str, protocol: ProtocolReport) -> Table:
             model,
             f"{found['ndcg@10']:.4f}",
             f"{low:.4f} {high:.4f}",
+            _p(protocol, model),
             *(f"{value:.4f}" for value in recalls),
             "" if found["fit_s"] is None else f"{found['fit_s']:.1f}",
             style="bold" if model == HYBRID else "",
@@ -48,13 +53,29 @@ def _models(name: str, protocol: ProtocolReport) -> Table:
     return table
 
 
+def _p(protocol: ProtocolReport, model: str) -> str:
+    """That the hybrid and this baseline are alike, corrected for having asked of all baselines."""
+    found = protocol["comparisons"].get(model)
+    return "" if found is None or found["p_holm"] is None else f"{found['p_holm']:.4f}"
+
+
 def _findings(protocol: ProtocolReport) -> Iterator[str]:
     if "hybrid_vs_best_baseline" in protocol:
         lift = protocol["hybrid_vs_best_baseline"]
         yield f"hybrid against the best baseline, {lift['baseline']}: {_change(lift['relative'], lift['ci95'])}"
+    if "hybrid_vs_validated_baseline" in protocol:
+        lift = protocol["hybrid_vs_validated_baseline"]
+        yield f"hybrid against {lift['baseline']}, which validation chose: {_change(lift['relative'], lift['ci95'])}"
+    if "seeds" in protocol:
+        seeds = protocol["seeds"]
+        named = ", ".join(map(str, seeds["seeds"]))
+        yield f"hybrid with seeds {named}: NDCG@10 {seeds['mean']:.4f}, standard deviation {seeds['sd']:.4f}"
+    if HYBRID in (rare := protocol["slices"].get("rare_items", {})):
+        recall, users = rare[HYBRID]["recall@200"], rare[HYBRID]["users"]
+        yield f"hybrid for items of at most 5 training events: R@200 {recall:.4f} ({users:,} users)"
     if "candidates" in protocol:
-        found = protocol["candidates"]
-        yield f"candidates hold {found['recall']:.1%} of what is relevant ({found['size']:.0f} a user)"
+        union = protocol["candidates"]
+        yield f"candidates hold {union['recall']:.1%} of what is relevant ({union['size']:.0f} a user)"
 
 
 def _change(relative: float | None, interval: list[float] | None) -> str:
@@ -79,7 +100,7 @@ def _ablation(protocol: ProtocolReport) -> Table:
     table.add_column("so the part")
     for part, removed in protocol["ablation"].items():
         cells = [removed, removed.get("warm_items"), removed.get("cold_items")]
-        table.add_row(part, *map(_cell, cells), _reading(removed["difference_ci95"]))
+        table.add_row(part, *map(_cell, cells), reading(removed["difference_ci95"]))
     return table
 
 
@@ -93,7 +114,7 @@ def _cell(change: Change | None) -> str:
     return f"{change['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def _reading(interval: list[float]) -> str:
+def reading(interval: list[float]) -> str:
     """What the interval over all users says of the part that was taken away."""
     if interval[1] < 0:
         return "helps"
@@ -118,3 +139,25 @@ def _slices(protocol: ProtocolReport) -> Table:
             style="bold" if model == HYBRID else "",
         )
     return table
+
+
+def _attributes(name: str, protocol: ProtocolReport) -> Table:
+    """One row a slice: the hybrid beside the baseline that validation chose."""
+    lift = protocol.get("hybrid_vs_validated_baseline") or protocol.get("hybrid_vs_best_baseline")
+    shown = [HYBRID] if lift is None else [HYBRID, lift["baseline"]]
+    table = Table(title=f"{name.upper()}: NDCG@10 by attribute of the user and the request (UTC)", title_justify="left")
+    table.caption = f"slices of at least {LEAST_USERS} users"
+    table.add_column("slice")
+    for column in ("users", *shown):
+        table.add_column(column, justify="right")
+    for slices in protocol["attributes"].values():
+        for one, models in slices.items():
+            cells = (_with_interval(models[model]) if model in models else "" for model in shown)
+            table.add_row(one, f"{_users(models):,}", *cells)
+        table.add_section()
+    return table
+
+
+def _with_interval(found: Metrics) -> str:
+    low, high = found["ci95"]["ndcg@10"]
+    return f"{found['ndcg@10']:.4f} [{low:.3f}, {high:.3f}]"

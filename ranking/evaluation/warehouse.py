@@ -15,13 +15,20 @@ from typing import Final, Self
 import duckdb
 import pyarrow as pa
 
+from feature_repo import schema
 from ranking.errors import ArtifactError
 from ranking.evaluation import rows
+from ranking.evaluation.slices import user_slices
 from ranking.splits import Split
 from ranking.types import Codes, Floats
 
-OF_A_MODEL: Final = ("models", "rankings", "per_user", "coverage")
-OF_A_PROTOCOL: Final = ("protocols", "splits", "queries", "targets", "candidates", *OF_A_MODEL)
+LAYOUT: Final = 2  # raised when a table of the evaluation gets other columns: what an older version wrote is dropped
+K: Final = 10
+OF_A_MODEL: Final = ("models", "rankings", "per_user", "exposure")
+OF_A_PROTOCOL: Final = (
+    *("protocols", "splits", "queries", "catalogue", "targets", "user_slices", "candidates", "comparisons"),
+    *OF_A_MODEL,
+)
 
 
 @cache
@@ -42,7 +49,7 @@ class Warehouse:
         self._path = path
         self._db.execute("set timezone = 'UTC'")
         if not read_only:
-            self._db.execute(statement("schema"))
+            self._lay_out()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +63,7 @@ class Warehouse:
         """Rows of `sql/NAME.sql` with its $names bound to `values`; `ArtifactError` where its table is not there."""
         try:
             return self._db.sql(statement(name), params=dict(values or {})).to_arrow_table()
-        except duckdb.CatalogException as error:
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
             found = str(error).splitlines()[0]
             raise ArtifactError(
                 f"{self._path}: made by an older version ({found}); run `trichord run` again"
@@ -68,34 +75,58 @@ class Warehouse:
             self._db.execute("delete from run")
             self._db.execute("insert into run values (?, ?, ?)", [dataset, release, list(seeds)])
 
-    def write_split(self, split: Split) -> None:
-        """Store a split and forget everything that was measured on an earlier one of the same protocol."""
+    def table(self, name: str) -> pa.Table | None:
+        """A whole table that another part of the product may have written; None where it is absent or empty."""
+        if not self._db.execute("from duckdb_tables() where table_name = ?", [name]).fetchall():
+            return None
+        found = self._db.table(name).to_arrow_table()
+        return found if len(found) else None
+
+    def write_split(self, split: Split, users: pa.Table | None = None) -> None:
+        """Store a split and forget everything that was measured on an earlier one of the same protocol.
+
+        users: user_id and attributes, by which users are sliced.
+        """
+        known = pa.table({schema.USER_ID: pa.array([], pa.string())}) if users is None else users
         stated = [json.dumps(dict(split.parameters)), len(split.train.items)]
         with self._transaction():
             self._forget(OF_A_PROTOCOL, [split.protocol])
             self._db.execute("insert into protocols values (?, ?, ?)", [split.protocol, *stated])
             self._insert("splits", [split.protocol], rows.events_of(split))
             self._insert("queries", [split.protocol], rows.queries_of(split))
+            with self._view("ids", pa.table({schema.ITEM_ID: pa.array(split.train.items.ids, pa.string())})):
+                self._db.execute(statement("catalogue"), {"protocol": split.protocol})
+            self._insert("user_slices", [split.protocol], user_slices(split, known))
             self._db.execute(statement("targets"), {"protocol": split.protocol})
 
     def write_rankings(
-        self, split: Split, model: str, items: Codes, scores: Floats, *, fit_s: float | None = None
+        self,
+        split: Split,
+        model: str,
+        items: Codes,
+        scores: Floats,
+        *,
+        fit_s: float | None = None,
+        validation_ndcg: float | None = None,
+        vectors: Floats | None = None,
     ) -> None:
         """Store a model's answers to `split.queries` and its metrics, in place of earlier ones of the same name.
 
         items, scores: [q, k], best first, as `top_k` gives them; k is at least `rows.TOP` or the whole catalogue, and
-        the rest is cut off. fit_s: seconds. Raises ValueError for other shapes, an item of the query's own history, an
-        item twice in a row, or a name that cannot be a file's.
+        the rest is cut off. fit_s: seconds. validation_ndcg: of the model's configuration, where it was chosen.
+        vectors: [n_items, d] by which the items of a list are alike, zeros for an item without. Raises ValueError for
+        other shapes, an item of the query's own history, an item twice in a row, or a name that cannot be a file's.
         """
         rows.check_rankings(split, model, items, scores)
         named = {"protocol": split.protocol.value, "model": model}
         keys = list(named.values())
         with self._transaction():
             self._forget(OF_A_MODEL, keys)
-            self._db.execute("insert into models values (?, ?, ?)", [*keys, fit_s])
+            self._db.execute("insert into models values (?, ?, ?, ?)", [*keys, fit_s, validation_ndcg])
             self._insert("rankings", keys, rows.rankings_of(split, items[:, : rows.TOP], scores[:, : rows.TOP]))
-            self._db.execute(statement("per_user"), named)
-            self._db.execute(statement("coverage"), named)
+            with self._view("diversities", rows.diversities_of(split, items, vectors, k=K)):
+                self._db.execute(statement("per_user"), named)
+            self._db.execute(statement("exposure"), named)
 
     def write_candidates(self, split: Split, items: Codes) -> None:
         """Store how much of what is relevant the candidates hold: codes [q, c], `UNKNOWN` where there are fewer."""
@@ -103,11 +134,30 @@ class Warehouse:
             self._forget(["candidates"], [split.protocol])
             self._db.execute(statement("candidate_recall"), {"protocol": split.protocol})
 
+    def write_comparisons(self, protocol: str, table: pa.Table) -> None:
+        """Store how the hybrid stands against each model of a protocol, in place of an earlier table."""
+        with self._transaction():
+            self._forget(["comparisons"], [protocol])
+            self._insert("comparisons", [protocol], table)
+
     def write_help_wanted(self, table: pa.Table) -> None:
         """Store which items want help, in place of an earlier table."""
         with self._transaction(), self._view("values_to_insert", table):
             self._db.execute("delete from help_wanted")
             self._db.execute("insert into help_wanted by name select * from values_to_insert")
+
+    def _lay_out(self) -> None:
+        """Make the tables; those of an evaluation in another layout are dropped, as it is made again anyway."""
+        with self._transaction():
+            self._db.execute("create table if not exists layout (version integer)")
+            if self._db.execute("from layout").fetchall() != [(LAYOUT,)]:
+                for view in ("per_slice", "slice_users"):
+                    self._db.execute(f"drop view if exists {view}")
+                for table in ("run", *OF_A_PROTOCOL):
+                    self._db.execute(f"drop table if exists {table}")
+                self._db.execute("delete from layout")
+                self._db.execute("insert into layout values (?)", [LAYOUT])
+            self._db.execute(statement("schema"))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

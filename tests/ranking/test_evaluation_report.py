@@ -3,6 +3,7 @@ import json
 import math
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.console import Console
 from ranking.candidates.full_ranking import unseen
 from ranking.candidates.generator import top_k
 from ranking.errors import ArtifactError
+from ranking.evaluation import report
+from ranking.evaluation.comparisons import store_comparisons
 from ranking.evaluation.export import export
 from ranking.evaluation.plots import plot
 from ranking.evaluation.report import build_report
@@ -20,6 +23,9 @@ from ranking.types import IdIndex, Interactions
 
 N_ITEMS = 30
 NOISE = {"hybrid": 0.5, "hybrid-text": 2.0, "hybrid-image": 0.5, "oracle": 0.0, "ease": 1.0, "popular": 3.0}
+REPLICATES = {"hybrid@1": 0.5, "hybrid@2": 0.6}
+VALIDATION = {"ease": 0.2, "popular": 0.3}  # as if the search had been misled
+USERS = pa.table({"user_id": [f"u{i:02}" for i in range(20)], "gender": ["F" if i % 2 else "M" for i in range(20)]})
 
 
 def log() -> Interactions:
@@ -54,10 +60,12 @@ def warehouse(tmp_path_factory):
         opened.write_run(dataset="planted", seeds=[0, 1, 2])
         for protocol in Protocol:
             divided = split(log(), protocol, newcomers=True)
-            opened.write_split(divided)
-            for seed, (model, noise) in enumerate(NOISE.items()):
-                opened.write_rankings(divided, model, *rankings_of(divided, noise, seed), fit_s=0.5)
+            opened.write_split(divided, USERS)
+            for seed, (model, noise) in enumerate({**NOISE, **REPLICATES}.items()):
+                ranked = rankings_of(divided, noise, seed)
+                opened.write_rankings(divided, model, *ranked, fit_s=0.5, validation_ndcg=VALIDATION.get(model))
             opened.write_candidates(divided, rankings_of(divided, 0, 0)[0])
+            store_comparisons(opened, protocol)
         opened.write_run(dataset="planted", seeds=[0, 1, 2], release="r1")
     with Warehouse(path, read_only=True) as opened:
         yield opened
@@ -84,6 +92,52 @@ def test_the_hybrid_is_compared_with_the_best_model_that_is_no_hybrid_and_no_ora
         assert lift["baseline"] == max(("ease", "popular"), key=lambda name: models[name]["ndcg@10"])
         assert lift["relative"] == pytest.approx(models["hybrid"]["ndcg@10"] / models[lift["baseline"]]["ndcg@10"] - 1)
         assert lift["ci95"][0] <= lift["relative"] <= lift["ci95"][1]
+
+
+def test_the_hybrid_is_also_compared_with_the_model_that_validation_preferred(warehouse):
+    for protocol in build_report(warehouse)["protocols"].values():
+        lift, models = protocol["hybrid_vs_validated_baseline"], protocol["models"]
+        assert lift["baseline"] == "popular"
+        assert lift["relative"] == pytest.approx(models["hybrid"]["ndcg@10"] / models["popular"]["ndcg@10"] - 1)
+
+
+def test_every_model_is_compared_over_the_same_users_and_only_baselines_are_corrected(warehouse):
+    for protocol in build_report(warehouse)["protocols"].values():
+        found, models = protocol["comparisons"], protocol["models"]
+        assert set(found) == set(NOISE) - {"hybrid"}
+        for model, one in found.items():
+            assert one["difference"] == pytest.approx(models["hybrid"]["ndcg@10"] - models[model]["ndcg@10"])
+            assert one["difference_ci95"][0] <= one["difference"] <= one["difference_ci95"][1]
+            assert one["better"] + one["worse"] <= protocol["users"]
+            assert (one["p_holm"] is None) == (model not in ("ease", "popular"))
+        less, more = sorted((found["ease"], found["popular"]), key=lambda one: one["p"])
+        assert less["p_holm"] == min(1, 2 * less["p"])
+        assert more["p_holm"] == max(less["p_holm"], more["p"])
+
+
+def test_other_seeds_are_no_models_but_say_how_much_is_luck(warehouse):
+    report = build_report(warehouse)
+    assert report["seeds"] == [0, 1, 2]
+    for name, protocol in report["protocols"].items():
+        assert not any("@" in model for models in protocol["slices"].values() for model in models)
+        seeds, (first, *_) = protocol["seeds"], protocol["seeds"]["ndcg@10"]
+        assert (seeds["seeds"], first) == ([0, 1, 2], protocol["models"]["hybrid"]["ndcg@10"])
+        rows = warehouse.read("ndcg", {"protocol": name}).to_pylist()
+        other = [row["ndcg@10"] for row in rows if (row["slice"], row["model"]) == ("all", "hybrid@2")]
+        assert seeds["ndcg@10"][2] == pytest.approx(np.mean(other))
+        assert seeds["mean"] == pytest.approx(np.mean(seeds["ndcg@10"]))
+        assert protocol["models"]["hybrid"]["seed_sd"] == seeds["sd"] == pytest.approx(np.std(seeds["ndcg@10"], ddof=1))
+
+
+def test_slices_by_attribute_are_those_of_enough_users(warehouse, monkeypatch):
+    assert build_report(warehouse)["protocols"]["p2"]["attributes"] == {}  # all have fewer than 20
+    monkeypatch.setattr(report, "LEAST_USERS", 3)
+    protocol = build_report(warehouse)["protocols"]["p2"]
+    gender = protocol["attributes"]["gender"]
+    assert set(gender) == {"gender=F", "gender=M"}
+    assert sum(models["ease"]["users"] for models in gender.values()) == protocol["users"]
+    assert set(gender["gender=F"]) == {"hybrid", "oracle", "ease", "popular"}
+    assert set(protocol["attributes"]) == {"gender", "daypart", "week"}  # no hour has three
 
 
 def test_removing_a_part_that_helps_is_a_negative_change(warehouse):
@@ -144,7 +198,7 @@ def test_the_export_measures_as_the_report_says(warehouse, tmp_path):
 
 def test_the_export_has_the_columns_of_the_contract_and_no_seen_item(warehouse, tmp_path):
     written = export(warehouse, tmp_path)
-    assert len(written) == len(Protocol) * (1 + len(NOISE))
+    assert len(written) == len(Protocol) * (1 + len(NOISE) + len(REPLICATES))
     split_file = pq.read_table(tmp_path / "p1" / "split.parquet")
     assert split_file.column_names == ["user_id", "item_id", "occurred_at", "relevant", "part"]
     assert str(split_file.schema.field("occurred_at").type) == "timestamp[us, tz=UTC]"

@@ -30,9 +30,9 @@ def measured(past, checkerboard):
     steps: list[tuple[int, int]] = []
     taught: dict[str, list[tuple[str, ...]]] = {}
 
-    def listening(warehouse, windows, name, slates, config, inner=run._measure):
+    def listening(warehouse, windows, name, slates, config, vectors, inner=run._measure):
         taught[name] = [one.features.names for one in slates]
-        inner(warehouse, windows, name, slates, config)
+        inner(warehouse, windows, name, slates, config, vectors)
 
     with pytest.MonkeyPatch.context() as patch, Warehouse(Path(":memory:")) as warehouse:
         patch.setattr(run, "_measure", listening)
@@ -110,7 +110,7 @@ def test_without_behaviour_content_still_tells_the_camps(measured):
 
 def test_progress_counts_the_hybrid_and_its_ablations(measured):
     _, steps, _ = measured
-    assert steps == [(done, 5) for done in range(5)]
+    assert steps == [(done, 7) for done in range(7)]  # three seeds, four parts
 
 
 def test_the_content_baseline_knows_an_item_by_any_of_its_modalities(checkerboard):

@@ -1,6 +1,11 @@
-import numpy as np
+from itertools import product
 
-from ranking.evaluation.significance import ci95, relative_ci95, resampled_means
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranking.evaluation.significance import ci95, holm, randomisation_p, relative_ci95, resampled_means
 
 
 def test_the_interval_of_a_mean_is_that_of_normal_theory():
@@ -48,3 +53,33 @@ def test_seeds_decide_the_draws():
 
 def test_a_reference_that_may_find_nothing_has_no_relative_interval():
     assert relative_ci95(np.array([0.1, 0.2]), np.array([0.0, 0.2])) is None
+
+
+def test_the_randomisation_test_equals_the_count_of_all_sign_flips():
+    differences = np.array([0.3, -0.1, 0.2, 0.25, 0.0, 0.4, -0.05, 0.1])
+    every = np.array(list(product((1, -1), repeat=8))) @ differences
+    exact = np.mean(np.abs(every) >= abs(differences.sum()) - 1e-12)
+    (found,) = randomisation_p(differences[:, None], flips=40_000)
+    assert abs(found - exact) < 0.01
+
+
+def test_models_that_do_not_differ_are_told_apart_as_often_as_the_level_says():
+    nothing = np.random.default_rng(6).normal(0, 1, (30, 400))
+    assert 0.02 <= np.mean(randomisation_p(nothing, flips=500) < 0.05) <= 0.09
+
+
+def test_blocks_of_flips_do_not_change_the_result(monkeypatch):
+    differences = np.random.default_rng(7).normal(0.2, 1, (20, 2))
+    whole = randomisation_p(differences, flips=999)
+    monkeypatch.setattr("ranking.evaluation.significance.BLOCK", 1000)
+    assert np.allclose(whole, randomisation_p(differences, flips=999))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holms_p_values_are_those_of_the_step_down_procedure(p):
+    values = np.array(p)
+    adjusted = holm(values)
+    for one, found in zip(values, adjusted, strict=True):
+        # rejected at a level exactly when every smaller p-value is below the level over how many are not smaller
+        steps = [min(1, smaller * (values >= smaller).sum()) for smaller in values[values <= one]]
+        assert found == pytest.approx(max(steps))

@@ -1,7 +1,9 @@
 import math
+import os
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -62,3 +64,62 @@ def test_a_perfect_ranking_has_an_ndcg_of_one(run):
     perfect = [(sorted(wanted) + [item for item in range(N_ITEMS) if item not in wanted], wanted) for _, wanted in run]
     _, hits, n_relevant = arrays_of(perfect)
     assert np.allclose(metrics.ndcg(hits, n_relevant, 10), 1)
+
+
+@pytest.fixture(scope="module")
+def ranx():
+    """The library, as plain Python: its compiled form takes minutes to get ready."""
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # read when it is imported
+    import ranx
+
+    return ranx
+
+
+@settings(deadline=None, max_examples=40)
+@given(run=runs, k=cutoffs)
+@example(run=[([0, 1], {2})], k=1)  # no hit at all
+def test_metrics_equal_those_of_ranx(ranx, run, k):
+    _, hits, n_relevant = arrays_of(run)
+    wanted = {f"q{row}": {f"i{item}": 1 for item in relevant} for row, (_, relevant) in enumerate(run)}
+    ranked = {
+        f"q{row}": {f"i{item}": -float(place) for place, item in enumerate(one)} for row, (one, _) in enumerate(run)
+    }
+    names = [f"{metric}@{k}" for metric in ("ndcg", "recall", "mrr", "map", "hit_rate")]
+    theirs = ranx.evaluate(ranx.Qrels(wanted), ranx.Run(ranked), names, return_mean=False)
+    ours = (
+        metrics.ndcg(hits, n_relevant, k),
+        metrics.recall(hits, n_relevant, k),
+        metrics.reciprocal_rank(hits, k),
+        metrics.average_precision(hits, n_relevant, k),
+        metrics.hit_rate(hits, k),
+    )
+    for name, values in zip(names, ours, strict=True):
+        assert np.allclose(values, theirs[name]), name
+
+
+@given(runs, cutoffs)
+def test_gini_is_half_the_mean_difference_over_the_mean(run, k):
+    items, _, _ = arrays_of(run)
+    shown = [item for ranked, _ in run for item in ranked[:k]]
+    times = [shown.count(item) for item in range(N_ITEMS)]
+    apart = sum(abs(one - other) for one in times for other in times)
+    assert math.isclose(metrics.gini(items, N_ITEMS, k), apart / (2 * N_ITEMS * len(shown)), abs_tol=1e-12)
+
+
+def test_everything_shown_equally_often_has_a_gini_of_zero_and_one_item_alone_almost_one():
+    assert metrics.gini(np.arange(N_ITEMS).reshape(3, 5), N_ITEMS, 5) == pytest.approx(0)
+    assert metrics.gini(np.full((7, 1), 4), N_ITEMS, 5) == pytest.approx(1 - 1 / N_ITEMS)
+    assert math.isnan(metrics.gini(np.full((2, 3), -1), N_ITEMS, 5))
+
+
+def test_lists_without_two_items_of_known_content_have_no_diversity():
+    vectors = np.eye(3, dtype=np.float32)
+    vectors[2] = 0
+    found = metrics.diversity(np.array([[0, 2], [0, -1], [0, 1], [-1, -1]], np.int32), vectors, 2)
+    assert np.isnan(found).tolist() == [True, True, False, True]
+    assert found[2] == 1
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
+def test_percentiles_of_popularity_average_to_a_half(events):
+    assert metrics.popularity_percentile(np.array(events)).mean() == pytest.approx(0.5)
