@@ -13,7 +13,7 @@ from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
-from ranking.candidates.popular import PopularWindowed, PopularWindowedConfig
+from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
@@ -26,7 +26,8 @@ class EasePositive(Ease):
 
 
 GENERATORS: Final[dict[str, type[Generator]]] = {
-    kind.name: kind for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, PopularWindowed, Aligned, ColdStart)
+    kind.name: kind
+    for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, PopularWindowed, Popular, Aligned, ColdStart)
 }
 
 
@@ -42,6 +43,7 @@ class GeneratorConfigs:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
+    popular: PopularConfig = field(default_factory=lambda: PopularConfig(feedback=Feedback.POSITIVE))
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
 
@@ -57,6 +59,7 @@ def fit_generators(
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
         PopularWindowed(configs.popular_windowed),
+        Popular(configs.popular),
     )
     fitted = tuple(generator.fit(train) for generator in collaborative)
     return (*fitted, *fit_content_generators(train, configs, space=space, created_at=created_at))
