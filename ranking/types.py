@@ -219,10 +219,10 @@ class Queries:
         )
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Queries":
-        """The queries at these rows, in that order."""
-        starts, lengths = self.indptr[rows], np.diff(self.indptr)[rows]
-        indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        entry = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+        """The queries at some rows, in that order."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        entry = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
         return Queries(
             self.user[rows],
             self.at[rows],

@@ -49,34 +49,33 @@ class Reach:
 class Survey:
     """Collects the reach while candidates are retrieved: `watch` goes to `retrieve`.
 
-    relevant: bool CSR [q, n_items]. counts: bool [q], the queries that are averaged over. k, reserved: as the union's.
+    relevant: bool CSR [q, n_items]. counts: bool [q], the queries that are averaged over. k: places of the union.
     """
 
-    def __init__(self, relevant: sparse.csr_matrix, counts: Bools, *, k: int, reserved: Mapping[str, int]) -> None:
+    def __init__(self, relevant: sparse.csr_matrix, counts: Bools, *, k: int) -> None:
         self._wanted = sparse.csr_matrix(sparse.diags(counts.astype(np.float32)) @ relevant.astype(np.float32))
         self._wanted.eliminate_zeros()
         self._needed = np.diff(self._wanted.indptr)
         self._k = k
-        self._reserved = dict(reserved)
         self._sums: dict[tuple[str, int], float] = {}
         self._without: dict[str, float] = {}
         self._exclusive: dict[str, int] = {}
         self._first: dict[str, int] = {}
 
-    def watch(self, rows: slice, places: Mapping[str, Codes]) -> None:
-        """Take in the places of a batch of queries."""
+    def watch(self, rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
+        """Take in a batch, as `retrieve` shows it."""
         row, item = self._wanted[rows].nonzero()
         worth = 1 / np.maximum(self._needed[rows], 1)[row]  # a hit's part of its query's recall
         place = {name: one[row, item] for name, one in places.items()}
         for budget in BUDGETS:
-            reserved = {name: round(mine * budget / self._k) for name, mine in self._reserved.items()}
-            self._add(UNION, budget, worth, _chosen(places, reserved, budget)[row, item])
+            fewer = {name: round(mine * budget / self._k) for name, mine in reserved.items()}
+            self._add(UNION, budget, worth, _chosen(places, fewer, budget)[row, item])
             for name, one in place.items():
                 self._add(name, budget, worth, (one > 0) & (one <= budget))
-        self._credit(_chosen(places, self._reserved, self._k)[row, item], worth, place)
+        self._credit(_chosen(places, reserved, self._k)[row, item], worth, place)
         for name in places:
             others = {other: one for other, one in places.items() if other != name}
-            hits = _chosen(others, self._reserved, self._k)[row, item] if others else np.zeros(len(row), bool)
+            hits = _chosen(others, reserved, self._k)[row, item] if others else np.zeros(len(row), bool)
             self._without[name] = self._without.get(name, 0.0) + float(worth[hits].sum())
 
     def _credit(self, found: Bools, worth: Doubles, place: Mapping[str, Codes]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,13 @@ from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
 RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both MovieLens sets' validation windows
 BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
+
+Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int]], None]
+"""Is shown rows of the queries, each generator's places of all items [rows, n_items], and who has reserved ones."""
+
+
+def nobody(rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
+    """Does not look."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,13 @@ def retrieve(
     k: int,
     created_at: Times,
     reserved: Mapping[str, int] | None = None,
-    watch: Callable[[slice, Mapping[str, Codes]], None] = lambda rows, places: None,
+    watch: Watch = nobody,
     batch: int = BATCH,
 ) -> Candidates:
     """Score all generators and unite them, `batch` queries at a time; arguments as in `union`.
 
     An item of the history and one that did not exist before `as_of` (`created_at`: int64 [n_items]) never appears.
-    watch: is shown each batch's rows and every generator's `placed` items of it.
+    watch: is shown every batch as `Watch` says.
     """
     parts = []
     for start in range(0, max(len(queries), 1), batch):
@@ -93,7 +100,7 @@ def retrieve(
         allowed = exists(created_at, some)
         allowed[some.row, some.item] = False
         masked, places = placed(scores, allowed)
-        watch(slice(start, start + len(some)), places)
+        watch(np.arange(start, start + len(some)), places, reserved or {})
         parts.append(_united(masked, places, k=k, reserved=reserved or {}))
     return Candidates(
         generators=parts[0].generators,

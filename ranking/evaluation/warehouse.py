@@ -16,8 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from feature_repo import schema
+from ranking.candidates.reach import Reach
 from ranking.errors import ArtifactError
 from ranking.evaluation import rows
+from ranking.evaluation.candidates import budgets_of, generators_of
 from ranking.evaluation.slices import user_slices
 from ranking.splits import Split
 from ranking.types import Codes, Floats
@@ -27,6 +29,7 @@ K: Final = 10
 OF_A_MODEL: Final = ("models", "rankings", "per_user", "exposure")
 OF_A_PROTOCOL: Final = (
     *("protocols", "splits", "queries", "catalogue", "targets", "user_slices", "candidates", "comparisons"),
+    *("candidate_generators", "candidate_budgets"),
     *OF_A_MODEL,
 )
 
@@ -133,6 +136,13 @@ class Warehouse:
         with self._transaction(), self._view("found", rows.candidates_of(split, items)):
             self._forget(["candidates"], [split.protocol])
             self._db.execute(statement("candidate_recall"), {"protocol": split.protocol})
+
+    def write_reach(self, split: Split, reach: Reach) -> None:
+        """Store what each generator gives to the candidates, in place of an earlier table."""
+        with self._transaction():
+            self._forget(["candidate_generators", "candidate_budgets"], [split.protocol])
+            self._insert("candidate_generators", [split.protocol], generators_of(reach))
+            self._insert("candidate_budgets", [split.protocol], budgets_of(reach))
 
     def write_comparisons(self, protocol: str, table: pa.Table) -> None:
         """Store how the hybrid stands against each model of a protocol, in place of an earlier table."""

@@ -18,7 +18,7 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator
 from ranking.candidates.reach import Reach, Survey
-from ranking.candidates.union import Candidates, rescored, retrieve
+from ranking.candidates.union import Candidates, rescored
 from ranking.rankers.blend import Blend, BlendConfig
 from ranking.rankers.closeness import closeness
 from ranking.rankers.features import FeatureMatrix, stack
@@ -30,7 +30,7 @@ from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, Split, split
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
-from ranking.strategy.hybrid import HybridConfig
+from ranking.strategy.hybrid import HybridConfig, find
 from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
@@ -153,15 +153,8 @@ def open_window(
     if generators is None:
         space = place_items(alignment, mapping, content)
         generators = fit_generators(train, configs, space=space, created_at=created_at)
-    survey = Survey(division.relevant, np.diff(queries.indptr) > 0, k=config.candidates, reserved=config.reserved)
-    candidates = retrieve(
-        generators,
-        queries,
-        k=config.candidates,
-        created_at=created_at,
-        reserved=config.reserved,
-        watch=survey.watch,
-    )
+    survey = Survey(division.relevant, np.diff(queries.indptr) > 0, k=config.candidates)
+    candidates = find(generators, queries, config, created_at=created_at, watch=survey.watch)
     row, _ = np.nonzero(candidates.item != UNKNOWN)
     close = closeness(generators, row, candidates.item[candidates.item != UNKNOWN], queries)
     rows = request_rows(candidates, queries, train.users, train.items)

@@ -13,7 +13,7 @@ from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
-from ranking.candidates.popular import PopularWindowed, PopularWindowedConfig
+from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
 from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
@@ -42,6 +42,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         Covisitation,
         ItemKnn,
         PopularWindowed,
+        Popular,
         PopularHere,
         Aligned,
         AlignedRecent,
@@ -64,13 +65,14 @@ class GeneratorConfigs:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
+    popular: PopularConfig = field(default_factory=lambda: PopularConfig(feedback=Feedback.POSITIVE))
     popular_here: PopularHereConfig = field(default_factory=PopularHereConfig)
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
     aligned_recent: AlignedConfig = field(
         default_factory=lambda: AlignedConfig(Memory(feedback=Feedback.POSITIVE, half_life_events=10))
     )
     aligned_session: AlignedConfig | None = None
-    ease_semantic: SemanticEaseConfig | None = None
+    ease_semantic: SemanticEaseConfig | None = field(default_factory=SemanticEaseConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
     scarce: ScarceConfig = field(default_factory=ScarceConfig)
 
@@ -88,6 +90,7 @@ def fit_generators(
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
         PopularWindowed(configs.popular_windowed),
+        Popular(configs.popular),
         *([PopularHere(configs.popular_here)] if _surroundings(train) else []),
     )
     fitted = tuple(generator.fit(train) for generator in collaborative)
