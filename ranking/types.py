@@ -231,6 +231,25 @@ class Queries:
             self.n_items,
         )
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Queries":
+        """The queries at some rows, in that order."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        entry = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
+        return Queries(
+            self.user[rows],
+            self.at[rows],
+            self.as_of[rows],
+            self.device[rows],
+            self.place[rows],
+            indptr,
+            self.item[entry],
+            self.occurred_at[entry],
+            self.weight[entry],
+            self.positive[entry],
+            self.n_items,
+        )
+
 
 @dataclass(frozen=True)
 class ItemContent:

@@ -17,6 +17,7 @@ from pipelines.searched import ranker_of, searched_on, tune_on, winners
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
+from ranking.candidates.votes import choose_votes
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
@@ -31,13 +32,14 @@ from ranking.strategy.tuned import TunedModels
 GROUP = "models"
 CONFIG = HybridConfig()
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
+RESERVED = "reserved.json"  # which generators have places of their own in a protocol's union, and which no vote
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 
 
 @dg.asset(group_name=GROUP, deps=[events, users])
 def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """For each protocol, the best configuration of each single model on a division inside its training part."""
-    searched = {protocol: searched_on(workspace, protocol) for protocol in Protocol}
+    searched = {protocol: searched_on(workspace, protocol) for protocol in protocols_of(workspace.interactions)}
 
     def make(folder: Path) -> Facts:
         facts: Facts = {}
@@ -86,6 +88,17 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             cold_start = tune_cold_start(configs.cold_start, divided[-1], space=space, created_at=created_at)
             configs = replace(configs, cold_start=cold_start)
             save_as(folder / protocol / COLD_START, cold_start, ColdStartConfig)
+            earliest = fit_generators(divided[-1].train, configs, space=space, created_at=created_at)
+            asked = divided[-1]
+            reserved = choose_votes(
+                earliest,
+                asked.queries,
+                asked.relevant,
+                k=CONFIG.candidates,
+                created_at=created_at,
+                reserved=CONFIG.reserved,
+            )
+            save_as(folder / protocol / RESERVED, reserved, dict[str, int])
             for number, division in enumerate(divided):
                 workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
                 window = open_window(
@@ -94,7 +107,8 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                     alignment=alignment,
                     mapping=mapping,
                     configs=configs,
-                    config=CONFIG,
+                    config=replace(CONFIG, reserved=reserved),
+                    generators=earliest if division is divided[-1] else None,
                 )
                 window.save(window_folder(folder, protocol, number))
                 facts[f"{protocol}.{number}"] = len(window.stored)
@@ -138,7 +152,7 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 @dg.asset(group_name=GROUP, deps=[training_set])
 def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """The served ranker: trees that learn from the latest windows which candidates were chosen."""
-    config = ranker_of(workspace, SERVED, CONFIG.ranker)
+    config = ranker_of(workspace, served_protocol(workspace.interactions), CONFIG.ranker)
 
     def make(folder: Path) -> Facts:
         served = served_protocol(workspace.interactions)
@@ -181,6 +195,14 @@ def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.Materiali
 def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:
     """The configurations chosen for a protocol."""
     return load_as(workspace.home.folder("tuned_models") / f"{protocol}.json", TunedModels)
+
+
+def hybrid_config(workspace: Workspace) -> HybridConfig:
+    """The served path's configuration, with the votes that were chosen for its generators."""
+    reserved = load_as(
+        workspace.home.folder("candidate_sets") / served_protocol(workspace.interactions) / RESERVED, dict[str, int]
+    )
+    return replace(CONFIG, reserved=reserved)
 
 
 def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:

@@ -14,7 +14,7 @@ from feature_repo.schema import RANKING, RETRIEVAL, Modality
 from pipelines.assets.evaluation import REPORT, offline_evaluation
 from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized
-from pipelines.assets.models import CONFIG, SERVED, collaborative_models, lambdarank_model
+from pipelines.assets.models import CONFIG, collaborative_models, hybrid_config, lambdarank_model
 from pipelines.home import Facts
 from pipelines.profiles import save_profiles
 from pipelines.searched import ranker_of
@@ -30,10 +30,12 @@ from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
 from ranking.serving.releases import Manifest, Releases
 from ranking.serving.similar import save_search
+from ranking.splits import served_protocol
 from ranking.strategy.generators import load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
 
 PARTS = [
+    "candidate_sets",
     "collaborative_models",
     "lambdarank_model",
     "alignment_model",
@@ -65,7 +67,8 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     """Write every part into a release's new folder."""
     home = workspace.home
     space = Space.load(home.folder("vector_index"))
-    config = replace(CONFIG, ranker=ranker_of(workspace, SERVED, CONFIG.ranker))
+    ranker = ranker_of(workspace, served_protocol(workspace.interactions), CONFIG.ranker)
+    config = replace(hybrid_config(workspace), ranker=ranker)
     hybrid = Hybrid(
         config,
         items=workspace.content.items,

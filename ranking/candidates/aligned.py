@@ -59,6 +59,18 @@ class Aligned(Generator):
         return cls(config, state.floats("vectors"), state.floats("bias"))
 
 
+class AlignedRecent(Aligned):
+    """The same for what was liked lately: the taste fades with every later event."""
+
+    name: ClassVar[str] = "aligned_recent"
+
+
+class AlignedSession(Aligned):
+    """The same for the session: what else the day of the history's last event holds, liked or not."""
+
+    name: ClassVar[str] = "aligned_session"
+
+
 def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Floats, Bools]:
     """Summed history vectors at length 1, float32 [q, d], and which queries have any, bool [q]; others are 0."""
     tastes: Floats = np.asarray(memory.profiles(queries) @ vectors, np.float32)

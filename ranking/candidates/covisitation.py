@@ -19,6 +19,7 @@ class CovisitationConfig:
     """Hyper-parameters of `Covisitation`; the defaults were best on MovieLens-100K's validation window.
 
     window: places that two events of a user may lie apart. pair_half_life: apart by so many, they count half.
+    pair_half_life_days: or when so many days lie between them, too; None: days do not matter.
     backward: what a transition counts for the way back.
     source_power, target_power: transitions are divided by these powers of both items' numbers of events, 0.5 and 0.5
     for a cosine; a lower target power favours popular items.
@@ -31,12 +32,14 @@ class CovisitationConfig:
     source_power: float = 0.5
     target_power: float = 0.3
     memory: Memory = field(default_factory=lambda: Memory(half_life_events=5, last=40))
+    pair_half_life_days: float | None = None
 
 
 class Covisitation(ItemToItem):
     """Co-visitation with decay by distance, the recall stage of session recommenders (OTTO challenge 2022).
 
-    Items that never came near one of the history are not offered.
+    A pair counts the weight of its later event, so that kinds of events count as the dataset says. Items that never
+    came near one of the history are not offered.
     """
 
     name: ClassVar[str] = "covisitation"
@@ -49,7 +52,12 @@ class Covisitation(ItemToItem):
         config = self.config
         chosen = config.memory.training(train)
         events = np.maximum(np.bincount(chosen.item, minlength=len(train.items)), 1).astype(np.float32)
-        forward = followers(chosen, window=config.window, half_life=config.pair_half_life)
+        forward = followers(
+            chosen,
+            window=config.window,
+            half_life=config.pair_half_life,
+            half_life_days=config.pair_half_life_days,
+        )
         both = forward + config.backward * forward.T
         source, target = events**-config.source_power, events**-config.target_power
         self._transitions = sparse.csr_matrix(sparse.diags(source) @ both @ sparse.diags(target)).astype(np.float32)

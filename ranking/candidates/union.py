@@ -1,9 +1,9 @@
 """The union of the generators' candidates, and who found what at which place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,13 @@ from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
 RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both MovieLens sets' validation windows
 BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
+
+Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int]], None]
+"""Is shown rows of the queries, each generator's places of all items [rows, n_items], and who has reserved ones."""
+
+
+def nobody(rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
+    """Does not look."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,13 @@ def retrieve(
     k: int,
     created_at: Times,
     reserved: Mapping[str, int] | None = None,
+    watch: Watch = nobody,
     batch: int = BATCH,
 ) -> Candidates:
     """Score all generators and unite them, `batch` queries at a time; arguments as in `union`.
 
     An item of the history and one that did not exist before `as_of` (`created_at`: int64 [n_items]) never appears.
+    watch: is shown every batch as `Watch` says.
     """
     parts = []
     for start in range(0, max(len(queries), 1), batch):
@@ -90,7 +99,9 @@ def retrieve(
         scores = {generator.name: generator.score(some) for generator in generators}
         allowed = exists(created_at, some)
         allowed[some.row, some.item] = False
-        parts.append(union(scores, allowed, k=k, reserved=reserved))
+        masked, places = placed(scores, allowed)
+        watch(np.arange(start, start + len(some)), places, reserved or {})
+        parts.append(_united(masked, places, k=k, reserved=reserved or {}))
     return Candidates(
         generators=parts[0].generators,
         item=np.concatenate([part.item for part in parts]),
@@ -109,16 +120,37 @@ def union(
     reserved: generator -> so many of its best are candidates whatever the others say. Such a generator has next to no
     vote, as equal votes of popularity or content push out better items; it fills the places that others leave empty.
     """
-    reserved = reserved or {}
+    masked, places = placed(scores, allowed)
+    return _united(masked, places, k=k, reserved=reserved or {})
+
+
+def placed(scores: Mapping[str, Floats], allowed: Bools) -> tuple[dict[str, Floats], dict[str, Codes]]:
+    """Each generator's scores of the allowed items, and their places by them (`ranks`), [q, n_items] each."""
     masked = {name: offer_only(allowed, one) for name, one in scores.items()}
-    places = {name: ranks(one) for name, one in masked.items()}
-    fused = np.zeros(allowed.shape)
-    chosen_first = np.zeros(allowed.shape, bool)
+    return masked, {name: ranks(one) for name, one in masked.items()}
+
+
+def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[npt.NDArray[np.float64], Floats]:
+    """Fused value of every item, 0 where nobody offers it, and its merit: the k of most merit are the candidates."""
+    shape = next(iter(places.values())).shape
+    fused = np.zeros(shape)
+    chosen_first = np.zeros(shape, bool)
     for name, place in places.items():
-        vote = RESERVED_VOTE if name in reserved else 1.0
-        fused += np.where(place > 0, vote / (RRF_K + place), 0)
+        fused += vote(place, name in reserved)
         chosen_first |= (place > 0) & (place <= reserved.get(name, 0))
-    merit = offer_only(fused > 0, fused + chosen_first)  # fused < 1 for fewer than 60 generators
+    return fused, offer_only(fused > 0, fused + chosen_first)  # fused < 1 for fewer than 60 generators
+
+
+def vote(place: Codes, is_reserved: bool) -> npt.NDArray[np.float64]:
+    """What a generator adds to the fused value of the items at its places, 0 where it does not offer one."""
+    weight = RESERVED_VOTE if is_reserved else 1.0
+    return np.where(place > 0, weight / (RRF_K + place), 0)
+
+
+def _united(
+    masked: Mapping[str, Floats], places: Mapping[str, Codes], *, k: int, reserved: Mapping[str, int]
+) -> Candidates:
+    fused, merit = fuse(places, reserved)
     chosen, _ = top_k(merit, k)
     return _gather(chosen, fused, places, masked)
 

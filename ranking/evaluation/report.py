@@ -6,6 +6,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from ranking.errors import ArtifactError
+from ranking.evaluation.candidates import candidates_report
 from ranking.evaluation.lifts import Models, PerModel, ablations, best_lift, drawn, per_user, validated_lift
 from ranking.evaluation.points import point_report
 from ranking.evaluation.report_types import (
@@ -69,7 +70,12 @@ def _protocol(warehouse: Warehouse, asked: Asked) -> ProtocolReport:
         report["seeds"] = _seeds({0: models[HYBRID]["ndcg@10"], **replicates})
         models[HYBRID]["seed_sd"] = report["seeds"]["sd"]
     if asked["candidate_recall"] is not None:
-        report["candidates"] = {"recall": float(asked["candidate_recall"]), "size": float(asked["candidates"] or 0)}
+        report["candidates"] = candidates_report(
+            float(asked["candidate_recall"]),
+            float(asked["candidates"] or 0),
+            warehouse.read("candidate_generators", protocol),
+            warehouse.read("candidate_budgets", protocol),
+        )
     return report
 
 

@@ -99,11 +99,25 @@ class Comparison(TypedDict):
 Seeds = TypedDict("Seeds", {"seeds": list[int], "ndcg@10": list[float], "mean": float, "sd": float})
 
 
+class Found(TypedDict):
+    """What one generator gives to the candidates, as `ranking.candidates.reach.Gift` says."""
+
+    recall: float
+    marginal: float
+    exclusive: int
+    first: float
+
+
 class Candidates(TypedDict):
-    """What the union of generators holds of the relevant items, means over users: the rankers' ceiling."""
+    """What the union of generators holds of the relevant items, means over users: the rankers' ceiling.
+
+    generators: by name. by_budget: `union` or a generator -> number of places -> recall.
+    """
 
     recall: float
     size: float
+    generators: dict[str, Found]
+    by_budget: dict[str, dict[str, float]]
 
 
 class ProtocolReport(TypedDict):

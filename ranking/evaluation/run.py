@@ -76,6 +76,7 @@ def measure_hybrid(
     vocabulary = vocabulary_of(past)
     full = [window.slates(content, users, vocabulary) for window in windows]
     warehouse.write_candidates(asked.division, full[0].candidates.item)
+    warehouse.write_reach(asked.division, asked.reach)
     vectors = content_knn(content).vectors
     steps = len(seeds) + len(ABLATED) + len(modalities)
     for done, seed in enumerate(seeds):

@@ -19,7 +19,7 @@ def tables(report: Report, *, attributes: bool = False) -> Group:
     """
     blocks: list[RenderableType] = [Text(f"{report['dataset']}, release {report['release'] or 'none yet'}")]
     for name, protocol in report["protocols"].items():
-        blocks += [_models(name, protocol), *map(Text, _findings(protocol))]
+        blocks += [_models(name, protocol), *map(Text, _findings(protocol)), *_generators(protocol)]
         blocks += [_ablation(protocol)] if protocol["ablation"] else []
         blocks += [_slices(protocol)]
         blocks += [_attributes(name, protocol)] if attributes else []
@@ -76,6 +76,20 @@ def _findings(protocol: ProtocolReport) -> Iterator[str]:
     if "candidates" in protocol:
         union = protocol["candidates"]
         yield f"candidates hold {union['recall']:.1%} of what is relevant ({union['size']:.0f} a user)"
+
+
+def _generators(protocol: ProtocolReport) -> Iterator[Table]:
+    """Who finds the candidates: one row a generator, those first that the union would miss most."""
+    found = protocol.get("candidates", {}).get("generators", {})
+    if found:
+        table = Table(title="Generators of the candidates, by recall of what is relevant", title_justify="left")
+        table.add_column("generator")
+        for column in ("alone", "the union gains", "found by it only", "placed highest by it"):
+            table.add_column(column, justify="right")
+        for name, one in found.items():
+            cells = (f"{one['recall']:.4f}", f"{one['marginal']:+.4f}", f"{one['exclusive']:,}", f"{one['first']:.1%}")
+            table.add_row(name, *cells)
+        yield table
 
 
 def _change(relative: float | None, interval: list[float] | None) -> str:

@@ -16,8 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from feature_repo import schema
+from ranking.candidates.reach import Reach
 from ranking.errors import ArtifactError
 from ranking.evaluation import rows
+from ranking.evaluation.candidates import budgets_of, generators_of
 from ranking.evaluation.slices import user_slices
 from ranking.point_metrics import Reliability
 from ranking.splits import Split
@@ -30,6 +32,7 @@ POINTS: Final = ("point_predictions", "reliability")
 OF_A_PROTOCOL: Final = (
     *("protocols", "splits", "queries", "catalogue", "targets", "user_slices", "candidates", "comparisons"),
     *POINTS,
+    *("candidate_generators", "candidate_budgets"),
     *OF_A_MODEL,
 )
 
@@ -136,6 +139,13 @@ class Warehouse:
         with self._transaction(), self._view("found", rows.candidates_of(split, items)):
             self._forget(["candidates"], [split.protocol])
             self._db.execute(statement("candidate_recall"), {"protocol": split.protocol})
+
+    def write_reach(self, split: Split, reach: Reach) -> None:
+        """Store what each generator gives to the candidates, in place of an earlier table."""
+        with self._transaction():
+            self._forget(["candidate_generators", "candidate_budgets"], [split.protocol])
+            self._insert("candidate_generators", [split.protocol], generators_of(reach))
+            self._insert("candidate_budgets", [split.protocol], budgets_of(reach))
 
     def write_comparisons(self, protocol: str, table: pa.Table) -> None:
         """Store how the hybrid stands against each model of a protocol, in place of an earlier table."""

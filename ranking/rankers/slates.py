@@ -36,7 +36,7 @@ KEYS: Final = (
     schema.DEVICE,
     schema.PLACE,
 )
-CONTENT_GENERATORS: Final = frozenset({"aligned", "cold_start"})
+CONTENT_GENERATORS: Final = frozenset({"aligned", "aligned_recent", "aligned_session", "cold_start"})
 _RELATIVE: Final = ("item_positives", "item_positives_28d", "item_positives_365d", "item_mean_value")
 
 

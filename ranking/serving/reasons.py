@@ -30,7 +30,13 @@ FOUND_BY: Final = {
     "covisitation": "often chosen after what you chose lately",
     "item_knn": "often chosen together with what you chose",
     "popular_windowed": "popular lately",
+    "ease_semantic": "chosen by people with a history like yours, and of such content",
+    "ease_sparse": "chosen by people with a history like yours",
+    "popular_here": "popular lately in such surroundings",
     "aligned": "close in content to what you like",
+    "aligned_recent": "close in content to what you liked lately",
+    "aligned_session": "close in content to what you chose last",
+    "scarce": "known to few, and chosen near what you chose",
     "cold_start": "hardly known yet, and of a kind that you may like",
 }
 

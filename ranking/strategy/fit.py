@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
-from ranking.candidates.union import Candidates, rescored, retrieve
+from ranking.candidates.generator import Generator
+from ranking.candidates.reach import Reach, Survey
+from ranking.candidates.union import Candidates, rescored
 from ranking.rankers.blend import Blend, BlendConfig
 from ranking.rankers.closeness import closeness
 from ranking.rankers.features import FeatureMatrix, stack
@@ -28,7 +30,7 @@ from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, Split, split
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
-from ranking.strategy.hybrid import HybridConfig
+from ranking.strategy.hybrid import HybridConfig, find
 from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
@@ -42,6 +44,7 @@ class Window:
 
     close: what the generators' `closeness` says, in the order of `request_rows`.
     stored: those rows with feature-store columns, or without them as long as nobody asked.
+    reach: how much of what is relevant the generators found.
     """
 
     division: Split
@@ -51,6 +54,7 @@ class Window:
     candidates: Candidates
     close: dict[str, Floats]
     stored: pa.Table
+    reach: Reach
 
     def slates(
         self, content: ItemContent, users: pa.Table, vocabulary: Vocabulary, *, without: Modality | None = None
@@ -79,6 +83,7 @@ class Window:
         self.candidates.save(folder)
         save_arrays(folder / "closeness.safetensors", self.close)
         pq.write_table(self.stored, folder / "stored.parquet")
+        save_as(folder / "reach.json", self.reach, Reach)
 
     @classmethod
     def load(cls, folder: Path, division: Split, mapping: FactorMapping) -> Self:
@@ -87,7 +92,8 @@ class Window:
         arrays = load_arrays(folder / "closeness.safetensors")
         close = {name: arrays[name].astype(np.float32) for name in sorted(arrays)}
         stored = pq.read_table(folder / "stored.parquet")
-        return cls(division, Alignment.load(folder), mapping, configs, Candidates.load(folder), close, stored)
+        candidates, reach = Candidates.load(folder), load_as(folder / "reach.json", Reach)
+        return cls(division, Alignment.load(folder), mapping, configs, candidates, close, stored, reach)
 
 
 def place_items(
@@ -137,19 +143,22 @@ def open_window(
     mapping: FactorMapping,
     configs: GeneratorConfigs,
     config: HybridConfig,
+    generators: Sequence[Generator] | None = None,
 ) -> Window:
     """Fit the generators on a division's training part and let them propose; features are still to be asked for.
 
-    alignment, mapping: learned from nothing later than that training part.
+    alignment, mapping: learned from nothing later than that training part. generators: given if they are fitted yet.
     """
     train, queries, created_at = division.train, division.queries, content.created_at
-    space = place_items(alignment, mapping, content)
-    generators = fit_generators(train, configs, space=space, created_at=created_at)
-    candidates = retrieve(generators, queries, k=config.candidates, created_at=created_at, reserved=config.reserved)
+    if generators is None:
+        space = place_items(alignment, mapping, content)
+        generators = fit_generators(train, configs, space=space, created_at=created_at)
+    survey = Survey(division.relevant, np.diff(queries.indptr) > 0, k=config.candidates)
+    candidates = find(generators, queries, config, created_at=created_at, watch=survey.watch)
     row, _ = np.nonzero(candidates.item != UNKNOWN)
     close = closeness(generators, row, candidates.item[candidates.item != UNKNOWN], queries)
     rows = request_rows(candidates, queries, train.users, train.items)
-    return Window(division, alignment, mapping, configs, candidates, close, rows)
+    return Window(division, alignment, mapping, configs, candidates, close, rows, survey.reach())
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:

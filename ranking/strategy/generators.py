@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from ranking.artifacts import load_json, save_json
-from ranking.candidates.aligned import Aligned, AlignedConfig
+from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
@@ -13,10 +13,16 @@ from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
-from ranking.candidates.popular import PopularWindowed, PopularWindowedConfig
+from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
+from ranking.candidates.popular_here import PopularHere, PopularHereConfig
+from ranking.candidates.scarce import Scarce, ScarceConfig
+from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
+from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
+
+EXACT_EASE: Final = 20_000  # items; the weights of so many take 1.6 GB
 
 
 class EasePositive(Ease):
@@ -26,13 +32,30 @@ class EasePositive(Ease):
 
 
 GENERATORS: Final[dict[str, type[Generator]]] = {
-    kind.name: kind for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, PopularWindowed, Aligned, ColdStart)
+    kind.name: kind
+    for kind in (
+        Ease,
+        EasePositive,
+        SemanticEase,
+        SparseEase,
+        Ials,
+        Covisitation,
+        ItemKnn,
+        PopularWindowed,
+        Popular,
+        PopularHere,
+        Aligned,
+        AlignedRecent,
+        AlignedSession,
+        ColdStart,
+        Scarce,
+    )
 }
 
 
 @dataclass(frozen=True)
 class GeneratorConfigs:
-    """One configuration a generator; tuning replaces those of the collaborative ones."""
+    """One configuration a generator; tuning replaces those of the collaborative ones. None: it is left out."""
 
     ease: EaseConfig = field(default_factory=EaseConfig)
     ease_positive: EaseConfig = field(
@@ -42,35 +65,63 @@ class GeneratorConfigs:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
+    popular: PopularConfig = field(default_factory=lambda: PopularConfig(feedback=Feedback.POSITIVE))
+    popular_here: PopularHereConfig = field(default_factory=PopularHereConfig)
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
+    aligned_recent: AlignedConfig = field(
+        default_factory=lambda: AlignedConfig(Memory(feedback=Feedback.POSITIVE, half_life_events=10))
+    )
+    aligned_session: AlignedConfig | None = None
+    ease_semantic: SemanticEaseConfig | None = field(default_factory=SemanticEaseConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
+    scarce: ScarceConfig = field(default_factory=ScarceConfig)
 
 
 def fit_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
-    """All generators, fitted on `train`. space: item vectors learned from nothing later than `train`."""
+    """All generators, fitted on `train`. space: item vectors learned from nothing later than `train`.
+
+    Above `EXACT_EASE` items EASE is solved among neighbours. What goes by device and place is there if events have any.
+    """
     collaborative: tuple[Generator, ...] = (
-        Ease(configs.ease),
-        EasePositive(configs.ease_positive),
+        *_linear(configs, len(train.items)),
         Ials(configs.ials),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
         PopularWindowed(configs.popular_windowed),
+        Popular(configs.popular),
+        *([PopularHere(configs.popular_here)] if _surroundings(train) else []),
     )
     fitted = tuple(generator.fit(train) for generator in collaborative)
     return (*fitted, *fit_content_generators(train, configs, space=space, created_at=created_at))
 
 
+def _linear(configs: GeneratorConfigs, n_items: int) -> tuple[Generator, ...]:
+    if n_items <= EXACT_EASE:
+        return Ease(configs.ease), EasePositive(configs.ease_positive)
+    return (SparseEase(SparseEaseConfig(l2=configs.ease.l2, memory=configs.ease.memory)),)
+
+
+def _surroundings(train: Interactions) -> bool:
+    return any(one is not None for column in (train.device, train.place) for one in column.tolist())
+
+
 def fit_content_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
-    """Those of them that go by where items lie."""
+    """Those of them that go by where items lie, alone or among others."""
     audience = Audience(space.predicted, space.remembered)
-    return (
-        Aligned(configs.aligned, space.fused, space.appeal).fit(train),
-        ColdStart(configs.cold_start, space.fused, created_at, space.appeal, audience).fit(train),
-    )
+    generators: list[Generator] = []
+    if configs.ease_semantic is not None and len(train.items) <= EXACT_EASE:
+        generators.append(SemanticEase(configs.ease_semantic, space.fused))
+    generators.append(Aligned(configs.aligned, space.fused, space.appeal))
+    generators.append(AlignedRecent(configs.aligned_recent, space.fused, space.appeal))
+    if configs.aligned_session is not None:
+        generators.append(AlignedSession(configs.aligned_session, space.fused, space.appeal))
+    generators.append(ColdStart(configs.cold_start, space.fused, created_at, space.appeal, audience))
+    generators.append(Scarce(configs.scarce, space.fused, created_at, audience))
+    return tuple(generator.fit(train) for generator in generators)
 
 
 def save_generators(generators: tuple[Generator, ...], folder: Path) -> None:

@@ -62,6 +62,7 @@ class TunedModels:
             covisitation=self.covisitation,
             item_knn=self.item_knn,
             popular_windowed=self.popular_windowed,
+            popular=self.popular,
         )
 
 

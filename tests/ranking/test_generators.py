@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ranking.candidates.aligned import Aligned, AlignedConfig
+from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
 from ranking.candidates.als import Als, AlsConfig
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig, standardised
 from ranking.candidates.content import ContentKnn
@@ -20,6 +20,10 @@ from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig, solve_rows
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
+from ranking.candidates.popular_here import PopularHere, PopularHereConfig
+from ranking.candidates.scarce import Scarce, ScarceConfig
+from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
+from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
 from ranking.errors import ArtifactError
 from ranking.representation.inputs import unit_rows
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
@@ -83,9 +87,26 @@ MAKE: dict[str, Callable[[], Generator]] = {
     "cold_start_predicted": lambda: ColdStart(
         ColdStartConfig(max_events=99), parity_vectors(), ALWAYS, audience=Audience(parity_vectors(), parity_vectors())
     ),
+    "ease_semantic": lambda: SemanticEase(SemanticEaseConfig(l2=1.0, strength=1.0), parity_vectors()),
+    "ease_semantic_dual": lambda: SemanticEase(
+        SemanticEaseConfig(l2=1.0, strength=1.0, memory=Memory(half_life_events=3)), parity_vectors()
+    ),
+    "ease_sparse": lambda: SparseEase(SparseEaseConfig(neighbours=8, l2=1.0)),
+    "popular_here": lambda: PopularHere(PopularHereConfig(window_days=30.0)),
+    "aligned_recent": lambda: AlignedRecent(AlignedConfig(Memory(half_life_events=2)), parity_vectors()),
+    "aligned_session": lambda: AlignedSession(AlignedConfig(Memory(half_life_days=0.5)), parity_vectors()),
+    "scarce": lambda: Scarce(
+        ScarceConfig(max_events=99, places=N_ITEMS),
+        parity_vectors(),
+        ALWAYS,
+        Audience(parity_vectors(), parity_vectors()),
+    ),
 }
-IMPERSONAL = {"popular", "popular_windowed"}
-FROM_CONTENT = {"aligned", "content", "cold_start", "cold_start_predicted"}
+IMPERSONAL = {"popular", "popular_windowed", "popular_here"}
+FROM_CONTENT = {
+    *("aligned", "aligned_recent", "aligned_session", "content", "cold_start", "cold_start_predicted", "scarce"),
+    *("ease_semantic", "ease_semantic_dual"),
+}
 ANSWERS_STRANGERS = IMPERSONAL | {"cold_start", "cold_start_predicted"}
 
 every = pytest.mark.parametrize("name", MAKE)
@@ -93,7 +114,7 @@ every = pytest.mark.parametrize("name", MAKE)
 
 def fitted(name: str) -> Generator:
     train = checkerboard()
-    if name == "ease_dual":  # fewer users than items
+    if name.endswith("_dual"):  # fewer users than items
         train = train.where(train.user < 12)
     return MAKE[name]().fit(train)
 

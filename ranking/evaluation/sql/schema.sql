@@ -79,6 +79,15 @@ create table if not exists reliability (
     protocol varchar, model varchar, bin integer, predicted double, observed double, n bigint
 );
 
+-- one row a generator; recall: of its own k best; marginal: the union's recall minus that without it; exclusive: relevant
+-- candidates that no other generator has among its k best; first: share of the relevant candidates it places highest
+create table if not exists candidate_generators (
+    protocol varchar, generator varchar, k integer, recall double, marginal double, exclusive bigint, first double
+);
+
+-- one row a generator, or the `union`, and number of places
+create table if not exists candidate_budgets (protocol varchar, generator varchar, k integer, recall double);
+
 -- one row an item, where help is wanted most first: columns as in ranking/representation/help_wanted.py
 create table if not exists help_wanted (
     rank integer, item_id varchar, title varchar, missing varchar[], unclear varchar[],
