@@ -93,6 +93,8 @@ def evaluate(
     """Show the offline evaluation: every model on every protocol, slices, what each part adds, the space of items."""
     from ranking.evaluation.export import export as export_to
     from ranking.evaluation.report import build_report
+    from ranking.evaluation.routes_report import read as read_routes
+    from ranking.evaluation.routes_report import routes_tables
     from ranking.evaluation.space_report import crossings_table, map_line, read
     from ranking.evaluation.table import tables
     from ranking.evaluation.warehouse import Warehouse
@@ -104,10 +106,11 @@ def evaluate(
             print(f"{len(files)} files written to {export}", file=sys.stderr)
         report = build_report(warehouse)
     space = read(settings.reports)
+    routes = read_routes(settings.reports)
     if as_json:
-        print(json.dumps({**report, **(space or {})}))
+        print(json.dumps({**report, **(space or {}), **({"routes": routes} if routes else {})}))
         return
-    wide_console().print(tables(report))
+    wide_console().print(tables(report), *routes_tables(routes))
     if space is not None:
         wide_console().print(crossings_table(space["cross_modal"]))
         print(map_line(space["item_map"]))  # not by rich, which would fold a path

@@ -7,11 +7,13 @@ import dagster as dg
 
 from feature_repo.schema import Modality
 from pipelines.assets.materialized import materialized
-from pipelines.assets.models import CONFIG, training_set, tuned, windows
+from pipelines.assets.models import CONFIG, newcomer_window, training_set, tuned, windows
 from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
 from ranking.evaluation.report import Metrics, Report, build_report
+from ranking.evaluation.routes_report import RoutesReport, report_of
+from ranking.evaluation.routes_report import write as write_routes
 from ranking.evaluation.run import measure_baselines, measure_hybrid
 from ranking.evaluation.warehouse import Warehouse
 from ranking.splits import Protocol
@@ -26,23 +28,23 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
     def make(folder: Path) -> Facts:
         with Warehouse(workspace.settings.warehouse) as warehouse:
             warehouse.write_run(dataset=workspace.dataset_name, seeds=CONFIG.ranker.trees.seeds)
-            for protocol in Protocol:
-                _measure(workspace, warehouse, protocol)
+            routes = {protocol.value: _measure(workspace, warehouse, protocol) for protocol in Protocol}
             report = build_report(warehouse)
         (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        write_routes(workspace.settings.reports, {name: one for name, one in routes.items() if one is not None})
         _draw(report, workspace.settings.reports)
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}
 
     return materialized(
-        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"ranker": repr(CONFIG.ranker)})
+        workspace.build("offline_evaluation", make, inputs=["training_set"], config={"hybrid": repr(CONFIG)})
     )
 
 
-def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> None:
+def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> RoutesReport | None:
     """One protocol; one in which nobody can be asked is left out."""
     divided = [window for _, window in windows(workspace, "training_set", protocol)]
     if len(divided) < 2:
-        return
+        return None
     division, content = divided[0].division, workspace.content
     warehouse.write_split(division)
     workspace.listener.step(f"offline_evaluation {protocol}: baselines", 0, 1)
@@ -52,9 +54,17 @@ def _measure(workspace: Workspace, warehouse: Warehouse, protocol: Protocol) -> 
         warehouse.write_rankings(division, "oracle", *rank_by_truth(truth, division.queries, division.train))
     present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
     progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")
-    measure_hybrid(
-        warehouse, divided, content, workspace.home.read("users"), CONFIG.ranker, modalities=present, progress=progress
+    routes = measure_hybrid(
+        warehouse,
+        divided,
+        content,
+        workspace.home.read("users"),
+        CONFIG,
+        modalities=present,
+        first=newcomer_window(workspace, "training_set", protocol) if protocol is Protocol.P1 else None,
+        progress=progress,
     )
+    return report_of(routes)
 
 
 def _headline(models: dict[str, Metrics]) -> Facts:

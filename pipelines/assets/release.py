@@ -29,6 +29,7 @@ from ranking.serving.releases import Manifest, Releases
 from ranking.serving.similar import save_search
 from ranking.strategy.generators import load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
+from ranking.strategy.routes import Routes
 
 PARTS = [
     "collaborative_models",
@@ -70,6 +71,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         knowledge=Knowledge.fit(workspace.interactions, workspace.content, space, home.read("users")),
         vocabulary=load_as(home.folder("lambdarank_model") / "vocabulary.json", dict[str, tuple[str, ...]]),
         ranker=Blend.load(home.folder("lambdarank_model")),
+        routes=Routes.load(home.folder("lambdarank_model")),
     )
     save_parts(place, hybrid, workspace.items)
     save_search(place, indexes=home.folder("vector_index"), alignment=home.folder("alignment_model"))

@@ -17,9 +17,11 @@ from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
+from ranking.rankers.store_columns import Vocabulary
 from ranking.splits import Split
-from ranking.strategy.fit import Window, fit_ranker, vocabulary_of
-from ranking.strategy.hybrid import rank
+from ranking.strategy.fit import Window, fit_ranker, fit_routes, vocabulary_of
+from ranking.strategy.hybrid import HybridConfig, rank
+from ranking.strategy.routes import Routes
 from ranking.strategy.tuned import TunedModels
 from ranking.types import Floats, ItemContent
 
@@ -54,12 +56,15 @@ def measure_hybrid(
     windows: Sequence[Window],
     content: ItemContent,
     users: pa.Table,
-    config: BlendConfig,
+    config: HybridConfig,
     *,
     modalities: Sequence[Modality],
+    first: Window | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
+) -> Routes:
     """Learn from all windows but the first, rank the first, store it; then the same without each part.
+
+    first: the slates that a ranker of short histories learns from (`newcomers`). Gives who was trusted with what.
 
     An ablation keeps the candidates and takes away what the ranker knows: `behaviour` all collaborative scores and
     behavioural features, `context` the request's surroundings, a modality its part of every item's place.
@@ -70,27 +75,47 @@ def measure_hybrid(
     warehouse.write_candidates(asked.division, full[0].candidates.item)
     steps = 1 + len(ABLATED) + len(modalities)
     progress(0, steps)
-    _measure(warehouse, windows, HYBRID, full, config)
+    routes = _routes(full[1:], past, None if first is None else (first, content, users, vocabulary), config)
+    _measure(warehouse, windows, HYBRID, full, config.ranker, routes)
     for done, part in enumerate(ABLATED, 1):
         progress(done, steps)
-        _measure(warehouse, windows, f"{HYBRID}-{part}", [_without(one, part) for one in full], config)
+        _measure(warehouse, windows, f"{HYBRID}-{part}", [_without(one, part) for one in full], config.ranker)
     for done, modality in enumerate(modalities, 1 + len(ABLATED)):
         progress(done, steps)
         reduced = [
             _without(window.slates(content, users, vocabulary, without=modality), Part(modality.value))
             for window in windows
         ]
-        _measure(warehouse, windows, f"{HYBRID}-{modality}", reduced, config)
+        _measure(warehouse, windows, f"{HYBRID}-{modality}", reduced, config.ranker)
+    return routes
+
+
+def _routes(
+    slates: Sequence[Slates],
+    past: Sequence[Window],
+    first: tuple[Window, ItemContent, pa.Table, Vocabulary] | None,
+    config: HybridConfig,
+) -> Routes:
+    short = None
+    if first is not None:
+        window, content, users, vocabulary = first
+        short = (window.slates(content, users, vocabulary), window.division)
+    return fit_routes(slates, [one.division for one in past], short, config)
 
 
 def _measure(
-    warehouse: Warehouse, windows: Sequence[Window], name: str, slates: Sequence[Slates], config: BlendConfig
+    warehouse: Warehouse,
+    windows: Sequence[Window],
+    name: str,
+    slates: Sequence[Slates],
+    config: BlendConfig,
+    routes: Routes | None = None,
 ) -> None:
     divided = [window.division for window in windows]
     started = time.perf_counter()
     ranker = fit_ranker(slates[1:], divided[1:], config)
     fit_s = time.perf_counter() - started
-    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1])
+    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1], routes=routes)
     warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s)
 
 
