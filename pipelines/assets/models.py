@@ -21,17 +21,28 @@ from ranking.candidates.votes import choose_votes
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
-from ranking.splits import Protocol, protocols_of, served_protocol
-from ranking.strategy.fit import Window, divisions, fit_ranker, open_window, place_items, vocabulary_of
+from ranking.splits import Protocol, Split, protocols_of, served_protocol
+from ranking.strategy.fit import (
+    Window,
+    divisions,
+    fit_ranker,
+    fit_routes,
+    newcomers,
+    open_window,
+    place_items,
+    vocabulary_of,
+)
 from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.model_search import TRIALS, searched_trials
 from ranking.strategy.newcomers import tune_cold_start
 from ranking.strategy.tuned import TunedModels
+from ranking.types import Interactions
 
 GROUP = "models"
 CONFIG = HybridConfig()
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
+FIRST = "first"  # the window of users after their first events
 RESERVED = "reserved.json"  # which generators have places of their own in a protocol's union, and which no vote
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 
@@ -112,6 +123,8 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                 )
                 window.save(window_folder(folder, protocol, number))
                 facts[f"{protocol}.{number}"] = len(window.stored)
+        for protocol in _taught_short(workspace.interactions):
+            _open_newcomers(workspace, folder, protocol)
         return facts
 
     inputs = ["tuned_models", *EMBEDDINGS, "events", "users", "items"]
@@ -123,6 +136,8 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
             config={
                 "candidates": CONFIG.candidates,
                 "reserved": {**CONFIG.reserved},
+                "reserved_short": {**CONFIG.reserved_short},
+                "newcomers": CONFIG.routes.share,
                 "alignment": repr(workspace.alignment),
             },
         )
@@ -143,6 +158,11 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
                 joined = window.joined(workspace.store.training_frame)
                 joined.save(window_folder(folder, protocol, number))
                 rows += len(joined.stored)
+        for protocol in _taught_short(workspace.interactions):
+            if first := newcomer_window(workspace, "candidate_sets", protocol):
+                joined = first.joined(workspace.store.training_frame)
+                joined.save(window_folder(folder, protocol, FIRST))
+                rows += len(joined.stored)
         return {"rows": rows, "features": len(workspace.store.feature_columns("ranking_v1"))}
 
     inputs = ["candidate_sets", *BEHAVIOUR, "item_content", "feature_registry"]
@@ -152,20 +172,26 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
 @dg.asset(group_name=GROUP, deps=[training_set])
 def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
     """The served ranker: trees that learn from the latest windows which candidates were chosen."""
-    config = ranker_of(workspace, served_protocol(workspace.interactions), CONFIG.ranker)
+    config = replace(CONFIG, ranker=ranker_of(workspace, served_protocol(workspace.interactions), CONFIG.ranker))
 
     def make(folder: Path) -> Facts:
         served = served_protocol(workspace.interactions)
         past = [window for _, window in windows(workspace, "training_set", served)][: CONFIG.windows]
         vocabulary = vocabulary_of(past)
         slates = [window.slates(workspace.content, workspace.home.read("users"), vocabulary) for window in past]
-        ranker = fit_ranker(slates, [window.division for window in past], config)
+        divided = [window.division for window in past]
+        ranker = fit_ranker(slates, divided, config.ranker)
         ranker.save(folder)
+        first = newcomer_window(workspace, "training_set", served)
+        short = None
+        if first is not None:
+            short = (first.slates(workspace.content, workspace.home.read("users"), vocabulary), first.division)
+        fit_routes(slates, divided, short, config).save(folder)
         save_as(folder / "vocabulary.json", vocabulary, dict[str, tuple[str, ...]])
         return {"slates": sum(len(one.groups) for one in slates), "features": len(ranker.names)}
 
     return materialized(
-        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"ranker": repr(config)})
+        workspace.build("lambdarank_model", make, inputs=["training_set"], config={"hybrid": repr(config)})
     )
 
 
@@ -199,13 +225,12 @@ def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:
 
 def hybrid_config(workspace: Workspace) -> HybridConfig:
     """The served path's configuration, with the votes that were chosen for its generators."""
-    reserved = load_as(
-        workspace.home.folder("candidate_sets") / served_protocol(workspace.interactions) / RESERVED, dict[str, int]
-    )
+    served = served_protocol(workspace.interactions)
+    reserved = load_as(workspace.home.folder("candidate_sets") / served / RESERVED, dict[str, int])
     return replace(CONFIG, reserved=reserved)
 
 
-def window_folder(artifact: Path, protocol: Protocol, number: int) -> Path:
+def window_folder(artifact: Path, protocol: Protocol, number: int | str) -> Path:
     """Where an artifact keeps one window; made if it is not there."""
     folder = artifact / protocol / str(number)
     folder.mkdir(parents=True, exist_ok=True)
@@ -228,3 +253,42 @@ def windows(workspace: Workspace, artifact: str, protocol: Protocol) -> Iterator
     mapping = FactorMapping.load(factor_mapping_folder(kept, protocol))
     for number, division in enumerate(divided):
         yield number, Window.load(window_folder(kept, protocol, number), division, mapping)
+
+
+def newcomer_window(workspace: Workspace, artifact: str, protocol: Protocol) -> Window | None:
+    """The window that short histories are learned from, of P1's training part; None where too few came late."""
+    kept = workspace.home.folder(artifact)
+    division = _newcomers(workspace)
+    if division is None or not (kept / protocol / FIRST).is_dir():
+        return None
+    mapping = FactorMapping.load(factor_mapping_folder(kept, Protocol.P1))
+    return Window.load(window_folder(kept, protocol, FIRST), division, mapping)
+
+
+def _taught_short(log: Interactions) -> tuple[Protocol, ...]:
+    """Protocols with a ranker of short histories of their own: a dataset's own split says nothing of first events."""
+    return () if log.part is not None else (Protocol.P1, served_protocol(log))
+
+
+def _newcomers(workspace: Workspace) -> Split | None:
+    log = workspace.interactions
+    divided = divisions(log, Protocol.P1, 1) if _taught_short(log) else []
+    return newcomers(divided[0].train, CONFIG.routes) if divided else None
+
+
+def _open_newcomers(workspace: Workspace, folder: Path, protocol: Protocol) -> None:
+    """Candidates for the newcomers of P1's training part: an earlier one, which its alignment knows, lacks them."""
+    division = _newcomers(workspace)
+    inner = folder / Protocol.P1 / "0"
+    if division is None or not inner.is_dir():
+        return
+    cold_start = load_as(folder / protocol / COLD_START, ColdStartConfig)
+    window = open_window(
+        division,
+        content=workspace.content,
+        alignment=Alignment.load(inner),
+        mapping=FactorMapping.load(factor_mapping_folder(folder, Protocol.P1)),
+        configs=replace(tuned(workspace, protocol).generators(), cold_start=cold_start),
+        config=CONFIG,
+    )
+    window.save(window_folder(folder, protocol, FIRST))

@@ -33,6 +33,7 @@ from ranking.serving.similar import save_search
 from ranking.splits import served_protocol
 from ranking.strategy.generators import load_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
+from ranking.strategy.routes import Routes
 
 PARTS = [
     "candidate_sets",
@@ -77,6 +78,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         knowledge=Knowledge.fit(workspace.interactions, workspace.content, space, home.read("users")),
         vocabulary=load_as(home.folder("lambdarank_model") / "vocabulary.json", dict[str, tuple[str, ...]]),
         ranker=Blend.load(home.folder("lambdarank_model")),
+        routes=Routes.load(home.folder("lambdarank_model")),
     )
     save_parts(place, hybrid, workspace.items)
     save_search(place, indexes=home.folder("vector_index"), alignment=home.folder("alignment_model"))

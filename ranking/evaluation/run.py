@@ -20,9 +20,11 @@ from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
+from ranking.rankers.store_columns import Vocabulary
 from ranking.splits import Split
-from ranking.strategy.fit import Window, fit_ranker, vocabulary_of
-from ranking.strategy.hybrid import rank
+from ranking.strategy.fit import Window, fit_ranker, fit_routes, vocabulary_of
+from ranking.strategy.hybrid import HybridConfig, rank
+from ranking.strategy.routes import Routes
 from ranking.strategy.tuned import TunedModels
 from ranking.types import Floats, ItemContent
 
@@ -60,15 +62,18 @@ def measure_hybrid(
     windows: Sequence[Window],
     content: ItemContent,
     users: pa.Table,
-    config: BlendConfig,
+    config: HybridConfig,
     *,
     modalities: Sequence[Modality],
+    first: Window | None = None,
     seeds: Sequence[int] = SEEDS,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
+) -> Routes:
     """Learn from all windows but the first, rank the first, store it; then with other seeds; then without each part.
 
-    seeds: of the ranker (`reseeded`); the first makes the hybrid, from which parts are taken, the others replicates.
+    first: the slates that a ranker of short histories learns from (`newcomers`). seeds: of the ranker (`reseeded`); the
+    first makes the hybrid, from which parts are taken, the others replicates. Gives who was trusted with what.
+
     An ablation keeps the candidates and takes away what the ranker knows: `behaviour` all collaborative scores and
     behavioural features, `context` the request's surroundings, a modality its part of every item's place.
     """
@@ -78,13 +83,14 @@ def measure_hybrid(
     warehouse.write_candidates(asked.division, full[0].candidates.item)
     warehouse.write_reach(asked.division, asked.reach)
     vectors = content_knn(content).vectors
+    routes = _routes(full[1:], past, None if first is None else (first, content, users, vocabulary), config)
     steps = len(seeds) + len(ABLATED) + len(modalities)
     for done, seed in enumerate(seeds):
         progress(done, steps)
         name = f"{REPLICATE}{seed}" if done else HYBRID
-        _measure(warehouse, windows, name, full, reseeded(config, seed), vectors)
-    measure_points(warehouse, [window.division for window in windows], full, config.trees)
-    served = reseeded(config, seeds[0])
+        _measure(warehouse, windows, name, full, reseeded(config.ranker, seed), vectors, routes)
+    measure_points(warehouse, [window.division for window in windows], full, config.ranker.trees)
+    served = reseeded(config.ranker, seeds[0])
     for done, part in enumerate(ABLATED, len(seeds)):
         progress(done, steps)
         _measure(warehouse, windows, f"{WITHOUT}{part}", [_without(one, part) for one in full], served, vectors)
@@ -95,6 +101,20 @@ def measure_hybrid(
             for window in windows
         ]
         _measure(warehouse, windows, f"{WITHOUT}{modality}", reduced, served, vectors)
+    return routes
+
+
+def _routes(
+    slates: Sequence[Slates],
+    past: Sequence[Window],
+    first: tuple[Window, ItemContent, pa.Table, Vocabulary] | None,
+    config: HybridConfig,
+) -> Routes:
+    short = None
+    if first is not None:
+        window, content, users, vocabulary = first
+        short = (window.slates(content, users, vocabulary), window.division)
+    return fit_routes(slates, [one.division for one in past], short, config)
 
 
 def _measure(
@@ -104,12 +124,13 @@ def _measure(
     slates: Sequence[Slates],
     config: BlendConfig,
     vectors: Floats,
+    routes: Routes | None = None,
 ) -> None:
     divided = [window.division for window in windows]
     started = time.perf_counter()
     ranker = fit_ranker(slates[1:], divided[1:], config)
     fit_s = time.perf_counter() - started
-    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1])
+    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1], routes=routes)
     warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s, vectors=vectors)
 
 

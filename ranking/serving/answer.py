@@ -166,8 +166,7 @@ def _items(
     best = best[: request.k]
     sources = [candidates.sources(0, code) for code, _ in best]
     reasons = [by_provenance(found) for found in sources]
-    # a newcomer's order is that of popularity, not the trees'
-    if request.explain and ranked is not None and len(query.item):
+    if request.explain and ranked is not None:
         told = by_contribution(loaded.hybrid, loaded.catalogue, query, ranked)
         reasons = [mine + [one for one in found if one not in mine] for mine, found in zip(told, reasons, strict=True)]
     return [

@@ -33,6 +33,7 @@ FOUND_BY: Final = {
     "ease_semantic": "chosen by people with a history like yours, and of such content",
     "ease_sparse": "chosen by people with a history like yours",
     "popular_here": "popular lately in such surroundings",
+    "popular": "liked by many",
     "aligned": "close in content to what you like",
     "aligned_recent": "close in content to what you liked lately",
     "aligned_session": "close in content to what you chose last",
@@ -68,6 +69,7 @@ def _words() -> dict[str, Words]:
     told_by_generator = dict.fromkeys(collaborative, _COLLABORATIVE) | {
         "aligned": FOUND_BY["aligned"],
         "popular_windowed": FOUND_BY["popular_windowed"],
+        "popular": FOUND_BY["popular"],
         "cold_start": FOUND_BY["cold_start"],
     }
     generators = {f"{name}_score": Words(text) for name, text in told_by_generator.items()}
@@ -125,12 +127,15 @@ def by_provenance(sources: Sequence[Source]) -> list[str]:
 def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked: Ranked) -> list[list[str]]:
     """Up to `TOLD` reasons for each item of one query's answer, what adds most first.
 
-    A feature without a meaning of its own (an axis of the space, a property of the user) is not told.
+    A feature without a meaning of its own (an axis of the space, a property of the user) is not told, and nothing of
+    an order that is a single model's.
     """
-    features = ranked.slates.features
+    voice, features = hybrid.voice(query), ranked.slates.features
+    if voice is None:
+        return [[] for _ in ranked.item[0]]
     rows = ranked.place[0][ranked.place[0] != UNKNOWN]
-    added = hybrid.ranker.contributions(features, rows)
-    values = features.select(hybrid.ranker.names)
+    added = voice.contributions(features, rows)
+    values = features.select(voice.names)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.nansum(values, axis=0) / counts
     speaker = _Speaker(hybrid, catalogue, query)
@@ -138,7 +143,7 @@ def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked
     for item, row, lifted in zip(ranked.item[0].tolist(), rows.tolist(), added, strict=False):
         lifts: Counter[str] = Counter()
         for column in np.flatnonzero(lifted > 0).tolist():
-            words = WORDS.get(hybrid.ranker.names[column].removesuffix("_in_slate"), Words())
+            words = WORDS.get(voice.names[column].removesuffix("_in_slate"), Words())
             above, below = values[row, column] > mean[column], values[row, column] < mean[column]
             text = words.more if above else words.less if below else None
             if text is not None:

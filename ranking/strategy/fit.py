@@ -29,8 +29,10 @@ from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, Split, split
+from ranking.strategy.first_events import first_events, latecomers
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig, find
+from ranking.strategy.routes import Routes, RoutesConfig, Told, learn_newcomers, only_long
 from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
@@ -178,3 +180,34 @@ def fit_ranker(
     labels = np.concatenate([one.labels(its.relevant) for one, its in zip(slates, divided, strict=True)])
     groups = np.concatenate([one.groups for one in slates])
     return Blend.fit(features, labels, groups, config=config)
+
+
+def newcomers(log: Interactions, config: RoutesConfig) -> Split | None:
+    """The users who came last, after their first events, as the others' log was when the first of them came.
+
+    None where so few can be asked that a ranker would learn nothing.
+    """
+    division = first_events(*latecomers(log, config.share))
+    return division if len(np.unique(division.queries.user)) >= 2 * MIN_QUERIES else None
+
+
+def fit_routes(
+    slates: Sequence[Slates],
+    divided: Sequence[Split],
+    first: tuple[Slates, Split] | None,
+    config: HybridConfig,
+) -> Routes:
+    """Learn who is asked about which length of a history, from slates that the rankers did not learn from.
+
+    slates, divided: the windows that the ranker learns from, the latest first; a ranker of the earlier ones alone is
+    judged by the latest. first: what `newcomers` gave, where it gave anything.
+    """
+    told, committee = [], None
+    if first is not None:
+        committee, short = learn_newcomers(*first, config.routes)
+        told.append(short)
+    if len(slates) > 1:
+        earlier = fit_ranker(slates[1:], divided[1:], config.ranker)
+        long = Told(slates[0], divided[0], earlier.score(slates[0].features, slates[0].groups))
+        told.append(long if committee is None else only_long(long))
+    return Routes.learn(committee, told)

@@ -119,6 +119,10 @@ class Hybrid:
         )
         return rank(slates, queries, self.ranker, k=k, routes=self.routes)
 
+    def voice(self, queries: Queries) -> Voice | None:
+        """The ranker that orders the answer to the first query; None where a single model does."""
+        return self.routes.voice(int(queries.indptr[1] - queries.indptr[0]), self.ranker)
+
     def save(self, folder: Path) -> None:
         """Write everything into an existing, empty folder."""
         state = HybridState(self.config, self.items.ids, self.vocabulary)
