@@ -14,6 +14,7 @@ from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import PopularWindowed, PopularWindowedConfig
+from ranking.candidates.sequel import Sequel, SequelConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
@@ -26,7 +27,8 @@ class EasePositive(Ease):
 
 
 GENERATORS: Final[dict[str, type[Generator]]] = {
-    kind.name: kind for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, PopularWindowed, Aligned, ColdStart)
+    kind.name: kind
+    for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, Sequel, PopularWindowed, Aligned, ColdStart)
 }
 
 
@@ -41,6 +43,7 @@ class GeneratorConfigs:
     ials: IalsConfig = field(default_factory=IalsConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
+    sequel: SequelConfig = field(default_factory=SequelConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
@@ -56,6 +59,7 @@ def fit_generators(
         Ials(configs.ials),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
+        Sequel(configs.sequel),
         PopularWindowed(configs.popular_windowed),
     )
     fitted = tuple(generator.fit(train) for generator in collaborative)

@@ -30,7 +30,9 @@ class HybridConfig:
     """
 
     candidates: int = 200
-    reserved: dict[str, int] = field(default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10})
+    reserved: dict[str, int] = field(
+        default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10, "sequel": 0}
+    )
     windows: int = 2
     ranker: BlendConfig = field(default_factory=BlendConfig)
 
