@@ -1,7 +1,9 @@
-"""Logistic regression over slates: what no tree can say, that more of everything is better.
+"""A linear model of choice over slates: what no tree can say, that more of everything is better.
 
 Columns are standardised within the slate, so that a weight means the same in every slate; a missing value is the
-slate's mean. Source: Newton's method on the penalised likelihood (Hastie, Tibshirani, Friedman 2009, section 4.4).
+slate's mean. What is chosen is chosen out of its slate: the chance of a row is proportional to exp(its score).
+Source: McFadden, Conditional logit analysis of qualitative choice behavior (1974), by Newton's method. Ours: the slate
+counts once for each of its positive rows, and an l2 penalty.
 """
 
 from dataclasses import dataclass
@@ -16,17 +18,20 @@ from ranking.rankers.features import FeatureMatrix
 from ranking.types import Bools, Floats
 
 STEPS: Final = 12
-SETTLED: Final = 1e-4  # largest change of a weight in the last step
+HALVINGS: Final = 8  # of a step that would make the fit worse
+SETTLED: Final = 1e-3  # largest change of a weight in the last step
+CHUNK: Final = 128  # slates whose columns are standardised at one time; they stay in the cache
 
 
 @dataclass(frozen=True)
 class LinearConfig:
-    """l2: penalty on squared weights; 100 was best of 100 and 1,000 on validation windows of both MovieLens sets.
+    """l2: penalty on squared weights; of 30, 100, 300 and 1,000 all within 1 % on MovieLens 100K's validation window.
 
-    negatives: share of the rows without a positive label that are learned from, drawn evenly by `seed`.
+    negatives: share of the rows without a positive label that are learned from, drawn evenly by `seed`; each of them
+    stands for 1 / share rows. A logistic regression over the same columns had .5 to 1.5 % less NDCG@10.
     """
 
-    l2: float = 100.0
+    l2: float = 300.0
     negatives: float = 0.25
     seed: int = 0
 
@@ -47,9 +52,10 @@ class Linear:
         slate = np.repeat(np.arange(len(groups)), groups)
         sampled = np.random.default_rng(config.seed).random(len(labels)) < config.negatives
         told = (np.bincount(slate, labels, minlength=len(groups)) > 0)[slate] & (labels | sampled)
-        values = in_slates(features.values, groups)[told]
-        weights = _newton(np.column_stack([values, np.ones(len(values), np.float32)]), labels[told], config.l2)
-        return cls(config, features.names, tuple(weights[:-1].tolist()))
+        values, sizes = in_slates(features.values, groups)[told], np.bincount(slate[told], minlength=len(groups))
+        stands_for = np.where(labels[told], 1, 1 / config.negatives)
+        weights = _Choices.of(values, labels[told], sizes[sizes > 0], stands_for, config.l2).best()
+        return cls(config, features.names, tuple(weights.tolist()))
 
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only."""
@@ -77,31 +83,93 @@ def in_slates(values: Floats, groups: npt.NDArray[np.int64]) -> Floats:
     [-1.0, 1.0, 0.0, 0.0]
     """
     filled = np.empty_like(values)
-    start = 0
-    for size in groups.tolist():
-        part = values[start : start + size]
-        known = ~np.isnan(part)
-        count = np.maximum(known.sum(axis=0), 1)
-        centred = np.where(known, part - np.where(known, part, 0).sum(axis=0) / count, 0)
-        deviation = np.sqrt((centred**2).sum(axis=0) / count)
-        filled[start : start + size] = np.where(deviation > 1e-9, centred / np.maximum(deviation, 1e-9), 0)
-        start += size
+    end = np.cumsum(groups)
+    for first in range(0, len(groups), CHUNK):
+        sizes = groups[first : first + CHUNK]
+        rows = slice(int(end[first] - groups[first]), int(end[first : first + CHUNK][-1]))
+        filled[rows] = _standardised(values[rows], sizes[sizes > 0])
     return filled
 
 
-def _newton(values: Floats, labels: Bools, l2: float) -> npt.NDArray[np.float64]:
-    """Weights float64 [f] of values [n, f], of which the last column is the intercept's, without penalty."""
-    weights = np.zeros(values.shape[1])
-    if not len(labels):
+def _standardised(values: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
+    """The same of a few slates, none of them empty."""
+    if not len(sizes):
+        return values
+    starts = np.cumsum(sizes) - sizes
+    known = ~np.isnan(values)
+    count = np.maximum(np.add.reduceat(known, starts, axis=0, dtype=np.float32), 1)
+    centred = np.where(known, values, 0)
+    centred = np.where(known, values - np.repeat(np.add.reduceat(centred, starts, axis=0) / count, sizes, axis=0), 0)
+    deviation = np.sqrt(np.add.reduceat(centred**2, starts, axis=0) / count)
+    scale = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0)
+    return np.asarray(centred * np.repeat(scale, sizes, axis=0), np.float32)
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """Rows of slates that hold a choice, n rows of f columns, one slate after the other.
+
+    chosen: float32 [n], 1 or 0. sizes, starts: int64 [q], rows of each slate and its first. choices: float32 [q], how
+    many of its rows are chosen. log_weight: float32 [n], logarithm of how many rows each one stands for.
+    """
+
+    values: Floats
+    chosen: Floats
+    sizes: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    choices: Floats
+    log_weight: Floats
+    l2: float
+
+    @classmethod
+    def of(
+        cls,
+        values: Floats,
+        labels: Bools,
+        sizes: npt.NDArray[np.int64],
+        stands_for: npt.NDArray[np.float64],
+        l2: float,
+    ) -> Self:
+        """From rows and the sizes of their slates, none of them empty."""
+        starts = np.cumsum(sizes) - sizes
+        chosen = labels.astype(np.float32)
+        choices = np.add.reduceat(chosen, starts) if len(sizes) else chosen
+        return cls(values, chosen, sizes, starts, choices, np.log(stands_for).astype(np.float32), l2)
+
+    def best(self) -> npt.NDArray[np.float64]:
+        """The weights of the smallest loss, float64 [f]."""
+        weights = np.zeros(self.values.shape[1])
+        if not len(self.sizes):
+            return weights
+        loss, chance = self.look(weights)
+        for _ in range(STEPS):
+            step = self.step(weights, chance)
+            for _ in range(HALVINGS):
+                tried, its_chance = self.look(weights - step)
+                if tried <= loss:
+                    break
+                step /= 2
+            else:
+                break
+            weights, loss, chance = weights - step, tried, its_chance
+            if np.abs(step).max() < SETTLED:
+                break
         return weights
-    share = np.clip(labels.mean(), 1e-6, 1 - 1e-6)
-    weights[-1] = np.log(share / (1 - share))
-    penalty = np.append(np.full(len(weights) - 1, l2), 1e-6)
-    for _ in range(STEPS):
-        chance = 1 / (1 + np.exp(-(values @ weights.astype(np.float32))))
-        curvature = (values * (chance * (1 - chance))[:, None]).T @ values + np.diag(penalty)
-        step = np.linalg.solve(curvature, values.T @ (chance - labels) + penalty * weights)
-        weights -= step
-        if np.abs(step).max() < SETTLED:
-            break
-    return weights
+
+    def look(self, weights: npt.NDArray[np.float64]) -> tuple[float, Floats]:
+        """The penalised negative log-likelihood, and the chance of each row within its slate, float32 [n]."""
+        margin = self.values @ weights.astype(np.float32) + self.log_weight
+        margin -= np.repeat(np.maximum.reduceat(margin, self.starts), self.sizes)
+        odds = np.exp(margin)
+        total = np.add.reduceat(odds, self.starts)
+        likelihood = float(self.chosen @ margin.astype(np.float64) - self.choices @ np.log(total.astype(np.float64)))
+        return self.l2 / 2 * float(weights @ weights) - likelihood, odds / np.repeat(total, self.sizes)
+
+    def step(self, weights: npt.NDArray[np.float64], chance: Floats) -> npt.NDArray[np.float64]:
+        """Newton's step."""
+        expected = chance * np.repeat(self.choices, self.sizes)
+        weighted = self.values * expected[:, None]
+        of_slate = np.add.reduceat(weighted, self.starts, axis=0)  # choices times the mean row, [q, f]
+        curvature = weighted.T @ self.values - (of_slate / self.choices[:, None]).T @ of_slate
+        slope = self.values.T @ (expected - self.chosen) + self.l2 * weights
+        return np.asarray(np.linalg.solve(curvature + self.l2 * np.eye(len(weights)), slope))

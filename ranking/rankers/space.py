@@ -12,10 +12,12 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
 from ranking.candidates.threads import one_blas_thread
 from ranking.rankers.features import Part
-from ranking.types import Codes, Floats, Queries
+from ranking.types import Bools, Codes, Floats, Queries, Times
 
+HOURS_AROUND: Final = 3.0  # an event speaks of the hours around its own, half as much at this distance
 RECENT: Final = 5  # latest liked items that a candidate is compared with one by one
 
+_DAY_US: Final = 86_400_000_000
 _PART: Final = {Modality.TEXT: Part.TEXT, Modality.IMAGE: Part.IMAGE, Modality.AUDIO: Part.AUDIO}
 
 
@@ -40,13 +42,15 @@ class Space:
 
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
         """Columns float32 [n] for candidates (row of the query, ascending; item code), NaN where there is no vector."""
-        liked = np.stack([_profile(self.fused, queries), *_recent(self.fused, queries)], axis=1)
+        here = _profile(self.fused, queries, at_such_times(queries))
+        liked = np.stack([_profile(self.fused, queries), here, *_recent(self.fused, queries)], axis=1)
         cosines = products(_placed(self.fused), liked, row, item)
         columns = {"content_appeal": self.appeal[item], "content_similarity": cosines[:, 0]}
+        columns["content_similarity_at_such_times"] = cosines[:, 1]
         for modality, vectors in self.by_modality.items():
             profile = _profile(vectors, queries)[:, None]
             columns[f"{modality}_similarity"] = products(_placed(vectors), profile, row, item)[:, 0]
-        columns["content_similarity_to_recent"] = np.fmax.reduce(cosines[:, 1:], axis=1)
+        columns["content_similarity_to_recent"] = np.fmax.reduce(cosines[:, 2:], axis=1)
         return columns
 
     def save(self, folder: Path) -> None:
@@ -100,9 +104,26 @@ def _placed(vectors: Floats) -> Floats:
     return np.where(vectors.any(axis=1, keepdims=True), vectors, np.float32(np.nan))
 
 
-def _profile(vectors: Floats, queries: Queries) -> Floats:
-    """Direction of what each query's user liked, float32 [q, d]; NaN without any."""
-    total: Floats = np.asarray(queries.matrix(queries.positive.astype(np.float32)) @ vectors)
+def at_such_times(queries: Queries) -> Floats:
+    """How much each event of the histories speaks of its query's time of day and week, float32 [m], 1 for the same.
+
+    Half as much `HOURS_AROUND` hours away, and half as much again on a weekday for a weekend or the other way round.
+    """
+    asked = queries.at[queries.row]
+    apart = np.abs(queries.occurred_at - asked) % _DAY_US / (_DAY_US / 24)
+    hours = np.minimum(apart, 24 - apart) / HOURS_AROUND
+    other_days = _is_weekend(queries.occurred_at) != _is_weekend(asked)
+    return np.exp2(-(hours**2) - other_days).astype(np.float32)
+
+
+def _is_weekend(at: Times) -> Bools:
+    return np.asarray((at // _DAY_US + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
+
+
+def _profile(vectors: Floats, queries: Queries, weight: Floats | None = None) -> Floats:
+    """Direction of what each query's user liked, float32 [q, d]; NaN without any. weight: of the histories' events."""
+    counted = queries.positive.astype(np.float32) * (1 if weight is None else weight)
+    total: Floats = np.asarray(queries.matrix(counted) @ vectors)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(np.divide(total, length, out=np.full_like(total, np.nan), where=length > 1e-9))
 

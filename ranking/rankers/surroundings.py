@@ -1,7 +1,7 @@
 """What kind of item is wanted when, where and on what: directions in the aligned space.
 
-A context's direction is how far the items chosen in it lie, on average, from the items chosen at all. An item's fit is
-its place along that direction, which also new items have, while counts of past choices say nothing of them.
+A context's direction tells the items chosen in it from the items chosen at all. An item's fit is its place along that
+direction, which also new items have, while counts of past choices say nothing of them.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,27 @@ from ranking.rankers.space import products
 from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
+RIDGE: Final = 0.1  # of the average variance, added to each: directions of few choices are not told from noise
+MOMENTS: Final = 8  # parts of the log, of as many events each, whose fashions are told apart
 HOURS_AROUND: Final = 3.0  # a choice speaks of the hours around its own, half as much at this distance
 
+_ARRAYS: Final = ("centre", "moments", "fashion", "hour", "weekend", "device", "place")
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Directions, float32 [values, d] each: of 24 hours (UTC), of weekday and weekend, of known devices and places."""
+    """Directions, float32 [values, d] each: of 24 hours (UTC), of weekday and weekend, of known devices and places.
 
+    fashion: those of parts of the log, whose middles are `moments`, int64 [m], ascending. centre: float32 [d], the mean
+    of what was chosen. Source: Fisher's linear discriminant (1936), with shrunk means and a ridge on the variance: a
+    fit is the log odds of the surroundings given the item, less a constant, where items lie normally around the means.
+    """
+
+    centre: Floats
+    moments: Times
+    fashion: Floats
     hour: Floats
     weekend: Floats
     device: Floats
@@ -37,33 +48,54 @@ class Surroundings:
     def fit(cls, train: Interactions, vectors: Floats) -> Self:
         """From the choices of `train`; vectors: float32 [n_items, d]."""
         devices, places = _known(train.device), _known(train.place)
-        chosen = vectors[train.item]
+        chosen = vectors[train.item][vectors.any(axis=1)[train.item]]
+        train = train.where(vectors.any(axis=1)[train.item])
         around = np.exp2(-((_hours_apart() / HOURS_AROUND) ** 2)).astype(np.float32)
+        part = np.arange(len(train)) * MOMENTS // max(len(train), 1)
+        of = _Directions.of(chosen)
         return cls(
-            hour=_directions(around[_hour(train.occurred_at)], chosen),
-            weekend=_directions(_one_hot(_is_weekend(train.occurred_at), 2), chosen),
-            device=_directions(_one_hot(_places(train.device, devices), len(devices)), chosen),
-            place=_directions(_one_hot(_places(train.place, places), len(places)), chosen),
+            centre=of.centre,
+            moments=np.array([int(np.median(train.occurred_at[part == one])) for one in np.unique(part)], np.int64),
+            fashion=of.told_apart(_one_hot(part, len(np.unique(part)))),
+            hour=of.told_apart(around[_hour(train.occurred_at)]),
+            weekend=of.told_apart(_one_hot(_is_weekend(train.occurred_at), 2)),
+            device=of.told_apart(_one_hot(_places(train.device, devices), len(devices))),
+            place=of.told_apart(_one_hot(_places(train.place, places), len(places))),
             devices=devices,
             places=places,
         )
 
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, vectors: Floats) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, ascending; item code); NaN for an unknown context."""
+        """Columns float32 [n] for candidates (row of the query, ascending; item code); NaN for an unknown context.
+
+        context_fit: the sum of what is known of hour, weekend, device and place.
+        """
         wanted = {
             "hour_fit": _looked_up(self.hour, _hour(queries.at)),
             "weekend_fit": _looked_up(self.weekend, _is_weekend(queries.at)),
             "device_fit": _looked_up(self.device, _places(queries.device, self.devices)),
             "place_fit": _looked_up(self.place, _places(queries.place, self.places)),
+            "fashion_fit": self._fashion_at(queries.at),
         }
-        fits = products(vectors, np.stack(list(wanted.values()), axis=1), row, item)
+        placed = np.where(vectors.any(axis=1, keepdims=True), vectors - self.centre, 0).astype(np.float32)
+        fits = products(placed, np.stack(list(wanted.values()), axis=1), row, item)
         columns = dict(zip(wanted, fits.T, strict=True))
-        columns["context_fit"] = np.nansum(fits, axis=1)
+        columns["context_fit"] = np.nansum(fits[:, :-1], axis=1)  # the fashion is no part of a request
         return columns
+
+    def _fashion_at(self, at: Times) -> Floats:
+        """Directions between those of the nearest moments, [q, d]; before the first and after the last theirs."""
+        if not len(self.moments):
+            return np.full((len(at), len(self.centre)), np.nan, np.float32)
+        after = np.clip(np.searchsorted(self.moments, at), 1, len(self.moments) - 1) if len(self.moments) > 1 else 0
+        before = np.maximum(np.asarray(after) - 1, 0)
+        between = np.maximum(self.moments[after] - self.moments[before], 1)
+        share = np.clip((at - self.moments[before]) / between, 0, 1)[:, None].astype(np.float32)
+        return np.asarray((1 - share) * self.fashion[before] + share * self.fashion[after], np.float32)
 
     def save(self, folder: Path) -> None:
         """Write directions and names."""
-        arrays = {"hour": self.hour, "weekend": self.weekend, "device": self.device, "place": self.place}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         save_arrays(folder / "surroundings.safetensors", arrays)
         names = {"devices": self.devices, "places": self.places}
         save_as(folder / "surroundings.json", names, dict[str, tuple[str, ...]])
@@ -72,18 +104,37 @@ class Surroundings:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         arrays = load_arrays(folder / "surroundings.safetensors")
-        hour, weekend, device, place = (
-            arrays[name].astype(np.float32) for name in ("hour", "weekend", "device", "place")
+        centre, fashion, hour, weekend, device, place = (
+            arrays[name].astype(np.float32) for name in _ARRAYS if name != "moments"
         )
         names = load_as(folder / "surroundings.json", dict[str, tuple[str, ...]])
-        return cls(hour, weekend, device, place, names["devices"], names["places"])
+        moments = arrays["moments"].astype(np.int64)
+        return cls(centre, moments, fashion, hour, weekend, device, place, names["devices"], names["places"])
 
 
-def _directions(membership: Floats, chosen: Floats) -> Floats:
-    """Shrunk differences of means, float32 [values, d]. membership: [n, values]; chosen: [n, d]."""
-    weight = membership.sum(axis=0)[:, None]
-    overall = chosen.mean(axis=0) if len(chosen) else np.zeros(chosen.shape[1], np.float32)
-    return np.asarray((membership.T @ chosen - weight * overall) / (weight + PRIOR), np.float32)
+@dataclass(frozen=True)
+class _Directions:
+    """chosen: float32 [n, d], less their mean `centre`. precision: float64 [d, d], inverse of their variance."""
+
+    centre: Floats
+    chosen: Floats
+    precision: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, chosen: Floats) -> Self:
+        """Of the vectors that were chosen, [n, d]."""
+        d = chosen.shape[1]
+        centre = chosen.mean(axis=0) if len(chosen) else np.zeros(d, np.float32)
+        centred = chosen - centre
+        variance = (centred.T @ centred).astype(np.float64) / max(len(chosen), 1)
+        ridge = max(RIDGE * float(np.trace(variance)) / d, 1e-9)
+        return cls(centre, centred, np.linalg.inv(variance + ridge * np.eye(d)))
+
+    def told_apart(self, membership: Floats) -> Floats:
+        """Directions float32 [values, d] from shrunk means; membership: [n, values]."""
+        weight = membership.sum(axis=0)[:, None]
+        apart = membership.T @ self.chosen / (weight + PRIOR)
+        return np.asarray(apart @ self.precision, np.float32)
 
 
 def _looked_up(directions: Floats, value: npt.NDArray[np.int64]) -> Floats:

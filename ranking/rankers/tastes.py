@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.artifacts import save_arrays
-from ranking.candidates.history import Memory
+from ranking.candidates.history import DAY_US, Memory
 from ranking.candidates.state import State, pack
 from ranking.types import Bools, Codes, Floats, Interactions, ItemContent, Queries
 
@@ -20,6 +20,7 @@ SHARE_PRIOR: Final = 20.0  # a user's shares of kinds, as if so many events of e
 AUDIENCE_PRIOR: Final = 5.0  # an item's audience, as if so many average users had come before
 LATELY_PRIOR: Final = 0.05  # of everybody's shares, in the latest ones
 
+_FACTS: Final = ("fame", "pace", "era", "lateness", "audience", "share")
 _YEAR_US: Final = 365.25 * 86_400e6
 
 
@@ -27,13 +28,15 @@ _YEAR_US: Final = 365.25 * 86_400e6
 class Tastes:
     """Facts of items, rows in the order of the item codes, from a log.
 
-    fame: float32 [n], log(1 + events). era: float32 [n], years since 1970 of `created_at`, NaN where unknown.
-    lateness: float32 [n], mean place of the item in its users' histories, 0 first, 1 last. audience: float32 [n],
-    mean log(number of events) of its users. kinds: float32 CSR [n, c], a row sums to 1, or is empty without
+    fame: float32 [n], log(1 + events). pace: float32 [n], log of (1 + events) per day since the item was created, or
+    since the log began, up to its end, and one more day. era: float32 [n], years since 1970 of `created_at`, NaN where
+    unknown. lateness: float32 [n], mean place of the item in its users' histories, 0 first, 1 last. audience: float32
+    [n], mean log(number of events) of its users. kinds: float32 CSR [n, c], a row sums to 1, or is empty without
     categories. share: float32 [c], share of the events.
     """
 
     fame: Floats
+    pace: Floats
     era: Floats
     lateness: Floats
     audience: Floats
@@ -56,6 +59,7 @@ class Tastes:
         total = np.asarray(kinds.T @ events)
         return cls(
             fame=np.log1p(events).astype(np.float32),
+            pace=(np.log1p(events) - np.log(_days_there(train, content))).astype(np.float32),
             era=np.where(known, content.created_at / _YEAR_US, np.nan).astype(np.float32),
             lateness=_item_means(train, (place + 0.5) / length, n),
             audience=_item_means(train, np.log(length), n),
@@ -81,6 +85,7 @@ class Tastes:
         for name, values in (("liking", liking), ("share", taken), ("lately", lately)):
             columns[f"kind_{name}"] = np.asarray(members.multiply(values).sum(axis=1), np.float32).ravel()
         own = np.log(np.maximum(np.diff(queries.indptr), 1)).astype(np.float32)
+        columns["fame"], columns["pace"] = self.fame[item], self.pace[item]
         columns["lateness"] = self.lateness[item]
         columns["audience_beyond"] = self.audience[item] - own[row]
         return columns
@@ -101,17 +106,23 @@ class Tastes:
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
-        facts = {name: getattr(self, name) for name in ("fame", "era", "lateness", "audience", "share")}
+        facts = {name: getattr(self, name) for name in _FACTS}
         save_arrays(folder / "tastes.safetensors", {**facts, **pack("kinds", self.kinds)})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         state = State(folder / "tastes.safetensors")
-        fame, era, lateness, audience, share = (
-            state.floats(name) for name in ("fame", "era", "lateness", "audience", "share")
-        )
-        return cls(fame, era, lateness, audience, state.matrix("kinds"), share)
+        fame, pace, era, lateness, audience, share = (state.floats(name) for name in _FACTS)
+        return cls(fame, pace, era, lateness, audience, state.matrix("kinds"), share)
+
+
+def _days_there(train: Interactions, content: ItemContent) -> npt.NDArray[np.float64]:
+    """Days that each item was to be had within the log, and one more, float64 [n]."""
+    if not len(train):
+        return np.ones(len(train.items))
+    began, ended = int(train.occurred_at[0]), int(train.occurred_at[-1])
+    return np.asarray((ended - np.clip(content.created_at, began, ended)) / DAY_US + 1)
 
 
 def _item_means(train: Interactions, values: npt.NDArray[np.float64], n: int) -> Floats:

@@ -29,6 +29,7 @@ FOUND_BY: Final = {
     "ials_scaled": "chosen by people with a taste like yours",
     "covisitation": "often chosen after what you chose lately",
     "item_knn": "often chosen together with what you chose",
+    "sequel": "often chosen next by people with a history like yours",
     "popular_windowed": "popular lately",
     "ease_semantic": "chosen by people with a history like yours, and of such content",
     "ease_sparse": "chosen by people with a history like yours",
@@ -68,6 +69,7 @@ def _words() -> dict[str, Words]:
     collaborative = ("ease", "ease_positive", "ials_scaled", "covisitation", "item_knn")
     told_by_generator = dict.fromkeys(collaborative, _COLLABORATIVE) | {
         "aligned": FOUND_BY["aligned"],
+        "sequel": FOUND_BY["sequel"],
         "popular_windowed": FOUND_BY["popular_windowed"],
         "popular": FOUND_BY["popular"],
         "cold_start": FOUND_BY["cold_start"],
@@ -107,6 +109,9 @@ def _words() -> dict[str, Words]:
         "device_fit": Words("of a kind chosen on {device}"),
         "place_fit": Words("of a kind chosen at {place}"),
         "context_fit": Words("of a kind chosen at such moments"),
+        "fashion_fit": Words("of a kind that many choose these days"),
+        "content_similarity_at_such_times": Words("close in content to what you choose {daypart}"),
+        "pace": Words("chosen by many in the time that it is to be had"),
         "content_appeal": Words("of a kind that many like"),
         "content_similarity": Words(FOUND_BY["aligned"]),
         "content_similarity_to_recent": Words("similar to {similar} that you liked"),

@@ -17,6 +17,7 @@ from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, 
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
 from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
+from ranking.candidates.sequel import Sequel, SequelConfig
 from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
@@ -41,6 +42,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         Ials,
         Covisitation,
         ItemKnn,
+        Sequel,
         PopularWindowed,
         Popular,
         PopularHere,
@@ -64,6 +66,7 @@ class GeneratorConfigs:
     ials: IalsConfig = field(default_factory=IalsConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
+    sequel: SequelConfig = field(default_factory=SequelConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
     popular: PopularConfig = field(default_factory=lambda: PopularConfig(feedback=Feedback.POSITIVE))
     popular_here: PopularHereConfig = field(default_factory=PopularHereConfig)
@@ -89,6 +92,7 @@ def fit_generators(
         Ials(configs.ials),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
+        Sequel(configs.sequel),
         PopularWindowed(configs.popular_windowed),
         Popular(configs.popular),
         *([PopularHere(configs.popular_here)] if _surroundings(train) else []),

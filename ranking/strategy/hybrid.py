@@ -37,7 +37,7 @@ class HybridConfig:
 
     candidates: int = 200
     reserved: dict[str, int] = field(
-        default_factory=lambda: {"popular_windowed": 0, "popular": 0, "cold_start": 5, "scarce": 100}
+        default_factory=lambda: {"popular_windowed": 0, "popular": 0, "sequel": 0, "cold_start": 5, "scarce": 100}
     )
     reserved_short: dict[str, int] = field(
         default_factory=lambda: {
@@ -45,6 +45,7 @@ class HybridConfig:
             "aligned_recent": 0,
             "popular_windowed": 40,
             "popular": 60,
+            "sequel": 0,
             "cold_start": 10,
             "scarce": 100,
         }

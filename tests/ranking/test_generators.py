@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import sparse
 
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
 from ranking.candidates.als import Als, AlsConfig
@@ -23,6 +24,7 @@ from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, 
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
 from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
+from ranking.candidates.sequel import Sequel, SequelConfig, ridge
 from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
 from ranking.errors import ArtifactError
 from ranking.representation.inputs import unit_rows
@@ -79,6 +81,8 @@ MAKE: dict[str, Callable[[], Generator]] = {
     "ials": lambda: Ials(IalsConfig(factors=4, iterations=5)),
     "als": lambda: Als(AlsConfig(factors=2, regularization=1.0, alpha=5)),
     "covisitation": lambda: Covisitation(CovisitationConfig()),
+    "sequel": lambda: Sequel(SequelConfig(l2=0.1, min_events=1)),
+    "sequel_many": lambda: Sequel(SequelConfig(l2=0.1, min_events=1, cuts=(0.4, 0.6))),
     "popular": lambda: Popular(PopularConfig()),
     "popular_windowed": lambda: PopularWindowed(PopularWindowedConfig(half_life_days=9.0)),
     "aligned": lambda: Aligned(AlignedConfig(), parity_vectors()),
@@ -289,6 +293,24 @@ def test_covisitation_divides_by_both_items_popularity():
 
 
 # popularity
+
+
+def test_sequel_learns_what_comes_after_what_by_hand():
+    """Two users go from item 0 to item 1, one from item 2 to item 3; each has one cut, in the middle."""
+    train = log([(0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1), (2, 2, 0), (2, 3, 1)], 3, 5)
+    config = SequelConfig(l2=0.5, cuts=(0.5,), ahead=0.5, min_events=1, memory=Memory())
+    scores = Sequel(config).fit(train).score(ask(train.where(train.occurred_at == 0), [0, 2]))
+    np.testing.assert_allclose(scores[0], [0, 2 / 2.5, 0, 0, NOT_OFFERED], atol=1e-6)
+    np.testing.assert_allclose(scores[1], [0, 0, 0, 1 / 1.5, NOT_OFFERED], atol=1e-6)
+
+
+def test_sequel_of_few_lessons_equals_that_of_the_whole_gram_matrix():
+    draw = np.random.default_rng(0)
+    before, after = (sparse.csr_matrix(draw.random((4, 9)) * (draw.random((4, 9)) < 0.5)) for _ in range(2))
+    x, y = before.toarray(), after.toarray()
+    expected = np.linalg.solve(x.T @ x + 2 * np.eye(9), x.T @ y)
+    np.testing.assert_allclose(ridge(before, after, 2.0), expected, atol=1e-9)
+    np.testing.assert_allclose(ridge(before[:, :3], after[:, :3], 2.0).shape, (3, 3))
 
 
 def test_popular_counts_weights():

@@ -1,5 +1,7 @@
 """Tastes, liking and groups in worlds small enough to work out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -52,6 +54,16 @@ def test_fame_and_era_are_told_against_what_the_user_is_used_to():
     np.testing.assert_allclose(found["fame_apart_liked"], np.abs(np.log1p([1, 0]) - liked), rtol=1e-5)
     np.testing.assert_allclose(found["era_beyond_usual"], [15, np.nan], rtol=1e-5)
     np.testing.assert_allclose(found["era_apart_latest"], [15, np.nan], rtol=1e-5)
+
+
+def test_pace_is_events_a_day_since_the_item_was_there():
+    late = log_of([(0, 0, True), (1, 0, True), (0, 1, True), (2, 2, True)])
+    days = np.array([0, 10, 20, 30]) * 86_400_000_000
+    log = replace(late, occurred_at=days)
+    content = replace(content_of(log), created_at=np.array([-(10**15), days[2], days[3], np.iinfo(np.int64).min]))
+    found = Tastes.fit(log, content).features(np.zeros(4, int), np.arange(4, dtype=np.int32), ask(log, 0))
+    np.testing.assert_allclose(found["pace"], np.log([3 / 31, 2 / 11, 2 / 1, 1 / 31]), rtol=1e-5)
+    np.testing.assert_allclose(found["fame"], np.log([3, 2, 2, 1]), rtol=1e-5)
 
 
 def test_kinds_that_a_user_takes_and_likes_stand_above_others():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, special
 
 from ranking.errors import ArtifactError
 from ranking.rankers.blend import Blend, BlendConfig
@@ -25,19 +25,51 @@ def world(seed: int = 0) -> tuple[FeatureMatrix, np.ndarray]:
     return FeatureMatrix(names, values, dict.fromkeys(names, Part.BEHAVIOUR)), labels
 
 
-def test_weights_minimise_the_penalised_likelihood():
-    features, labels = world()
-    model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0, negatives=1.0))
-    told = np.repeat(labels.reshape(30, 20).any(axis=1), 20)
-    values = np.column_stack([in_slates(features.values, GROUPS)[told], np.ones(told.sum())]).astype(np.float64)
+def loss_of(values: np.ndarray, labels: np.ndarray, l2: float, stands_for: np.ndarray):
+    """Minus the logarithm of the chance of each choice out of its slate of 20 rows, and the penalty."""
+    slates, chosen = values.reshape(-1, 20, values.shape[1]).astype(float), labels.reshape(-1, 20)
 
     def loss(weights: np.ndarray) -> float:
-        margins = values @ weights
-        return np.logaddexp(0, margins).sum() - margins @ labels[told] + 1.5 * (weights[:-1] ** 2).sum()
+        margins = slates @ weights
+        chances = margins - special.logsumexp(margins, axis=1, b=stands_for.reshape(-1, 20), keepdims=True)
+        return -chances[chosen].sum() + l2 / 2 * (weights**2).sum()
 
-    best = optimize.minimize(loss, np.zeros(5), method="BFGS", options={"gtol": 1e-6}).x
-    np.testing.assert_allclose(model.weights, best[:-1], rtol=1e-2, atol=1e-3)
+    return loss
+
+
+def test_weights_maximise_the_penalised_chance_of_what_was_chosen():
+    features, labels = world()
+    model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0, negatives=1.0))
+    values = in_slates(features.values, GROUPS)
+    loss = loss_of(values, labels, 3.0, np.ones(600))
+    best = optimize.minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-6}).x
+    np.testing.assert_allclose(model.weights, best, rtol=1e-2, atol=1e-3)
     assert model.weights[0] > 5 * max(map(abs, model.weights[1:]))
+
+
+def test_a_sample_of_the_rows_not_chosen_stands_for_all_of_them():
+    features, labels = world()
+    model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0, negatives=0.5, seed=7))
+    drawn = np.random.default_rng(7).random(600) < 0.5
+    stands_for = np.where(labels, 1.0, np.where(drawn, 2.0, 0.0))
+    loss = loss_of(in_slates(features.values, GROUPS), labels, 3.0, stands_for)
+    best = optimize.minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-6}).x
+    np.testing.assert_allclose(model.weights, best, rtol=1e-2, atol=1e-3)
+
+
+def test_a_choice_between_two_rows_is_a_logistic_regression_of_their_difference():
+    features = FeatureMatrix(("one",), np.array([[1], [0]] * 4, np.float32), {"one": Part.BEHAVIOUR})
+    labels = np.array([1, 0, 1, 0, 1, 0, 0, 1], bool)  # three times out of four the larger one; +1 and -1 in the slate
+    model = Linear.fit(features, labels, np.full(4, 2), config=LinearConfig(l2=1e-3, negatives=1.0))
+    assert model.weights[0] == pytest.approx(np.log(3) / 2, abs=1e-2)
+
+
+def test_slates_without_rows_or_without_a_choice_change_nothing():
+    features, labels = world()
+    config = LinearConfig(l2=3.0, negatives=1.0)
+    more = FeatureMatrix(features.names, np.vstack([features.values, features.values[:20]]), features.parts)
+    padded = Linear.fit(more, np.append(labels, np.zeros(20, bool)), np.append(GROUPS, [0, 20]), config=config)
+    np.testing.assert_allclose(padded.weights, Linear.fit(features, labels, GROUPS, config=config).weights, rtol=1e-5)
 
 
 @given(st.integers(0, 10), st.integers(1, 6))

@@ -1,5 +1,6 @@
 """What a ranker is told of candidates, in worlds small enough to work out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from ranking.candidates.union import Candidates
 from ranking.rankers.features import FeatureMatrix, Part, stack
 from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows
-from ranking.rankers.space import RECENT, Space
+from ranking.rankers.space import RECENT, Space, at_such_times
 from ranking.rankers.store_columns import as_numbers, learn_vocabulary, part_of
 from ranking.rankers.surroundings import Surroundings
 from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
@@ -299,6 +300,67 @@ def test_an_unknown_or_unsaid_device_is_nan_and_counts_nothing(habits):
         np.testing.assert_allclose(found["context_fit"], found["hour_fit"] + found["weekend_fit"], atol=1e-7)
 
 
+def test_a_fit_is_the_log_odds_of_the_surroundings_given_where_the_item_lies():
+    """Items drawn normally around two means, one a device: Bayes' rule knows the odds."""
+    draw = np.random.default_rng(0)
+    n, apart = 4000, np.array([0.6, -0.3])
+    mix = np.array([[1.0, 0.5], [0.0, 0.4]])
+    device = draw.integers(0, 2, n)
+    vectors = (draw.normal(size=(n, 2)) @ mix + device[:, None] * apart).astype(np.float32)
+    names = np.array(["phone", "tv"], object)[device]
+    around = Surroundings.fit(log_of([0] * n, range(n), range(n), device=names, n_items=n), vectors)
+    item = np.arange(50, dtype=np.int32)
+    odds = vectors[:50] @ np.linalg.solve(mix.T @ mix, apart)
+    found = [
+        around.features(np.zeros(50, int), item, one, vectors)["device_fit"]
+        for one in (replace(asked(n), device=np.array([name], object)) for name in ("phone", "tv"))
+    ]
+    assert np.corrcoef(found[1] - found[0], odds)[0, 1] > 0.99
+
+
+def asked(n_items: int) -> Queries:
+    """One request without history."""
+    nothing = log_of([0], [0], [10], n_items=n_items)
+    return Queries.from_interactions(nothing, np.zeros(1, np.int32), np.zeros(1, np.int64))
+
+
+def test_fashion_moves_from_what_was_chosen_to_what_is_chosen():
+    log = log_of([0] * 400, np.repeat([0, 1], 200), np.arange(400) * DAY)
+    around = Surroundings.fit(log, UNIT)
+    fit = {
+        day: around.features(
+            np.zeros(2, int), np.arange(2, dtype=np.int32), replace(asked(4), at=np.array([day * DAY])), UNIT
+        )["fashion_fit"]
+        for day in (-100, 50, 200, 350, 9999)
+    }
+    assert fit[50][0] > 0 > fit[50][1]
+    assert fit[350][1] > 0 > fit[350][0]
+    assert abs(fit[200][0]) < 0.1 * fit[50][0]
+    np.testing.assert_array_equal(fit[-100], fit[50])  # beyond the ends nothing moves
+    np.testing.assert_array_equal(fit[9999], fit[350])
+
+
+def test_an_item_without_content_has_no_place_along_a_direction():
+    vectors = UNIT.copy()
+    vectors[3] = 0
+    log = log_of([0] * 8, [0, 1, 2, 3] * 2, np.arange(8) * HOUR, device=["phone", "tv"] * 4)
+    around = Surroundings.fit(log, vectors)
+    found = around.features(np.zeros(1, int), np.array([3], np.int32), asked(4), vectors)
+    assert found["hour_fit"] == found["context_fit"] == found["fashion_fit"] == 0
+
+
+def test_history_speaks_of_its_own_time_of_day_and_week():
+    """Asked on a Monday at 8 h; liked at 8 h and 20 h of a Thursday, and at 11 h of a Saturday."""
+    at = np.array([8 * HOUR, 20 * HOUR, 2 * DAY + 11 * HOUR])
+    log = log_of([0, 0, 0], [0, 1, 2], at)
+    one = Queries.from_interactions(log, np.zeros(1, np.int32), np.array([4 * DAY + 8 * HOUR]))
+    weight = np.array([1, 2.0**-16, 2.0**-2])
+    np.testing.assert_allclose(at_such_times(one), weight, rtol=1e-5)
+    space = Space(UNIT, {}, np.zeros(4, np.float32), UNIT, UNIT)
+    found = space.features(np.zeros(3, int), np.arange(3, dtype=np.int32), one)["content_similarity_at_such_times"]
+    np.testing.assert_allclose(found, weight / np.linalg.norm(weight), rtol=1e-4)
+
+
 def test_a_log_without_any_choice_has_no_direction():
     empty = log_of([], [], [])
     around = Surroundings.fit(empty, UNIT)
@@ -310,9 +372,5 @@ def test_saved_surroundings_are_the_same(habits, tmp_path: Path):
     habits.save(tmp_path)
     loaded = Surroundings.load(tmp_path)
     assert (loaded.devices, loaded.places) == (("phone", "tv"), ("home", "work"))
-    for mine, its in zip(
-        (habits.hour, habits.weekend, habits.device, habits.place),
-        (loaded.hour, loaded.weekend, loaded.device, loaded.place),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(mine, its)
+    for name in ("centre", "moments", "fashion", "hour", "weekend", "device", "place"):
+        np.testing.assert_array_equal(getattr(habits, name), getattr(loaded, name))
