@@ -56,9 +56,9 @@ EASE_L2 = 30.0
 PRIOR = 2.0  # a lift or share counts as if so many rows of no opinion had come before
 
 TREES = TreesConfig(
-    objectives=("binary",), trees=600, leaves=31, min_rows_in_leaf=50, negatives=1.0, feature_fraction=0.5, l2=5.0
+    objectives=("binary",), trees=300, leaves=31, min_rows_in_leaf=50, negatives=1.0, feature_fraction=0.5, l2=5.0
 )
-ROUNDS = (50, 100, 150, 200, 300, 400, 500, 600)
+ROUNDS = (50, 100, 150, 200, 250, 300)
 NEURAL = NeuralConfig(
     in_slates=False,
     listwise=0.0,
