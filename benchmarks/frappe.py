@@ -1,6 +1,6 @@
 """Will this person use this app now? The rankers on Frappe's published test file, with and without surroundings.
 
-    python benchmarks/frappe.py --data FOLDER [--seeds 3] > frappe.json
+    python benchmarks/frappe.py --data FOLDER [--seeds 3] [--workers 2] > frappe.json
 
 FOLDER: `nfm/frappe.{validation,test}.libfm` as published with NFM (He and Chua 2017; the table of BARS calls this split
 frappe_x1), `nfm_train_positives_reconstructed.parquet` (the published training file's positives, from the original
@@ -23,7 +23,10 @@ import argparse
 import json
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -56,9 +59,9 @@ EASE_L2 = 30.0
 PRIOR = 2.0  # a lift or share counts as if so many rows of no opinion had come before
 
 TREES = TreesConfig(
-    objectives=("binary",), trees=600, leaves=31, min_rows_in_leaf=50, negatives=1.0, feature_fraction=0.5, l2=5.0
+    objectives=("binary",), trees=300, leaves=31, min_rows_in_leaf=50, negatives=1.0, feature_fraction=0.5, l2=5.0
 )
-ROUNDS = (50, 100, 150, 200, 300, 400, 500, 600)
+ROUNDS = (50, 100, 150, 200, 250, 300)
 NEURAL = NeuralConfig(
     in_slates=False,
     listwise=0.0,
@@ -68,7 +71,7 @@ NEURAL = NeuralConfig(
     l2=1e-5,
     embedding_l2=1e-2,
     batch_rows=2048,
-    epochs=14,
+    epochs=10,
 )
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
 DRAWS = 1000
@@ -255,6 +258,20 @@ class Model:
         return {name: self.calibrations[name].probability(margin) for name, margin in self.margins(rows).items()}
 
 
+def fitted(
+    seed: int, *, positives: Rows, category: Rows, validation: tuple[FeatureMatrix, Bools]
+) -> dict[bool, tuple[Model, dict[str, object]]]:
+    """Models with and without surroundings, and what was chosen."""
+    train, labels = training_rows(positives, category, seed)
+    found: dict[bool, tuple[Model, dict[str, object]]] = {}
+    for context in (True, False):
+        model = Model(train, labels, context=context, seed=seed)
+        found[context] = model, model.fit(*validation)
+        del model.train, model.labels
+        print(f"seed {seed}, context {context}: {found[context][1]}", file=sys.stderr, flush=True)
+    return found
+
+
 def measured(chances: npt.NDArray[np.float64], observed: Bools, new: Bools) -> dict[str, float]:
     found = {
         "auc": auc(chances, observed),
@@ -289,22 +306,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     table = pq.read_table(asked.data / "nfm_train_positives_reconstructed.parquet")
     positives = np.stack([table[name].to_numpy() for name in FIELDS], axis=1).astype(np.int64) - FIRST
     category = categories(asked.data)
     validation_rows, validated = read_libfm(asked.data / "nfm" / "frappe.validation.libfm")
-    validation = matrix(encode(positives, validation_rows, category), validation_rows)
-    models: dict[bool, list[Model]] = {True: [], False: []}
-    choices: dict[str, list[object]] = {"with": [], "without": []}
-    for seed in range(asked.seeds):
-        train, labels = training_rows(positives, category, seed)
-        for context in models:
-            model = Model(train, labels, context=context, seed=seed)
-            choices["with" if context else "without"].append(model.fit(validation, validated))
-            print(f"seed {seed}, context {context}: {choices['with' if context else 'without'][-1]}", file=sys.stderr)
-            models[context].append(model)
-            del model.train
+    validation = matrix(encode(positives, validation_rows, category), validation_rows), validated
+    with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
+        of_seed = partial(fitted, positives=positives, category=category, validation=validation)
+        seeds = list(pool.map(of_seed, range(asked.seeds)))
+    models = {context: [one[context][0] for one in seeds] for context in (True, False)}
+    choices = {"with" if context else "without": [one[context][1] for one in seeds] for context in models}
 
     test_rows, observed = read_libfm(asked.data / "nfm" / "frappe.test.libfm")
     test = matrix(encode(positives, test_rows, category), test_rows)
