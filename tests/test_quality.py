@@ -88,7 +88,28 @@ def test_rare_items_are_those_of_few_training_events_or_none(quality: ModuleType
 
 def test_a_union_below_a_single_model_misses_its_goal_whatever_the_goal(quality: ModuleType, home: Path) -> None:
     (row,) = quality.candidates("ml-latest-small", home)
-    assert row.value == 0.25 and row.must == 0.875 and row.note == "BELOW the best single model, ease 0.8750"
+    assert (row.value, row.note, row.met) == (0.25, "best single model ease 0.8750", False)
+    assert row.failed
+    with duckdb.connect(str(home / "warehouse.duckdb")) as db:
+        db.execute("update candidates set recall = 0.9")
+    (row,) = quality.candidates("ml-latest-small", home)
+    assert row.met and not row.failed
+
+
+def test_spreading_counts_only_where_it_costs_little(quality: ModuleType, home: Path) -> None:
+    (row,) = quality.coverage("ml-100k", home)
+    assert row.value is None and "no hybrid_spread" in row.note
+    with duckdb.connect(str(home / "warehouse.duckdb")) as db:
+        db.execute("insert into models values ('p2', 'hybrid_spread')")
+        item = "case when rank = 1 then item_id else user_id end"
+        source = f"select protocol, 'hybrid_spread', user_id, {item}, rank from rankings"
+        db.execute(f"insert into rankings {source} where protocol = 'p2' and model = 'hybrid'")
+    (row,) = quality.coverage("ml-100k", home)
+    assert row.met and row.value == 2.5 and row.note.startswith("2 and 5 items; NDCG@10 +0.0%")
+    with duckdb.connect(str(home / "warehouse.duckdb")) as db:
+        db.execute("update rankings set rank = 3 - rank where model = 'hybrid_spread'")
+    (row,) = quality.coverage("ml-100k", home)
+    assert row.value == 2.5 and row.failed and row.met is False
 
 
 def test_what_is_not_there_is_listed_and_no_number(quality: ModuleType, home: Path) -> None:

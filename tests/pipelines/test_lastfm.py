@@ -12,11 +12,17 @@ import pytest
 from feature_repo import schema
 from feature_repo.labels import label_events
 from feature_repo.schema import Modality
+from feature_repo.settings import Settings
+from pipelines.assets.data import event_log, events, items, users
+from pipelines.assets.embeddings import audio_embeddings, image_embeddings, text_embeddings
+from pipelines.assets.release import encoders_of
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.lastfm import START, pseudo_times, read_lastfm
 from pipelines.errors import DatasetError
+from pipelines.workspace import Workspace
 from ranking.representation.embedding_store import vectors_of
-from ranking.types import IdIndex, Interactions
+from ranking.splits import Protocol, protocols_of, split
+from ranking.types import UNKNOWN, IdIndex, Interactions
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 DATA = os.environ.get("TRICHORD_DATA")
@@ -107,6 +113,24 @@ def test_features_of_unequal_length_are_refused(folder: Path) -> None:
     np.save(folder / "multimodal_features" / "mmrec_npy" / "whisper.npy", np.ones((3, 4), np.float32))
     with pytest.raises(DatasetError, match="vggish 4, whisper 3"):
         read(folder)
+
+
+def test_a_home_knows_the_parts_and_takes_the_given_vectors(folder: Path, tmp_path: Path) -> None:
+    workspace = Workspace(Settings(home=tmp_path / "home"), dataset=f"lastfm:{folder}")
+    workspace.home.prepare()
+    for asset in (items, event_log, users, events, text_embeddings, audio_embeddings, image_embeddings):
+        asset(workspace=workspace)
+    log = workspace.interactions
+    assert log.part is not None and log.part.tolist() == [0, 0, 0, 1, 2, 2]
+    assert protocols_of(log) == (Protocol.FIXED,)
+    assert {*encoders_of(workspace)} == {Modality.TEXT, Modality.AUDIO}
+    assert all(workspace.content.present[one].all() for one in (Modality.TEXT, Modality.AUDIO))
+    late = workspace.dataset.events.slice(0, 1).set_column(0, schema.EVENT_ID, pa.array(["posted"]))
+    workspace.log.append(late)  # by an app, afterwards
+    events(workspace=workspace)
+    posted = Workspace(workspace.settings, dataset=workspace.dataset_name).interactions
+    assert posted.part is not None and sorted(posted.part.tolist()) == [UNKNOWN, 0, 0, 0, 1, 2, 2]
+    assert len(split(posted, Protocol.FIXED).train) == 4
 
 
 def test_made_up_times_keep_the_parts_apart_and_nothing_else() -> None:
