@@ -116,13 +116,20 @@ def _pairs(slices: dict[str, dict[str, Metrics]], reference: str | None) -> dict
 
 
 def _budget(rows: Rows) -> LineChart | None:
-    if not rows:
-        return None
+    """Of the union and the generators that find most, those first that do."""
     by_generator: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         by_generator[str(row["generator"])].append((_number(row["k"]), _number(row["recall"])))
+    if not by_generator:
+        return None
     lines = {name: sorted(points) for name, points in by_generator.items()}
-    return line_chart("Recall of the candidates against their number", lines, x_label="k", y_label="recall")
+    most = sorted(lines, key=lambda name: -lines[name][-1][1])[:MOST_LINES]
+    return line_chart(
+        "Recall of the candidates by their number",
+        {name: lines[name] for name in most},
+        x_label="candidates a user",
+        y_label="recall",
+    )
 
 
 def _trials(rows: Rows) -> LineChart | None:

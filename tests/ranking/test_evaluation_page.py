@@ -112,9 +112,11 @@ def test_everything_that_is_shown_can_be_heard(warehouse, tmp_path):
     page, _ = page_of(warehouse, tmp_path)
     assert page.count("table") == page.count("caption") > 3
     assert all("scope" in attributes for tag, attributes in page.seen if tag == "th")
-    assert all(
-        attributes.get("aria-hidden") for _, attributes in page.seen if "track" in (attributes.get("class") or "")
-    )
+    plots = [
+        attributes for tag, attributes in page.seen if tag == "span" and "track" in (attributes.get("class") or "")
+    ]
+    assert plots
+    assert all(one["aria-hidden"] == "true" for one in plots)  # their numbers stand beside them
     ids = [attributes["id"] for _, attributes in page.seen if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [attributes["href"] for tag, attributes in page.seen if tag == "a"]
@@ -133,7 +135,8 @@ def test_tables_of_other_parts_are_shown_where_they_have_rows(warehouse, tmp_pat
     before, _ = page_of(warehouse, tmp_path)
     assert before.count("svg") == 0
     for statement in (
-        "create table candidate_budget as select 'p2' as protocol, unnest([10, 50]) as k, unnest([.2, .6]) as recall",
+        "create table candidate_budgets as select 'p2' as protocol, 'union' as generator, unnest([10, 50]) as k, "
+        "unnest([.2, .6]) as recall",
         "create table candidate_generators as select 'p2' as protocol, 'ease' as generator, .5 as recall",
         "create table point_predictions (protocol varchar, model varchar, metric varchar, value double)",
         "insert into point_predictions values ('p2', 'trees', 'auc', .98)",
@@ -179,6 +182,6 @@ def test_an_interval_is_drawn_from_its_low_to_its_high_end():
 
 def test_a_line_goes_from_the_lower_left_to_the_upper_right():
     chart = line_chart("t", {"a": [(0, 0), (10, 1)]}, x_label="x", y_label="y")
-    assert chart.lines[0].points == f"{chart.left},{chart.bottom}.0 {chart.right}.0,{chart.top}.0".replace(
-        "56,", "56.0,"
-    )
+    ends = [tuple(map(float, point.split(","))) for point in chart.lines[0].points.split()]
+    assert ends == [(chart.left, chart.bottom), (chart.right, chart.top)]
+    assert chart.lines[0].ends == ends[-1]
