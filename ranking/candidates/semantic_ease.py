@@ -10,10 +10,10 @@ from scipy import linalg, sparse
 
 from ranking.artifacts import Arrays
 from ranking.candidates.aligned import filled
-from ranking.candidates.generator import ItemToItem, offer_only
+from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.state import State, load_state, pack, save_state
-from ranking.types import Bools, Codes, Floats, Interactions, Queries
+from ranking.types import Bools, Floats, Interactions, Queries
 
 Doubles = npt.NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class SemanticEaseConfig:
     memory: Memory = field(default_factory=lambda: Memory(half_life_events=10, others=0.2))
 
 
-class SemanticEase(ItemToItem):
+class SemanticEase(Generator):
     """Weights B that minimise |X - XB|^2 + l2 |B|^2 + strength |B - C|^2 with a diagonal of 0.
 
     X: binary users x items. C: the EASE of the items' vectors F, of which each coordinate counts as a user: the
@@ -82,13 +82,6 @@ class SemanticEase(ItemToItem):
         scores = self._inverse.weighted(profiles, self._own) + content
         answered = np.diff(profiles.indptr) > 0
         return offer_only(answered[:, None] & self._known, scores)
-
-    def between(self, sources: Codes, targets: Codes) -> Floats:
-        """Entries of B."""
-        weights = (
-            self._from[sources] @ self._to[targets].T - self._inverse.entries(sources, targets) * self._own[targets]
-        )
-        return np.where(sources[:, None] == targets, np.float32(0), weights.astype(np.float32))
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
@@ -148,12 +141,6 @@ class Inverse:
             return np.asarray(mine - (profiles @ self.whole) * own)
         explained = (profiles @ self._users.T).toarray() @ self._solutions
         return np.asarray(mine + (explained - mine) * (own / np.float32(self.l2)))
-
-    def entries(self, rows: Codes, columns: Codes) -> Floats:
-        """Entries of P outside its diagonal."""
-        if self.whole is not None:
-            return np.asarray(self.whole[np.ix_(rows, columns)])
-        return np.asarray(-(self._users[:, rows].T @ self._solutions[:, columns]) / np.float32(self.l2))
 
     @property
     def _users(self) -> sparse.csr_matrix:

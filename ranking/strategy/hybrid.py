@@ -1,11 +1,12 @@
 """The hybrid: the whole recommendation path, from a query to a ranked list, on one screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
@@ -168,7 +169,7 @@ def find(
             k=config.candidates,
             created_at=created_at,
             reserved=reserved,
-            watch=lambda batch, places, mine, some=some: watch(some[batch], places, mine),
+            watch=_of_rows(some, watch),
         )
         for some, reserved in zip(rows, (config.reserved_short, config.reserved), strict=True)
         if len(some) or not len(queries)
@@ -181,6 +182,15 @@ def find(
         rank=np.concatenate([part.rank for part in parts])[order],
         score=np.concatenate([part.score for part in parts])[order],
     )
+
+
+def _of_rows(rows: npt.NDArray[np.int64], watch: Watch) -> Watch:
+    """Shows a part of the queries under the rows that they have in the whole."""
+
+    def shown(batch: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
+        watch(rows[batch], places, reserved)
+
+    return shown
 
 
 def rank(slates: Slates, queries: Queries, ranker: Voice, *, k: int, routes: Routes | None = None) -> Ranked:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ranking.candidates.full_ranking import unseen
 from ranking.candidates.generator import top_k
+from ranking.candidates.reach import Gift, Reach
 from ranking.errors import ArtifactError
 from ranking.evaluation import report
 from ranking.evaluation.comparisons import store_comparisons
@@ -53,6 +54,14 @@ def rankings_of(divided: Split, noise: float, seed: int):
     return top_k(unseen(scores.astype(np.float32), divided.queries), N_ITEMS)
 
 
+REACH = Reach(
+    k=50,
+    queries=9,
+    gifts={"popular": Gift(0.3, -0.1, 2, 0.25), "ease": Gift(0.5, 0.25, 7, 0.75)},
+    by_budget={"union": {25: 0.4, 50: 0.8}, "ease": {25: 0.2, 50: 0.5}},
+)
+
+
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory):
     path = tmp_path_factory.mktemp("home") / "warehouse.duckdb"
@@ -65,6 +74,7 @@ def warehouse(tmp_path_factory):
                 ranked = rankings_of(divided, noise, seed)
                 opened.write_rankings(divided, model, *ranked, fit_s=0.5, validation_ndcg=VALIDATION.get(model))
             opened.write_candidates(divided, rankings_of(divided, 0, 0)[0])
+            opened.write_reach(divided, REACH)
             store_comparisons(opened, protocol)
         opened.write_run(dataset="planted", seeds=[0, 1, 2], release="r1")
     with Warehouse(path, read_only=True) as opened:
@@ -171,6 +181,18 @@ def test_users_without_a_history_count_in_their_own_slice_only(warehouse):
 
 def test_candidates_that_hold_everything_have_a_recall_of_one(warehouse):
     assert build_report(warehouse)["protocols"]["p2"]["candidates"]["recall"] == 1
+
+
+def test_what_each_generator_gives_is_told_those_first_that_would_be_missed_most(warehouse):
+    report = build_report(warehouse)
+    candidates = json.loads(json.dumps(report))["protocols"]["p2"]["candidates"]
+    assert list(candidates["generators"]) == ["ease", "popular"]
+    assert candidates["generators"]["ease"] == {"recall": 0.5, "marginal": 0.25, "exclusive": 7, "first": 0.75}
+    assert candidates["by_budget"] == {"union": {"25": 0.4, "50": 0.8}, "ease": {"25": 0.2, "50": 0.5}}
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(tables(report))
+    (line,) = {line for line in shown.getvalue().splitlines() if line.startswith("│ ease ") and "+0.2500" in line}
+    assert [cell.strip() for cell in line.split("│")[1:-1]] == ["ease", "0.5000", "+0.2500", "7", "75.0%"]
 
 
 def test_the_export_measures_as_the_report_says(warehouse, tmp_path):

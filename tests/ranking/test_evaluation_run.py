@@ -91,6 +91,14 @@ def test_an_ablation_lacks_exactly_the_columns_of_its_part(measured, past, check
     assert taught["hybrid-behaviour"][0] != taught["hybrid"][0]
 
 
+def test_the_candidates_recall_is_that_of_the_union_as_it_was_watched(measured, past):
+    warehouse, _, _ = measured
+    candidates = build_report(warehouse)["protocols"][Protocol.P2]["candidates"]
+    assert candidates["recall"] == pytest.approx(candidates["by_budget"]["union"]["200"])
+    assert set(candidates["generators"]) == set(past[0].candidates.generators)
+    assert sum(one["first"] for one in candidates["generators"].values()) == pytest.approx(1)
+
+
 def test_every_ablation_ranks_the_same_candidates(measured):
     warehouse, _, _ = measured
 
