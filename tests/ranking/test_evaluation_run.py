@@ -17,6 +17,7 @@ from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.trees import TreesConfig
 from ranking.splits import Protocol
+from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.tuned import TunedModels
 
 BASELINES = {"popular", "popular_windowed", "item_knn", "ease", "ials", "ials_scaled", "covisitation", "content"}
@@ -30,9 +31,9 @@ def measured(past, checkerboard):
     steps: list[tuple[int, int]] = []
     taught: dict[str, list[tuple[str, ...]]] = {}
 
-    def listening(warehouse, windows, name, slates, config, inner=run._measure):
+    def listening(warehouse, windows, name, slates, config, routes=None, inner=run._measure):
         taught[name] = [one.features.names for one in slates]
-        inner(warehouse, windows, name, slates, config)
+        inner(warehouse, windows, name, slates, config, routes)
 
     with pytest.MonkeyPatch.context() as patch, Warehouse(Path(":memory:")) as warehouse:
         patch.setattr(run, "_measure", listening)
@@ -44,7 +45,7 @@ def measured(past, checkerboard):
             past,
             checkerboard.content,
             checkerboard.users,
-            RANKER,
+            HybridConfig(ranker=RANKER),
             modalities=[Modality.TEXT, Modality.IMAGE],
             progress=lambda done, total: steps.append((done, total)),
         )
