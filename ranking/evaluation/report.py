@@ -24,6 +24,7 @@ SLICES: Final = (  # in the order shown; defined in sql/targets.sql
 )
 ABLATED: Final = (HEADLINE, "warm_items", "cold_items")  # slices that a removed part is judged on
 HYBRID: Final = "hybrid"
+SPREAD: Final = "hybrid_spread"  # shows more of the catalogue
 WITHOUT: Final = "hybrid-"  # "hybrid-image" is the hybrid without images
 ORACLE: Final = "oracle"  # knows a planted world's truth: a ceiling, no baseline
 
@@ -165,7 +166,7 @@ def _draws(ndcg: pa.Table) -> Draws:
 
 def is_baseline(model: str) -> bool:
     """Whether the hybrid must beat it: everything but the hybrid, its ablations and a planted world's oracle."""
-    return model not in (HYBRID, ORACLE) and not model.startswith(WITHOUT)
+    return model not in (HYBRID, SPREAD, ORACLE) and not model.startswith(WITHOUT)
 
 
 def _lift(models: dict[str, Metrics], draws: Draws) -> Lift | None:

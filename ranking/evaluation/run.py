@@ -26,6 +26,7 @@ from ranking.strategy.tuned import TunedModels
 from ranking.types import Floats, ItemContent
 
 HYBRID: Final = "hybrid"
+SPREAD: Final = "hybrid_spread"  # the same at full diversity: no baseline, and not the headline
 ABLATED: Final = (Part.BEHAVIOUR, Part.CONTEXT)  # by leaving columns out; modalities by placing items without them
 
 
@@ -115,8 +116,14 @@ def _measure(
     started = time.perf_counter()
     ranker = fit_ranker(slates[1:], divided[1:], config)
     fit_s = time.perf_counter() - started
-    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1], routes=routes)
+    k = slates[0].candidates.item.shape[1]
+    ranked = rank(slates[0], divided[0].queries, ranker, k=k, routes=routes)
     warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s)
+    if routes is not None and routes.spread is not None:
+        items, scores = ranked.item, ranked.score
+        order = routes.spread.priced(items, scores).order(items, scores, diversity=1.0)
+        items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        warehouse.write_rankings(divided[0], SPREAD, items, scores, fit_s=fit_s)
 
 
 def _without(slates: Slates, part: Part) -> Slates:
