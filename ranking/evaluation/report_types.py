@@ -18,6 +18,7 @@ SLICES: Final = (  # in the order shown; defined in sql/targets.sql, the last th
 ABLATED: Final = (HEADLINE, "warm_items", "cold_items")  # slices that a removed part is judged on
 LEAST_USERS: Final = 20  # of a slice by attribute or request; of fewer the warehouse knows, the report says nothing
 HYBRID: Final = "hybrid"
+SPREAD: Final = "hybrid_spread"  # the same at full diversity: no baseline, and not the headline
 WITHOUT: Final = "hybrid-"  # "hybrid-image" is the hybrid without images
 REPLICATE: Final = "hybrid@"  # "hybrid@1" is the hybrid whose ranker learned with other seeds
 ORACLE: Final = "oracle"  # knows a planted world's truth: a ceiling, no baseline
@@ -177,4 +178,4 @@ class Report(TypedDict):
 
 def is_baseline(model: str) -> bool:
     """Whether the hybrid must beat it: everything but the hybrid, its variants and a planted world's oracle."""
-    return model not in (HYBRID, ORACLE) and not model.startswith((WITHOUT, REPLICATE))
+    return model not in (HYBRID, SPREAD, ORACLE) and not model.startswith((WITHOUT, REPLICATE))

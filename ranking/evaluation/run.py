@@ -13,7 +13,7 @@ from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import Generator
 from ranking.evaluation.points import measure_points
-from ranking.evaluation.report_types import HYBRID, REPLICATE, WITHOUT
+from ranking.evaluation.report_types import HYBRID, REPLICATE, SPREAD, WITHOUT
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.seeds import SEEDS, reseeded
 from ranking.evaluation.warehouse import Warehouse
@@ -130,8 +130,14 @@ def _measure(
     started = time.perf_counter()
     ranker = fit_ranker(slates[1:], divided[1:], config)
     fit_s = time.perf_counter() - started
-    ranked = rank(slates[0], divided[0].queries, ranker, k=slates[0].candidates.item.shape[1], routes=routes)
+    k = slates[0].candidates.item.shape[1]
+    ranked = rank(slates[0], divided[0].queries, ranker, k=k, routes=routes)
     warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s, vectors=vectors)
+    if name == HYBRID and routes is not None and routes.spread is not None:
+        items, scores = ranked.item, ranked.score
+        order = routes.spread.priced(items, scores).order(items, scores, diversity=1.0)
+        items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        warehouse.write_rankings(divided[0], SPREAD, items, scores, fit_s=fit_s, vectors=vectors)
 
 
 def _without(slates: Slates, part: Part) -> Slates:

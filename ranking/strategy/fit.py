@@ -210,4 +210,5 @@ def fit_routes(
         earlier = fit_ranker(slates[1:], divided[1:], config.ranker)
         long = Told(slates[0], divided[0], earlier.score(slates[0].features, slates[0].groups))
         told.append(long if committee is None else only_long(long))
+        return Routes.learn(committee, told).spreading(told[-1], earlier)
     return Routes.learn(committee, told)

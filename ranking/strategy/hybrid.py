@@ -20,6 +20,7 @@ from ranking.rankers.store_columns import Vocabulary
 from ranking.strategy.gate import KNOTS, Gate, GateConfig
 from ranking.strategy.generators import load_generators, save_generators
 from ranking.strategy.routes import SHORT, Routes, RoutesConfig, Voice
+from ranking.strategy.spread import Spread
 from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
 
 RANKER_ALONE: Final = Routes(None, Gate.before(GateConfig(start=(0.0,) * len(KNOTS))), ())
@@ -112,14 +113,19 @@ class Hybrid:
         """What the generators find for each query."""
         return find(self.generators, queries, self.config, created_at=self.created_at)
 
-    def order(self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int) -> Ranked:
-        """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`."""
+    def order(
+        self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int, diversity: float = 0.0
+    ) -> Ranked:
+        """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`.
+
+        diversity: as in `rank`.
+        """
         row, _ = np.nonzero(candidates.item != UNKNOWN)
         close = closeness(self.generators, row, candidates.item[candidates.item != UNKNOWN], queries)
         slates = describe(
             candidates, queries, stored, close=close, knowledge=self.knowledge, vocabulary=self.vocabulary
         )
-        return rank(slates, queries, self.ranker, k=k, routes=self.routes)
+        return rank(slates, queries, self.ranker, k=k, routes=self.routes, diversity=diversity)
 
     def voice(self, queries: Queries) -> Voice | None:
         """The ranker that orders the answer to the first query; None where a single model does."""
@@ -193,14 +199,31 @@ def _of_rows(rows: npt.NDArray[np.int64], watch: Watch) -> Watch:
     return shown
 
 
-def rank(slates: Slates, queries: Queries, ranker: Voice, *, k: int, routes: Routes | None = None) -> Ranked:
+def rank(
+    slates: Slates, queries: Queries, ranker: Voice, *, k: int, routes: Routes | None = None, diversity: float = 0.0
+) -> Ranked:
     """Order slates by who is asked about histories of their length.
+
+    diversity: 0 to 1, how much is given up for showing more of the catalogue (`Spread`).
 
     Without routes the ranker orders all but the answers to a query without history, which are what is popular of late:
     it has learned from users with a history and is worse than popularity for those without (on MovieLens 1M by two
     thirds).
     """
-    scores = (routes or RANKER_ALONE).scores(slates, queries, ranker)
-    place, best = top_k(scores, k)
+    routes = routes or RANKER_ALONE
+    scores = routes.scores(slates, queries, ranker)
+    if diversity and routes.spread is not None:
+        place, best = _spread(slates.candidates.item, scores, routes.spread, diversity)
+        place, best = place[:, :k], best[:, :k]
+    else:
+        place, best = top_k(scores, k)
     item = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(slates.candidates.item, place, axis=1))
     return Ranked(item.astype(np.int32), best, place, slates)
+
+
+def _spread(item: Codes, scores: Floats, spread: Spread, diversity: float) -> tuple[Codes, Floats]:
+    """All places in the order that spreading gives them, and their scores."""
+    place, best = top_k(scores, scores.shape[1])
+    items = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(item, np.maximum(place, 0), axis=1))
+    order = spread.order(items, best, diversity=diversity)
+    return np.take_along_axis(place, order, axis=1), np.take_along_axis(best, order, axis=1)

@@ -1,7 +1,7 @@
 """Which models order the answer to which history: a ranker of short ones, the gate, and the rule beside them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
+from ranking.candidates.generator import top_k
 from ranking.candidates.union import Candidates
 from ranking.rankers.blend import Blend, BlendConfig
 from ranking.rankers.features import FeatureMatrix
@@ -19,6 +20,7 @@ from ranking.splits import Split
 from ranking.strategy.choice import HYBRID, Chosen, choose, chosen_for
 from ranking.strategy.committee import Committee
 from ranking.strategy.gate import Gate, Opinions, Values, ndcg_of, opinions_of, said_by
+from ranking.strategy.spread import Spread
 from ranking.types import UNKNOWN, Bools, Floats, Queries
 
 Voice: TypeAlias = Blend | Committee
@@ -61,12 +63,14 @@ class Routes:
     """Who orders which history.
 
     newcomer: orders those of at most `SHORT` events; None leaves them to the ranker, and those without any to
-    popularity. choices: who answers each band of lengths.
+    popularity. choices: who answers each band of lengths. spread: how more of the catalogue is shown, where asked for;
+    None where no long histories told of it.
     """
 
     newcomer: Committee | None
     gate: Gate
     choices: tuple[Chosen, ...]
+    spread: Spread | None = None
 
     @classmethod
     def learn(cls, newcomer: Committee | None, told: Sequence[Told]) -> Self:
@@ -85,6 +89,17 @@ class Routes:
             np.concatenate([one.lengths for one in opinions]),
         )
         return cls(newcomer, gate, choices)
+
+    def spreading(self, told: Told, ranker: Voice) -> "Routes":
+        """With what these slates tell of spreading; ranker: the one whose scores they hold."""
+        candidates, opinions = told.slates.candidates, told.opinions()
+        scores = self.scores(told.slates, told.division.queries, ranker)
+        place, best = top_k(scores, scores.shape[1])
+        at = np.maximum(place, 0)
+        items = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(candidates.item, at, axis=1))
+        hits = np.take_along_axis(opinions.chosen, at, axis=1) & (place != UNKNOWN)
+        n_items = told.division.relevant.shape[1]
+        return replace(self, spread=Spread.learn(items, best, hits, opinions.wanted, n_items=n_items))
 
     def scores(self, slates: Slates, queries: Queries, ranker: Voice) -> Floats:
         """Scores of the candidates, float32 [q, k], -inf in the padding, comparable within a query only."""
@@ -120,17 +135,23 @@ class Routes:
         """Write everything into an existing folder."""
         self.gate.save(folder)
         save_as(folder / "choices.json", self.choices, tuple[Chosen, ...])
-        save_as(folder / "routes.json", self.newcomer is not None, bool)
+        save_as(folder / "routes.json", (self.newcomer is not None, self.spread is not None), tuple[bool, bool])
         if self.newcomer is not None:
             (folder / "newcomer").mkdir()
             self.newcomer.save(folder / "newcomer")
+        if self.spread is not None:
+            self.spread.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        there = load_as(folder / "routes.json", bool)
-        newcomer = Committee.load(folder / "newcomer") if there else None
-        return cls(newcomer, Gate.load(folder), load_as(folder / "choices.json", tuple[Chosen, ...]))
+        short, spread = load_as(folder / "routes.json", tuple[bool, bool])
+        return cls(
+            Committee.load(folder / "newcomer") if short else None,
+            Gate.load(folder),
+            load_as(folder / "choices.json", tuple[Chosen, ...]),
+            Spread.load(folder) if spread else None,
+        )
 
 
 def learn_newcomers(slates: Slates, division: Split, config: RoutesConfig) -> tuple[Committee, Told]:

@@ -1,57 +1,135 @@
-"""More of the catalogue in the answers: among items of nearly equal worth, those that others are shown less.
+"""More of the catalogue in the answers: an item that nobody is shown gets the price of one place.
 
-Every user's first places go to much the same items. Whether the tenth is the ranker's tenth or its twentieth best costs
-that user little, and lets items be seen that nobody else is shown. Source: re-ranking by popularity within a threshold
-of the score (Adomavicius and Kwon 2012), here by what the plain answers show, and for the set of the first k alone:
-the chosen keep the ranker's order.
+Each answer's first places go to much the same items, and the last of them are worth little: whether somebody's tenth is
+the ranker's tenth or its twentieth best. An item that stands among nobody's first k is given a bonus, its price: the
+least chance of a hit that anybody's first k must give up for it. So it is shown, once or so, to whom it fits best. The
+prices are of items alone: an answer is the same whether it is asked for alone or among others. Source: auctions
+(Bertsekas 1988), with answers as bidders for items and so many places each; prices rise until an item is shown.
 """
 
-from typing import Final
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from ranking.artifacts import load_arrays, save_arrays
+from ranking.metrics import PerQuery, ndcg
 from ranking.types import UNKNOWN, Bools, Codes, Floats
 
-A_THOUSAND: Final = 1000.0
-DEPTH: Final = 50  # places of the ranker from which the first k may be taken
+K: Final = 10
+BINS: Final = 60  # of equal size, in which chances are counted
+ROUNDS: Final = 40  # 100 show a tenth more items, for a half more loss
+STEP: Final = 1e-4  # that a price lies above what is asked for; 20 times as much costs twice the NDCG
+CAPS: Final = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)  # highest prices that are tried
+BUDGET: Final = 0.009  # of NDCG@10 on validation, so that the loss elsewhere stays below 1 %
+
+Values = npt.NDArray[np.float64]
 
 
-def exposures(items: Codes, n_items: int, *, k: int = 10) -> Floats:
-    """How often each item stands among the first k of ranked answers [q, k'], as a share of them, float32 [n_items]."""
-    shown = items[:, :k]
-    counts = np.bincount(shown[shown != UNKNOWN], minlength=n_items)
-    return (counts / max(len(items), 1)).astype(np.float32)
+@dataclass(frozen=True)
+class Spread:
+    """levels, chances: float64 [b], ascending: a score in units of its answer's deviation, and the chance of a hit.
 
-
-def spread(
-    items: Codes, scores: Floats, exposure: Floats, *, strength: float, k: int = 10, depth: int = DEPTH
-) -> npt.NDArray[np.int64]:
-    """New places of ranked answers [q, k'], best first: an index for `np.take_along_axis`, int64 [q, k'].
-
-    The first k are chosen from the first `depth` by score, in units of the row's deviation, less `strength` times
-    log(1 + times shown in a thousand answers); they and the others keep the ranker's order among themselves.
-    strength 0 changes nothing. exposure: as `exposures` gives it. Items beyond `depth` and `UNKNOWN` fillings stay.
+    cap: the highest price that is paid at full diversity. prices: float32 [n_items], 0 for what is shown anyway.
     """
-    width = items.shape[1]
-    place = np.broadcast_to(np.arange(width), items.shape)
-    depth = min(depth, width)
-    if strength <= 0 or depth <= k:
-        return place.copy()
-    top = items[:, :depth]
-    known = top != UNKNOWN
-    worth = _in_units(np.where(known, scores[:, :depth], 0), known)
-    worth = worth - strength * np.log1p(A_THOUSAND * exposure[np.maximum(top, 0)])
-    worth = np.where(known, worth, -np.inf)
-    chosen = np.zeros(items.shape, bool)
-    first = np.argsort(-worth, axis=1, kind="stable")[:, :k]
-    np.put_along_axis(chosen, first, True, axis=1)
-    return np.argsort(~chosen, axis=1, kind="stable")
+
+    levels: Values
+    chances: Values
+    cap: float
+    prices: Floats
+
+    @classmethod
+    def learn(
+        cls, items: Codes, scores: Floats, hits: Bools, wanted: npt.NDArray[np.int64], *, n_items: int
+    ) -> "Spread":
+        """From answers [q, k'], best first, that the ranker did not learn from, and what of them came true.
+
+        The cap is the highest that loses no more than `BUDGET` of NDCG@10 on them. wanted: int64 [q], relevant items.
+        """
+        levels, chances = _calibrated(in_units(items, scores), hits, items != UNKNOWN)
+        nothing = np.zeros(n_items, np.float32)
+        found = Spread(levels, chances, 0.0, nothing).priced(items, scores)
+        plain = _mean(ndcg(hits, wanted, K))
+        kept = 0.0
+        for cap in CAPS:
+            places = replace(found, cap=cap).order(items, scores, diversity=1.0)
+            if _mean(ndcg(np.take_along_axis(hits, places, axis=1), wanted, K)) < (1 - BUDGET) * plain:
+                break
+            kept = cap
+        return replace(found, cap=kept)
+
+    def priced(self, items: Codes, scores: Floats) -> "Spread":
+        """With the prices that these answers ask for; what came of them is not looked at."""
+        worth, prices = self._worth(items, scores), np.zeros(len(self.prices))
+        known, codes = items != UNKNOWN, np.maximum(items, 0)
+        if items.shape[1] <= K:
+            return self
+        for _ in range(ROUNDS):
+            bid = worth + np.where(known, prices[codes], 0)
+            least = -np.partition(-bid, K - 1, axis=1)[:, K - 1 : K]
+            shown = known & (bid >= least)
+            asked = np.full(len(prices), np.inf)
+            np.minimum.at(asked, items[known & ~shown], (least - worth)[known & ~shown])
+            rising = (np.bincount(items[shown], minlength=len(prices)) == 0) & (asked + STEP <= CAPS[-1])
+            if not rising.any():
+                break
+            prices[rising] = asked[rising] + STEP
+        return replace(self, prices=prices.astype(np.float32))
+
+    def order(self, items: Codes, scores: Floats, *, diversity: float) -> npt.NDArray[np.int64]:
+        """New places of answers [q, k'], best first: an index for `np.take_along_axis`, int64 [q, k'].
+
+        The first `K` are chosen by chance of a hit and price, no price above `diversity` times the cap; they, and the
+        others, keep the ranker's order among themselves. diversity: 0 changes nothing, 1 is full. `UNKNOWN` stays last.
+        """
+        if not 0 <= diversity <= 1:
+            raise ValueError(f"diversity is {diversity}; accepted are numbers from 0 to 1")
+        paid = np.where(self.prices <= diversity * self.cap, self.prices, 0)
+        bid = self._worth(items, scores) + np.where(items == UNKNOWN, 0, paid[items])
+        chosen = np.zeros(items.shape, bool)
+        np.put_along_axis(chosen, np.argsort(-bid, axis=1, kind="stable")[:, :K], True, axis=1)
+        return np.argsort(~chosen, axis=1, kind="stable")
+
+    def _worth(self, items: Codes, scores: Floats) -> Values:
+        """Chance of a hit, -1 in the padding; never rising from place to place, so that prices alone change places."""
+        chance = np.interp(in_units(items, scores), self.levels, self.chances)
+        return np.where(items == UNKNOWN, -1.0, chance)
+
+    def save(self, folder: Path) -> None:
+        """Write everything as arrays."""
+        arrays = {"levels": self.levels, "chances": self.chances, "cap": np.array([self.cap]), "prices": self.prices}
+        save_arrays(folder / "spread.safetensors", arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        arrays = load_arrays(folder / "spread.safetensors")
+        levels, chances = (arrays[name].astype(np.float64) for name in ("levels", "chances"))
+        return cls(levels, chances, float(arrays["cap"][0]), arrays["prices"].astype(np.float32))
 
 
-def _in_units(scores: Floats, known: Bools) -> npt.NDArray[np.float64]:
-    """Scores in units of their deviation over the row's known places; 0 where all are the same."""
+def in_units(items: Codes, scores: Floats) -> Values:
+    """Scores less their answer's mean, in units of its deviation, float64 [q, k]; 0 in the padding."""
+    known = items != UNKNOWN
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    centred = np.where(known, scores - scores.sum(axis=1, keepdims=True) / count, 0).astype(np.float64)
+    filled = np.where(known, scores, 0).astype(np.float64)
+    centred = np.where(known, filled - filled.sum(axis=1, keepdims=True) / count, 0)
     deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
     return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9))
+
+
+def _calibrated(units: Values, hits: Bools, known: Bools) -> tuple[Values, Values]:
+    """Mean score and share of hits of `BINS` equal parts of the rows, the shares never falling."""
+    order = np.argsort(units[known], kind="stable")
+    if not len(order):
+        return np.zeros(1), np.zeros(1)
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    levels = np.array([units[known][part].mean() for part in parts])
+    shares = np.array([hits[known][part].mean() for part in parts])
+    return levels, np.maximum.accumulate(shares)
+
+
+def _mean(values: PerQuery) -> float:
+    return float(values.mean()) if len(values) else 0.0

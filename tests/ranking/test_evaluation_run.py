@@ -17,6 +17,7 @@ from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.trees import TreesConfig
 from ranking.splits import Protocol
+from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.tuned import TunedModels
 
 BASELINES = {"popular", "popular_windowed", "item_knn", "ease", "ials", "ials_scaled", "covisitation", "content"}
@@ -30,9 +31,9 @@ def measured(past, checkerboard):
     steps: list[tuple[int, int]] = []
     taught: dict[str, list[tuple[str, ...]]] = {}
 
-    def listening(warehouse, windows, name, slates, config, vectors, inner=run._measure):
+    def listening(warehouse, windows, name, slates, config, vectors, routes=None, inner=run._measure):
         taught[name] = [one.features.names for one in slates]
-        inner(warehouse, windows, name, slates, config, vectors)
+        inner(warehouse, windows, name, slates, config, vectors, routes)
 
     with pytest.MonkeyPatch.context() as patch, Warehouse(Path(":memory:")) as warehouse:
         patch.setattr(run, "_measure", listening)
@@ -44,7 +45,7 @@ def measured(past, checkerboard):
             past,
             checkerboard.content,
             checkerboard.users,
-            RANKER,
+            HybridConfig(ranker=RANKER),
             modalities=[Modality.TEXT, Modality.IMAGE],
             progress=lambda done, total: steps.append((done, total)),
         )
@@ -54,7 +55,7 @@ def measured(past, checkerboard):
 def test_every_model_of_the_contract_is_written(measured):
     warehouse, _, _ = measured
     protocol = build_report(warehouse)["protocols"][Protocol.P2]
-    ours = {"hybrid"} | {f"hybrid-{part}" for part in ABLATIONS}
+    ours = {"hybrid", "hybrid_spread"} | {f"hybrid-{part}" for part in ABLATIONS}
     assert set(protocol["models"]) == BASELINES | ours
     assert set(protocol["ablation"]) == ABLATIONS
     assert all(one["fit_s"] > 0 for one in protocol["models"].values())
