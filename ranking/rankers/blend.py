@@ -1,4 +1,4 @@
-"""The ranker: gradient-boosted trees and a linear model, each objective with one voice."""
+"""The ranker: gradient-boosted trees and a linear model, which count alike."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,11 @@ class BlendConfig:
 
 @dataclass(frozen=True)
 class Blend:
-    """score = sum over the trees' objectives of their mean standardised score + the linear model's, standardised."""
+    """score = mean of the trees' standardised scores + the linear model's, standardised.
+
+    Halves, as the linear model alone is as good as the trees: on validation windows NDCG@10 .225 against .223 where each
+    objective of the trees had a voice like the linear model's (MovieLens 100K), .136 against .137 (planted world).
+    """
 
     trees: Trees
     linear: Linear
@@ -44,14 +48,14 @@ class Blend:
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only."""
         linear = standardise(self.linear.score(features, groups).astype(np.float64), groups)
-        return (self.trees.score(features, groups) / self._seeds + linear).astype(np.float32)
+        return (self.trees.score(features, groups) / self._boosters + linear).astype(np.float32)
 
     def contributions(self, slate: FeatureMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What each feature adds to the scores of some rows of one slate, float64 [rows, f], columns as `names`.
 
         Exact against the mean of `REFERENCE` rows spread over the slate: a row sums to its score less theirs.
         """
-        added = self.trees.contributions(slate, rows) / self._seeds
+        added = self.trees.contributions(slate, rows) / self._boosters
         parts = self.linear.contributions(slate)
         deviation = float(np.std(parts.sum(axis=1)))
         if deviation > 1e-12:
@@ -60,8 +64,8 @@ class Blend:
         return added
 
     @property
-    def _seeds(self) -> int:
-        return len(self.trees.config.seeds)
+    def _boosters(self) -> int:
+        return len(self.trees.boosters)
 
     def save(self, folder: Path) -> None:
         """Write both."""
