@@ -1,4 +1,4 @@
-"""The ranker: gradient-boosted trees, a linear model and, if wanted, a network; each objective with one voice."""
+"""The ranker: gradient-boosted trees, a linear model and, if wanted, a network, which count alike."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,11 @@ class BlendConfig:
 
 @dataclass(frozen=True)
 class Blend:
-    """score = sum over the trees' objectives of their mean standardised score + the others', standardised."""
+    """score = mean of the trees' standardised scores + the others', standardised.
+
+    Halves, as the linear model alone is as good as the trees: on validation windows NDCG@10 .225 against .223 where each
+    objective of the trees had a voice like the linear model's (MovieLens 100K), .136 against .137 (planted world).
+    """
 
     trees: Trees
     linear: Linear
@@ -52,7 +56,7 @@ class Blend:
 
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only."""
-        total = self.trees.score(features, groups) / self._seeds
+        total = self.trees.score(features, groups) / self._boosters
         total += standardise(self.linear.score(features, groups).astype(np.float64), groups)
         if self.neural is not None:
             total += standardise(self.neural.score(features, groups).astype(np.float64), groups)
@@ -63,7 +67,7 @@ class Blend:
 
         Exact against the mean of `REFERENCE` rows spread over the slate: a row sums to its score less theirs.
         """
-        added = self.trees.contributions(slate, rows) / self._seeds
+        added = self.trees.contributions(slate, rows) / self._boosters
         reference = np.linspace(0, len(slate) - 1, min(len(slate), REFERENCE)).astype(np.int64)
         parts = self.linear.contributions(slate)
         deviation = float(np.std(parts.sum(axis=1)))
@@ -78,8 +82,8 @@ class Blend:
         return added
 
     @property
-    def _seeds(self) -> int:
-        return len(self.trees.config.seeds)
+    def _boosters(self) -> int:
+        return len(self.trees.boosters)
 
     def save(self, folder: Path) -> None:
         """Write all voices."""

@@ -113,7 +113,7 @@ def at_such_times(queries: Queries) -> Floats:
     apart = np.abs(queries.occurred_at - asked) % _DAY_US / (_DAY_US / 24)
     hours = np.minimum(apart, 24 - apart) / HOURS_AROUND
     other_days = _is_weekend(queries.occurred_at) != _is_weekend(asked)
-    return np.exp2(-(hours**2) - other_days).astype(np.float32)
+    return np.asarray(np.exp2(-(hours**2) - other_days), np.float32)
 
 
 def _is_weekend(at: Times) -> Bools:
