@@ -51,13 +51,19 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
             if len(divided) > 1:
                 validation = divided[1]
                 progress = workspace.progress(f"tuned_models {protocol}")
-                tuned = tune_models(validation, budget=TRIALS, progress=progress)
+                sequential = workspace.settings.models.sequential
+                tuned = tune_models(validation, budget=TRIALS, sequential=sequential, progress=progress)
             save_as(folder / f"{protocol}.json", tuned, TunedModels)
             facts[protocol.value] = {name: round(ndcg, 4) for name, ndcg in tuned.validation_ndcg.items()}
         return facts
 
     return materialized(
-        workspace.build("tuned_models", make, inputs=["events", "users", "items"], config={"trials": TRIALS})
+        workspace.build(
+            "tuned_models",
+            make,
+            inputs=["events", "users", "items"],
+            config={"trials": TRIALS, "sequential": workspace.settings.models.sequential},
+        )
     )
 
 

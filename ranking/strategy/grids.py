@@ -9,13 +9,22 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, TypeVar
 
 from ranking.candidates.als import Als, AlsConfig
+from ranking.candidates.bm25 import Bm25, Bm25Config
+from ranking.candidates.bpr import Bpr, BprConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
+from ranking.candidates.fusion import Fusion
+from ranking.candidates.fusion_config import FusionConfig
 from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
+from ranking.candidates.rp3beta import Rp3Beta, Rp3BetaConfig
+from ranking.candidates.sasrec import Sasrec
+from ranking.candidates.sasrec_config import SasrecConfig
+from ranking.candidates.slim import Slim, SlimConfig
+from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.splits import Split
 from ranking.strategy.tuning import Tuned, tune
 
@@ -98,6 +107,73 @@ COVISITATION: Final = (
     CovisitationConfig(backward=1.0, memory=Memory(half_life_events=20, last=100)),
 )
 
+# Whether or not a history fades, others=0.2 (docs/evaluation.md) was best for all neighbours on both sets.
+_FAINT: Final = _fading(10, others=0.2)
+
+BM25: Final = (
+    Bm25Config(memory=_ALL),
+    Bm25Config(memory=_FAINT),
+    Bm25Config(b=0.3, memory=_FAINT),
+    Bm25Config(b=0.3, memory=_fading(20, Feedback.POSITIVE)),
+    Bm25Config(b=0.3, neighbours=100, memory=_fading(10)),
+    Bm25Config(b=0.3, memory=_LIKED),
+)
+
+RP3BETA: Final = (
+    Rp3BetaConfig(alpha=1.0, beta=0.6, memory=_ALL),
+    Rp3BetaConfig(alpha=0.5, beta=0.4, memory=_FAINT),
+    Rp3BetaConfig(alpha=0.7, beta=0.4, memory=_fading(20, Feedback.POSITIVE)),
+    Rp3BetaConfig(alpha=0.8, beta=0.2, neighbours=50, memory=_FAINT),
+    Rp3BetaConfig(alpha=0.5, beta=0.2, memory=_FAINT),
+    Rp3BetaConfig(alpha=0.5, beta=0.4, memory=_LIKED),
+)
+
+SLIM: Final = (
+    SlimConfig(memory=_ALL),
+    SlimConfig(memory=_FAINT),
+    SlimConfig(l2=10, memory=_fading(20, Feedback.POSITIVE)),
+    SlimConfig(l1=3, l2=100, memory=_FAINT),
+    SlimConfig(l1=0.3, l2=30, memory=_fading(50, Feedback.POSITIVE)),
+    SlimConfig(l1=1, l2=10, memory=_LIKED),
+)
+
+USER_KNN: Final = (
+    UserKnnConfig(memory=_ALL),
+    UserKnnConfig(memory=_fading(10)),
+    UserKnnConfig(power=2, rarity=0.3, memory=_fading(20, Feedback.POSITIVE)),
+    UserKnnConfig(neighbours=50, memory=_FAINT),
+    UserKnnConfig(neighbours=200, power=2, memory=_fading(5)),
+    UserKnnConfig(memory=_LIKED),
+)
+
+BPR: Final = (
+    BprConfig(memory=_ALL),
+    BprConfig(iterations=100, learning_rate=0.03, regularization=0.03, memory=_FAINT),
+    BprConfig(memory=_fading(20, Feedback.POSITIVE)),
+    BprConfig(factors=32, learning_rate=0.03, regularization=0.1, memory=_FAINT),
+    BprConfig(iterations=100, learning_rate=0.03, regularization=0.03, memory=_fading(20, Feedback.POSITIVE)),
+    BprConfig(iterations=100, learning_rate=0.03, regularization=0.03, memory=_fading(5, others=0.2)),
+)
+
+# It reads histories of strangers alone, so nothing fades: what varies is how much and of what it learns.
+FUSION: Final = (
+    FusionConfig(memory=_ALL),
+    FusionConfig(memory=_LIKED),
+    FusionConfig(epochs=15, memory=_ALL),
+    FusionConfig(dim=16, hidden=32, memory=_ALL),
+    FusionConfig(dim=64, epochs=5, memory=_ALL),
+    FusionConfig(learning_rate=1e-3, memory=_ALL),
+)
+
+SASREC: Final = (
+    SasrecConfig(memory=_ALL),
+    SasrecConfig(memory=_LIKED),
+    SasrecConfig(epochs=10, memory=_ALL),
+    SasrecConfig(length=100, memory=_ALL),
+    SasrecConfig(dropout=0.5, memory=_ALL),
+    SasrecConfig(dim=32, memory=_ALL),
+)
+
 
 def _tuner(name: str, make: Callable[[Config], Generator], grid: tuple[Config, ...]) -> Tuner:
     def run(validation: Split, budget: int) -> Tuned[object]:
@@ -115,4 +191,12 @@ TUNERS: Final[dict[str, Tuner]] = {
     Ials.name: _tuner(Ials.name, Ials, IALS),
     Als.name: _tuner(Als.name, Als, ALS),
     Covisitation.name: _tuner(Covisitation.name, Covisitation, COVISITATION),
+    Bm25.name: _tuner(Bm25.name, Bm25, BM25),
+    Rp3Beta.name: _tuner(Rp3Beta.name, Rp3Beta, RP3BETA),
+    Slim.name: _tuner(Slim.name, Slim, SLIM),
+    UserKnn.name: _tuner(UserKnn.name, UserKnn, USER_KNN),
+    Bpr.name: _tuner(Bpr.name, Bpr, BPR),
+    Fusion.name: _tuner(Fusion.name, Fusion, FUSION),
 }
+SEQUENTIAL: Final[dict[str, Tuner]] = {Sasrec.name: _tuner(Sasrec.name, Sasrec, SASREC)}
+"""What takes minutes, and is tuned only where it is asked for."""
