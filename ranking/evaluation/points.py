@@ -23,13 +23,17 @@ class Bin(TypedDict):
 
 
 class Point(TypedDict):
-    """Rows are the candidates of the evaluated users; rate: share of them that are relevant."""
+    """Rows are the candidates of the evaluated users; rate: share of them that are relevant.
+
+    Of the neural fusion model rows are the pairs of `pairs.py`; accuracy, at a threshold of one half, is its alone.
+    """
 
     rows: int
     rate: float
     auc: float
     logloss: float
     ece: float
+    accuracy: float | None
     reliability: list[Bin]
 
 
@@ -69,6 +73,7 @@ def point_report(warehouse: Warehouse) -> dict[str, dict[str, Point]]:
             auc=row["auc"],
             logloss=row["logloss"],
             ece=row["ece"],
+            accuracy=row["accuracy"],
             reliability=bins,
         )
         report.setdefault(row["protocol"], {})[row["model"]] = found
