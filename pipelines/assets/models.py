@@ -28,7 +28,7 @@ from ranking.strategy.tuned import TunedModels, tune_models
 
 GROUP = "models"
 CONFIG = HybridConfig()
-TRIALS = 6  # per model and protocol
+TRIALS = 8  # per model and protocol
 WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
 COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 SERVED = Protocol.P2  # its windows hold every user's latest wishes, so the served ranker learns from them
