@@ -66,7 +66,8 @@ def demo(home: Home = None) -> None:
 @app.command()
 def run(
     dataset: Annotated[
-        str | None, typer.Option(help="synthetic, movielens:PATH, or a dataset folder; default: the home's own.")
+        str | None,
+        typer.Option(help="synthetic, movielens:PATH, frappe:PATH, or a dataset folder; default: the home's own."),
     ] = None,
     home: Home = None,
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.frappe import read_frappe
 from pipelines.datasets.movielens import movielens_folders, read_movielens
 from pipelines.datasets.planted.latents import WorldConfig
 from pipelines.datasets.tables import read_tables
@@ -16,7 +17,9 @@ from pipelines.errors import DatasetError
 SYNTHETIC: Final = "synthetic"
 DEFAULT_WORLD: Final = WorldConfig()
 MOVIELENS: Final = "movielens"
-ACCEPTED: Final = f"{SYNTHETIC}, {MOVIELENS}:PATH, or a folder with dataset.toml, items and events"
+FRAPPE: Final = "frappe"
+READERS: Final = {MOVIELENS: read_movielens, FRAPPE: read_frappe, "": read_tables}
+ACCEPTED: Final = f"{SYNTHETIC}, {MOVIELENS}:PATH, {FRAPPE}:PATH, or a folder with dataset.toml, items and events"
 
 
 def open_dataset(
@@ -30,7 +33,7 @@ def open_dataset(
     """The dataset of that name, read and checked; the synthetic one is built under `home` when it is not there.
 
     Args:
-        name_or_path: `synthetic`, `movielens:PATH`, or the path of a dataset folder.
+        name_or_path: `synthetic`, `movielens:PATH`, `frappe:PATH`, or the path of a dataset folder.
         home: where the synthetic dataset lies.
         now: events after it are rejected; by default the clock's.
         world: what the synthetic dataset is made from.
@@ -43,7 +46,7 @@ def open_dataset(
     scheme, folder = _resolve(name_or_path)
     if scheme == SYNTHETIC:
         return read_tables(_built(world, home, progress=progress), now=moment)
-    return (read_movielens if scheme == MOVIELENS else read_tables)(folder, now=moment)
+    return READERS[scheme](folder, now=moment)
 
 
 def fingerprint(name_or_path: str) -> str:
@@ -63,7 +66,7 @@ def fingerprint(name_or_path: str) -> str:
 def _resolve(name_or_path: str) -> tuple[str, Path]:
     """The scheme, empty for a folder of one's own, and the folder."""
     scheme, colon, rest = name_or_path.partition(":")
-    if name_or_path == SYNTHETIC or (scheme == MOVIELENS and rest):
+    if name_or_path == SYNTHETIC or (scheme and scheme in READERS and rest):
         return scheme, Path(rest).expanduser()
     if not name_or_path or not Path(name_or_path).is_dir():
         what = f"unknown scheme {scheme!r}" if colon else "no such dataset or folder"

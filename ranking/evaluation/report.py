@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from ranking.errors import ArtifactError
+from ranking.evaluation.points import Point, point_report
 from ranking.evaluation.significance import Values, ci95, relative_ci95, resampled_means
 from ranking.evaluation.warehouse import Warehouse
 
@@ -103,6 +104,7 @@ class Report(TypedDict):
     k: int
     seeds: list[int]
     protocols: dict[str, ProtocolReport]
+    point: dict[str, dict[str, Point]]
 
 
 Draws: TypeAlias = dict[str, dict[str, Values]]  # slice -> model -> resampled means of NDCG@10
@@ -120,6 +122,7 @@ def build_report(warehouse: Warehouse) -> Report:
         "k": K,
         "seeds": run[0]["seeds"],
         "protocols": {row["protocol"]: _protocol(warehouse, row) for row in asked},
+        "point": point_report(warehouse),
     }
 
 

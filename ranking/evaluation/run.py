@@ -11,7 +11,10 @@ import pyarrow as pa
 from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
+from ranking.candidates.fusion import Fusion
 from ranking.candidates.generator import Generator
+from ranking.evaluation.pairs import measure_pairs
+from ranking.evaluation.points import measure_points
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
@@ -35,6 +38,8 @@ def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels,
         model.fit(division.train)
         fit_s = time.perf_counter() - started
         warehouse.write_rankings(division, name, *full_ranking(model, division.queries, k=TOP), fit_s=fit_s)
+        if isinstance(model, Fusion):
+            measure_pairs(warehouse, division, model)
 
 
 def content_knn(content: ItemContent) -> ContentKnn:
@@ -71,6 +76,7 @@ def measure_hybrid(
     steps = 1 + len(ABLATED) + len(modalities)
     progress(0, steps)
     _measure(warehouse, windows, HYBRID, full, config)
+    measure_points(warehouse, [window.division for window in windows], full, config.trees)
     for done, part in enumerate(ABLATED, 1):
         progress(done, steps)
         _measure(warehouse, windows, f"{HYBRID}-{part}", [_without(one, part) for one in full], config)

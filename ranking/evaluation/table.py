@@ -19,6 +19,7 @@ def tables(report: Report) -> Group:
         blocks += [_models(name, protocol), *map(Text, _findings(protocol))]
         blocks += [_ablation(protocol)] if protocol["ablation"] else []
         blocks += [_slices(protocol)]
+    blocks += [_points(report)] if report["point"] else []
     return Group(*blocks)
 
 
@@ -117,4 +118,26 @@ def _slices(protocol: ProtocolReport) -> Table:
             *("" if cell is None else f"{cell['ndcg@10']:.4f}" for cell in cells),
             style="bold" if model == HYBRID else "",
         )
+    return table
+
+
+def _points(report: Report) -> Table:
+    """One row a protocol and model: how likely it said that single pairs were, against what came."""
+    table = Table(title="single predictions", title_justify="left")
+    table.caption = "of the hybrid: its candidates; of fusion: what was relevant, and unobserved pairs"
+    for column in ("protocol", "model", "pairs", "relevant", "log loss", "accuracy", "AUC", "calibration error"):
+        table.add_column(column, justify="left" if column in ("protocol", "model") else "right")
+    for protocol, models in report["point"].items():
+        for model, found in models.items():
+            share = found["accuracy"]
+            table.add_row(
+                protocol.upper(),
+                model,
+                f"{found['rows']:,}",
+                f"{found['rate']:.1%}",
+                f"{found['logloss']:.4f}",
+                "" if share is None else f"{share:.1%}",
+                f"{found['auc']:.4f}",
+                f"{found['ece']:.4f}",
+            )
     return table

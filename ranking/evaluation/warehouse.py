@@ -17,11 +17,13 @@ import pyarrow as pa
 
 from ranking.errors import ArtifactError
 from ranking.evaluation import rows
+from ranking.point_metrics import Reliability
 from ranking.splits import Split
 from ranking.types import Codes, Floats
 
 OF_A_MODEL: Final = ("models", "rankings", "per_user", "coverage")
-OF_A_PROTOCOL: Final = ("protocols", "splits", "queries", "targets", "candidates", *OF_A_MODEL)
+POINTS: Final = ("point_predictions", "reliability")
+OF_A_PROTOCOL: Final = ("protocols", "splits", "queries", "targets", "candidates", *POINTS, *OF_A_MODEL)
 
 
 @cache
@@ -102,6 +104,16 @@ class Warehouse:
         with self._transaction(), self._view("found", rows.candidates_of(split, items)):
             self._forget(["candidates"], [split.protocol])
             self._db.execute(statement("candidate_recall"), {"protocol": split.protocol})
+
+    def write_points(self, split: Split, model: str, metrics: Mapping[str, float], bins: Reliability) -> None:
+        """Store what a model's point predictions are worth, in place of an earlier measurement."""
+        keys = [split.protocol.value, model]
+        values = {"metric": list(metrics), "value": list(metrics.values())}
+        numbered = {"bin": range(len(bins.n)), "predicted": bins.predicted, "observed": bins.observed, "n": bins.n}
+        with self._transaction():
+            self._forget(POINTS, keys)
+            for name, columns in zip(POINTS, (values, numbered), strict=True):
+                self._insert(name, keys, pa.table(columns))
 
     def write_help_wanted(self, table: pa.Table) -> None:
         """Store which items want help, in place of an earlier table."""

@@ -14,6 +14,8 @@ from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import PopularWindowed, PopularWindowedConfig
+from ranking.candidates.sasrec import Sasrec
+from ranking.candidates.sasrec_config import SasrecConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
@@ -26,13 +28,14 @@ class EasePositive(Ease):
 
 
 GENERATORS: Final[dict[str, type[Generator]]] = {
-    kind.name: kind for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, PopularWindowed, Aligned, ColdStart)
+    kind.name: kind
+    for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, PopularWindowed, Sasrec, Aligned, ColdStart)
 }
 
 
 @dataclass(frozen=True)
 class GeneratorConfigs:
-    """One configuration a generator; tuning replaces those of the collaborative ones."""
+    """One configuration a generator; tuning replaces those of the collaborative ones. None: left out."""
 
     ease: EaseConfig = field(default_factory=EaseConfig)
     ease_positive: EaseConfig = field(
@@ -42,6 +45,7 @@ class GeneratorConfigs:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
+    sasrec: SasrecConfig | None = None
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
 
@@ -58,6 +62,8 @@ def fit_generators(
         ItemKnn(configs.item_knn),
         PopularWindowed(configs.popular_windowed),
     )
+    if configs.sasrec is not None:
+        collaborative = (*collaborative, Sasrec(configs.sasrec))
     fitted = tuple(generator.fit(train) for generator in collaborative)
     return (*fitted, *fit_content_generators(train, configs, space=space, created_at=created_at))
 

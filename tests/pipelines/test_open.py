@@ -47,10 +47,12 @@ def test_events_after_now_are_rejected_by_the_clock_that_is_given(tmp_path: Path
     assert open_dataset(str(folder), home=tmp_path).events.num_rows == 2
 
 
-@pytest.mark.parametrize("name", ["netflix:/data", "nowhere", "", "movielens", "movielens:", "synthetic:7"])
+@pytest.mark.parametrize("name", ["netflix:/data", "nowhere", "", "movielens", "movielens:", "frappe:", "synthetic:7"])
 def test_an_unknown_name_is_told_what_is_accepted(name: str, tmp_path: Path) -> None:
     for use in (lambda: open_dataset(name, home=tmp_path), lambda: fingerprint(name)):
-        with pytest.raises(DatasetError, match=r"accepted: synthetic, movielens:PATH, or a folder") as error:
+        with pytest.raises(
+            DatasetError, match=r"accepted: synthetic, movielens:PATH, frappe:PATH, or a folder"
+        ) as error:
             use()
         assert repr(name) in str(error.value)
 

@@ -38,6 +38,14 @@ create table if not exists coverage (protocol varchar, model varchar, slice varc
 -- one row an evaluated user with a history; candidates: how many; recall: share of the relevant items among them
 create table if not exists candidates (protocol varchar, user_id varchar, candidates bigint, recall double);
 
+-- one row a model and metric of its point predictions: rows, rate (share that is relevant), auc, logloss, ece
+create table if not exists point_predictions (protocol varchar, model varchar, metric varchar, value double);
+
+-- one row a bin of like predictions, ascending from 0; predicted, observed: means over its n rows
+create table if not exists reliability (
+    protocol varchar, model varchar, bin integer, predicted double, observed double, n bigint
+);
+
 -- one row an item, where help is wanted most first: columns as in ranking/representation/help_wanted.py
 create table if not exists help_wanted (
     rank integer, item_id varchar, title varchar, missing varchar[], unclear varchar[],

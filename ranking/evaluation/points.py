@@ -1,0 +1,88 @@
+"""Point predictions: how likely each candidate was to be chosen, as told beforehand, against what came."""
+
+from collections.abc import Sequence
+from typing import Final, TypedDict
+
+from ranking.evaluation.warehouse import Warehouse
+from ranking.point_metrics import auc, calibration_error, logloss, reliability
+from ranking.rankers.probability import Probability, Rows
+from ranking.rankers.slates import Slates
+from ranking.rankers.trees import TreesConfig
+from ranking.splits import Split
+
+HYBRID: Final = "hybrid"
+NEEDED: Final = 3  # windows: one to be asked, one to calibrate on, an earlier one to learn from
+
+
+class Bin(TypedDict):
+    """Rows of like prediction: the mean predicted and observed, and how many they are."""
+
+    predicted: float
+    observed: float
+    n: int
+
+
+class Point(TypedDict):
+    """Rows are the candidates of the evaluated users; rate: share of them that are relevant.
+
+    Of the neural fusion model rows are the pairs of `pairs.py`; accuracy, at a threshold of one half, is its alone.
+    """
+
+    rows: int
+    rate: float
+    auc: float
+    logloss: float
+    ece: float
+    accuracy: float | None
+    reliability: list[Bin]
+
+
+def measure_points(
+    warehouse: Warehouse, divided: Sequence[Split], slates: Sequence[Slates], config: TreesConfig
+) -> None:
+    """Learn from window 2, calibrate on window 1, predict window 0, the latest; with fewer windows nothing is measured.
+
+    Nor is it without a relevant candidate.
+    """
+    if len(slates) < NEEDED:
+        return
+    asked, later, earlier = [
+        _rows(one, division) for one, division in zip(slates[:NEEDED], divided[:NEEDED], strict=True)
+    ]
+    if not asked[1].any():
+        return
+    chances = Probability.fit(earlier, later, config=config).predict(asked[0])
+    found = {
+        "rows": float(len(chances)),
+        "rate": float(asked[1].mean()),
+        "auc": auc(chances, asked[1]),
+        "logloss": logloss(chances, asked[1]),
+        "ece": calibration_error(chances, asked[1]),
+    }
+    warehouse.write_points(divided[0], HYBRID, found, reliability(chances, asked[1]))
+
+
+def point_report(warehouse: Warehouse) -> dict[str, dict[str, Point]]:
+    """What was measured: protocol -> model -> numbers."""
+    report: dict[str, dict[str, Point]] = {}
+    for row in warehouse.read("points").to_pylist():
+        bins: list[Bin] = []
+        found = Point(
+            rows=int(row["rows"]),
+            rate=row["rate"],
+            auc=row["auc"],
+            logloss=row["logloss"],
+            ece=row["ece"],
+            accuracy=row["accuracy"],
+            reliability=bins,
+        )
+        report.setdefault(row["protocol"], {})[row["model"]] = found
+    for row in warehouse.read("reliability").to_pylist():
+        report[row["protocol"]][row["model"]]["reliability"].append(
+            Bin(predicted=row["predicted"], observed=row["observed"], n=row["n"])
+        )
+    return report
+
+
+def _rows(slates: Slates, division: Split) -> Rows:
+    return slates.features, slates.labels(division.relevant), slates.groups
