@@ -99,6 +99,14 @@ class Search(BaseModel):
     int8: bool = Field(default=False, description="keep an approximate index in a quarter of the memory")
 
 
+class Models(BaseModel):
+    """Which models are learned from behaviour: the table `[models]`, or variables like `TRICHORD_MODELS_SEQUENTIAL`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sequential: bool = Field(default=False, description="SASRec too, as baseline and generator; minutes on a CPU")
+
+
 class Suites(BaseModel):
     """How poor vectors may be before nothing more is made from them: the table `[suites]`, or `TRICHORD_SUITES_*`.
 
@@ -143,6 +151,7 @@ class Settings(BaseSettings):
     served: Sampling = Field(default=Sampling(), description="how many of the served vectors are kept")
     encoders: Encoders = Field(default=Encoders(), description="how items' content becomes vectors")
     index: Search = Field(default=Search(), description="how the nearest vectors are found")
+    models: Models = Field(default=Models(), description="which models are learned from behaviour")
     suites: Suites = Field(default=Suites(), description="how poor vectors may be")
 
     @classmethod

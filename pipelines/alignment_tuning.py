@@ -103,7 +103,7 @@ def _keep(workspace: "Workspace", found: "Searched") -> None:
     """Store the trials and the winner in the warehouse."""
     from ranking.evaluation.trials import attempts_of, winner_of
     from ranking.evaluation.warehouse import Warehouse
-    from ranking.strategy.alignment_search import DEFAULT, DIMENSIONS
+    from ranking.strategy.alignment_search import DIMENSIONS
     from ranking.strategy.space import Space
     from ranking.strategy.study import JOURNAL, Journal
     from ranking.strategy.turns import finished
@@ -112,7 +112,7 @@ def _keep(workspace: "Workspace", found: "Searched") -> None:
     space = Space[object](found.config, DIMENSIONS)
     numbers = [one.number for one in study.finished()]
     with Warehouse(workspace.settings.warehouse) as warehouse:
-        chosen = winner_of(found.study, finished(study, space, [DEFAULT]), numbers)
+        chosen = winner_of(found.study, finished(study, space, 1), numbers)
         warehouse.write_trials(attempts_of(study, space), chosen)
 
 

@@ -13,6 +13,7 @@ from ranking.splits import Protocol, Split
 from ranking.strategy.fit import divisions
 from ranking.strategy.model_search import TRIALS, model_entrants, searched_trials, study_names, window_digest
 from ranking.strategy.ranker_search import chosen_ranker, study_prefix
+from ranking.strategy.search_spaces import SPACES
 from ranking.strategy.study import JOURNAL, Journal
 from ranking.strategy.tuned import TunedModels, tune_models
 from ranking.strategy.tuning import Trial, Tuned, best_of
@@ -29,7 +30,7 @@ def searched_on(workspace: "Workspace", protocol: Protocol) -> list[Entrant]:
     if len(divided) < 2:
         return []
     journal, names = Journal(path), study_names(protocol, divided[1], recipe=RECIPE_VERSION)
-    return model_entrants(journal, names, divided[1]) if set(names.values()) <= set(journal.names()) else []
+    return model_entrants(journal, names, divided[1]) if {names[one] for one in SPACES} <= set(journal.names()) else []
 
 
 def tune_on(
@@ -45,12 +46,19 @@ def tune_on(
     Trials and choice are kept in the warehouse.
     """
     searched, tried = searched_trials(entrants), list[Tuned[object]]()
-    tuned = tune_models(validation, budget=TRIALS, searched=searched, told=tried.append, progress=progress)
+    tuned = tune_models(
+        validation,
+        budget=TRIALS,
+        sequential=workspace.settings.models.sequential,
+        searched=searched,
+        told=tried.append,
+        progress=progress,
+    )
     with Warehouse(workspace.settings.warehouse) as warehouse:
         if searched:
             keep_searched(warehouse, entrants, {name: len(trials) for name, trials in searched.items()})
-        else:
-            keep_grid(warehouse, study_names(protocol, validation, recipe=RECIPE_VERSION), tried)
+        unsearched = [one for one in tried if one.name not in searched]
+        keep_grid(warehouse, study_names(protocol, validation, recipe=RECIPE_VERSION), unsearched)
     return tuned
 
 
@@ -62,6 +70,8 @@ def winners(trials: dict[str, tuple[Trial[object], ...]]) -> dict[str, str]:
 
 def keep_grid(warehouse: Warehouse, names: Mapping[str, str], tuned: Sequence[Tuned[object]]) -> None:
     """Store trials that no search has made, and what was chosen of them. names: of the studies, by model."""
+    if not tuned:
+        return
     warehouse.write_trials(
         pa.concat_tables([trials_of(names[one.name], one.trials) for one in tuned]),
         pa.concat_tables([winner_of(names[one.name], one.trials, range(len(one.trials))) for one in tuned]),

@@ -68,7 +68,7 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
             facts[f"trials_{protocol}"] = tuned.trials
         return facts
 
-    config: Facts = {"trials": TRIALS}
+    config: Facts = {"trials": TRIALS, "sequential": workspace.settings.models.sequential}
     for protocol, entrants in searched.items():
         if won := winners(searched_trials(entrants)):
             config[f"searched {protocol}"] = {**won}

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import sparse
 
-from ranking.types import Interactions, Queries
+from ranking.types import Bools, Interactions, Queries
 
 DAY_US: Final = 86_400_000_000
 
@@ -28,6 +28,7 @@ class Memory:
     half_life_days: or when it is this much older than the history's last event; None of both: it never fades.
     last: events before the last so many do not count.
     others: what events that are not positive count, as a share of their weight.
+    train_days: only events of the last so many days before the log's end are learned from; profiles keep all.
     """
 
     feedback: Feedback = Feedback.ALL
@@ -35,14 +36,22 @@ class Memory:
     half_life_days: float | None = None
     last: int | None = None
     others: float = 1.0
+    train_days: float | None = None
 
     def training(self, train: Interactions) -> Interactions:
         """The events to learn from."""
-        return train if self.feedback is Feedback.ALL else train.where(train.positive)
+        chosen = train if self.feedback is Feedback.ALL else train.where(train.positive)
+        if self.train_days is None or not len(chosen):
+            return chosen
+        return chosen.where(chosen.occurred_at > train.occurred_at[-1] - self.train_days * DAY_US)
+
+    def counts(self, queries: Queries) -> Bools:
+        """Which of the histories' events count at all, bool [m]."""
+        return np.ones(len(queries.item), bool) if self.feedback is Feedback.ALL else queries.positive
 
     def profiles(self, queries: Queries) -> sparse.csr_matrix:
         """Queries x items, float32: the sum of an item's faded event weights; rows without a usable event are empty."""
-        counts = np.ones(len(queries.item), bool) if self.feedback is Feedback.ALL else queries.positive
+        counts = self.counts(queries)
         row, at = queries.row[counts], queries.occurred_at[counts]
         end = np.cumsum(np.bincount(row, minlength=len(queries)))[row] - 1  # position of the row's last event
         later = end - np.arange(len(row))

@@ -1,18 +1,14 @@
 """Item-item nearest neighbours by who interacted with both."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, offer_only, top_k
 from ranking.candidates.history import Memory, binary
-from ranking.candidates.state import load_state, pack, save_state
-from ranking.types import Codes, Floats, Interactions, Queries
-
-BLOCK: Final = 512  # items whose similarities to all others are dense at one time
+from ranking.candidates.neighbours import Neighbours, strongest_speakers
+from ranking.types import Floats, Interactions
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class ItemKnnConfig:
     memory: Memory = field(default_factory=Memory)
 
 
-class ItemKnn(ItemToItem):
+class ItemKnn(Neighbours[ItemKnnConfig]):
     """Item-based top-N recommendation with cosine similarity (Deshpande and Karypis 2004).
 
     An item's score is the sum, over those of its neighbours that the profile holds, of similarity times the profile's
@@ -38,51 +34,21 @@ class ItemKnn(ItemToItem):
     """
 
     name: ClassVar[str] = "item_knn"
+    kind: ClassVar[type[object]] = ItemKnnConfig
 
-    def __init__(self, config: ItemKnnConfig) -> None:
-        self.config = config
+    @property
+    def memory(self) -> Memory:
+        """What of a query's history counts."""
+        return self.config.memory
 
-    def fit(self, train: Interactions) -> Self:
-        """Learn from `train`."""
+    def neighbours(self, train: Interactions) -> sparse.csr_matrix:
+        """Cosines."""
         x = binary(self.config.memory.training(train))
-        users_of = np.sqrt(np.asarray(x.sum(axis=0)).ravel())
-        transposed = x.T.tocsr()
-        blocks = []
-        for start in range(0, x.shape[1], BLOCK):
-            shared = (transposed[start : start + BLOCK] @ x).toarray()
-            rows = np.arange(len(shared))
-            shared[rows, start + rows] = 0  # no item speaks for itself
-            length = np.outer(users_of[start : start + BLOCK], users_of) + self.config.shrink
-            blocks.append(_strongest(shared / np.maximum(length, 1e-9), self.config.neighbours))
-        self._neighbours = sparse.csr_matrix(sparse.vstack(blocks).T)  # rows: the item that speaks
-        return self
+        transposed, length = x.T.tocsr(), np.sqrt(np.asarray(x.sum(axis=0)).ravel())
 
-    def score(self, queries: Queries) -> Floats:
-        """Scores in units of cosine times event weight."""
-        scores = (self.config.memory.profiles(queries) @ self._neighbours).toarray()
-        return offer_only(scores > 0, scores)
+        def cosines(start: int, stop: int) -> Floats:
+            shared: Floats = (transposed[start:stop] @ x).toarray()
+            longest = np.maximum(np.outer(length[start:stop], length) + self.config.shrink, 1e-9)
+            return np.asarray(shared / longest, np.float32)
 
-    def between(self, sources: Codes, targets: Codes) -> Floats:
-        """Cosines of neighbours."""
-        return np.asarray(self._neighbours[sources][:, targets].toarray())
-
-    def save(self, folder: Path) -> None:
-        """Write the fitted state."""
-        save_state(folder, self.config, pack("neighbours", self._neighbours))
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        config, state = load_state(folder, ItemKnnConfig)
-        model = cls(config)
-        model._neighbours = state.matrix("neighbours")
-        return model
-
-
-def _strongest(similarity: Floats, k: int) -> sparse.csr_matrix:
-    """Each row's k largest positive values."""
-    codes, values = top_k(similarity, k)
-    row = np.repeat(np.arange(len(codes)), codes.shape[1])
-    strongest = sparse.csr_matrix((values.ravel(), (row, codes.ravel())), shape=similarity.shape)
-    strongest.eliminate_zeros()
-    return strongest
+        return strongest_speakers(cosines, x.shape[1], self.config.neighbours)

@@ -61,6 +61,10 @@ class State:
         """A float32 array."""
         return self._get(name, np.float32)
 
+    def all_floats(self) -> dict[str, Floats]:
+        """All float32 arrays by name."""
+        return {name: self.floats(name) for name, array in self._arrays.items() if array.dtype == np.float32}
+
     def bools(self, name: str) -> Bools:
         """A bool array."""
         return self._get(name, np.bool_)

@@ -50,6 +50,7 @@ def point_report(warehouse: Warehouse) -> dict[str, dict[str, Point]]:
             auc=row["auc"],
             logloss=row["logloss"],
             ece=row["ece"],
+            accuracy=row["accuracy"],
             reliability=bins,
         )
         report.setdefault(row["protocol"], {})[row["model"]] = found

@@ -155,13 +155,17 @@ class Bin(TypedDict):
 
 
 class Point(TypedDict):
-    """Rows are the candidates of the evaluated users; rate: share of them that are relevant."""
+    """Rows are the candidates of the evaluated users; rate: share of them that are relevant.
+
+    Of the neural fusion model rows are the pairs of `pairs.py`; accuracy, at a threshold of one half, is its alone.
+    """
 
     rows: int
     rate: float
     auc: float
     logloss: float
     ece: float
+    accuracy: float | None
     reliability: list[Bin]
 
 

@@ -11,7 +11,9 @@ import pyarrow as pa
 from feature_repo.schema import Modality
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
+from ranking.candidates.fusion import Fusion
 from ranking.candidates.generator import Generator
+from ranking.evaluation.pairs import measure_pairs
 from ranking.evaluation.points import measure_points
 from ranking.evaluation.report_types import HYBRID, REPLICATE, SPREAD, WITHOUT
 from ranking.evaluation.rows import TOP
@@ -43,6 +45,8 @@ def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels,
         ranked = full_ranking(model, division.queries, k=TOP)
         chosen_by = tuned.validation_ndcg.get(name)
         warehouse.write_rankings(division, name, *ranked, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
+        if isinstance(model, Fusion):
+            measure_pairs(warehouse, division, model)
 
 
 def content_knn(content: ItemContent) -> ContentKnn:

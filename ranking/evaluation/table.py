@@ -23,6 +23,7 @@ def tables(report: Report, *, attributes: bool = False) -> Group:
         blocks += [_ablation(protocol)] if protocol["ablation"] else []
         blocks += [_slices(protocol)]
         blocks += [_attributes(name, protocol)] if attributes else []
+    blocks += [_points(report)] if report["point"] else []
     return Group(*blocks)
 
 
@@ -175,3 +176,25 @@ def _attributes(name: str, protocol: ProtocolReport) -> Table:
 def _with_interval(found: Metrics) -> str:
     low, high = found["ci95"]["ndcg@10"]
     return f"{found['ndcg@10']:.4f} [{low:.3f}, {high:.3f}]"
+
+
+def _points(report: Report) -> Table:
+    """One row a protocol and model: how likely it said that single pairs were, against what came."""
+    table = Table(title="single predictions", title_justify="left")
+    table.caption = "of the hybrid: its candidates; of fusion: what was relevant, and unobserved pairs"
+    for column in ("protocol", "model", "pairs", "relevant", "log loss", "accuracy", "AUC", "calibration error"):
+        table.add_column(column, justify="left" if column in ("protocol", "model") else "right")
+    for protocol, models in report["point"].items():
+        for model, found in models.items():
+            share = found["accuracy"]
+            table.add_row(
+                protocol.upper(),
+                model,
+                f"{found['rows']:,}",
+                f"{found['rate']:.1%}",
+                f"{found['logloss']:.4f}",
+                "" if share is None else f"{share:.1%}",
+                f"{found['auc']:.4f}",
+                f"{found['ece']:.4f}",
+            )
+    return table

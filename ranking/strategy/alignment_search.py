@@ -138,7 +138,7 @@ def search(
 
     interrupted = False
     while not budget.spent and not interrupted:
-        trial = study.ask([DEFAULT])
+        trial = study.ask(None if study.finished() else DEFAULT)
         config = space.config(space.suggest(trial))
         try:
             found = [fold.ndcg(content, config, seed=seed, progress=stop_in_time) for fold in folds]

@@ -15,6 +15,8 @@ from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
+from ranking.candidates.sasrec import Sasrec
+from ranking.candidates.sasrec_config import SasrecConfig
 from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
 from ranking.candidates.sequel import Sequel, SequelConfig
@@ -46,6 +48,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         PopularWindowed,
         Popular,
         PopularHere,
+        Sasrec,
         Aligned,
         AlignedRecent,
         AlignedSession,
@@ -68,6 +71,7 @@ class GeneratorConfigs:
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     sequel: SequelConfig = field(default_factory=SequelConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
+    sasrec: SasrecConfig | None = None
     popular: PopularConfig = field(default_factory=lambda: PopularConfig(feedback=Feedback.POSITIVE))
     popular_here: PopularHereConfig = field(default_factory=PopularHereConfig)
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
@@ -97,6 +101,8 @@ def fit_generators(
         Popular(configs.popular),
         *([PopularHere(configs.popular_here)] if _surroundings(train) else []),
     )
+    if configs.sasrec is not None:
+        collaborative = (*collaborative, Sasrec(configs.sasrec))
     fitted = tuple(generator.fit(train) for generator in collaborative)
     return (*fitted, *fit_content_generators(train, configs, space=space, created_at=created_at))
 

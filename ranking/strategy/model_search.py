@@ -5,15 +5,16 @@ The grids' configurations come first; after them Optuna's tree-structured Parzen
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from ranking.splits import Protocol, Split
-from ranking.strategy.search_spaces import SPACES, Model
-from ranking.strategy.study import Arrays, Journal, digest
+from ranking.strategy.search_spaces import SEQUENTIAL, SPACES, Model
+from ranking.strategy.study import Arrays, Journal, Params, digest
 from ranking.strategy.tuning import Trial, measured
 from ranking.strategy.turns import Entrant, Measure
 
-TRIALS: Final = 6  # per model and protocol: what every home tries, and what a search has to beat
+TRIALS: Final = 8  # per model and protocol: what every home tries, and what a search has to beat
 
 
 def model_entrants(journal: Journal, names: Mapping[str, str], validation: Split) -> list[Entrant]:
@@ -23,11 +24,12 @@ def model_entrants(journal: Journal, names: Mapping[str, str], validation: Split
             name=model,
             study=journal.study(name),
             space=SPACES[model].space,
-            first=SPACES[model].first,
+            first=partial(_first, SPACES[model]),
             reference=TRIALS,
             measure=_measure(SPACES[model], validation),
         )
         for model, name in names.items()
+        if model in SPACES
     ]
 
 
@@ -45,8 +47,8 @@ def searched_trials(entrants: Sequence[Entrant]) -> dict[str, tuple[Trial[object
 
 def study_names(protocol: Protocol, validation: Split, *, recipe: int) -> dict[str, str]:
     """By model; the same for the same window, space and version of the code behind the models."""
-    window = window_digest(validation)
-    digests = {model: digest([window, str(recipe), repr(one.space)], []) for model, one in SPACES.items()}
+    window, models = window_digest(validation), {**SPACES, **SEQUENTIAL}
+    digests = {model: digest([window, str(recipe), repr(one.space)], []) for model, one in models.items()}
     return {model: f"{protocol}/{model}/{found}" for model, found in digests.items()}
 
 
@@ -56,6 +58,10 @@ def window_digest(validation: Split) -> str:
     arrays: Arrays = [train.user, train.item, train.occurred_at, train.weight, train.positive]
     arrays += [queries.user, queries.at, queries.as_of, relevant.indptr, relevant.indices]
     return digest([validation.protocol, *train.users.ids, *train.items.ids], arrays)
+
+
+def _first(model: Model, tried: Sequence[tuple[Params, float]]) -> Params | None:
+    return model.first(tried, TRIALS)
 
 
 def _measure(model: Model, validation: Split) -> Measure:

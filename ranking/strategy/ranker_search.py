@@ -22,7 +22,7 @@ from ranking.strategy.turns import Entrant, finished
 
 NAME: Final = "ranker"
 UNTYPED: Final = Space[object](RANKER.plain, RANKER.dimensions)
-FIRST: Final = RANKER.points([BlendConfig()])
+DEFAULT: Final = RANKER.params(BlendConfig())
 
 
 def ranker_entrant(
@@ -45,8 +45,8 @@ def ranker_entrant(
         name=NAME,
         study=journal.study(f"{prefix}{digest([slates], [])}"),
         space=UNTYPED,
-        first=FIRST,
-        reference=len(FIRST),
+        first=lambda tried: None if tried else DEFAULT,
+        reference=1,
         measure=measure,
     )
 
@@ -57,7 +57,7 @@ def chosen_ranker(journal: Journal, prefix: str) -> BlendConfig | None:
     What the single models are tuned to, and so the slates, may have changed since.
     """
     for name in reversed(journal.names()):
-        trials = finished(journal.study(name), UNTYPED, FIRST) if name.startswith(prefix) else ()
+        trials = finished(journal.study(name), UNTYPED, 1) if name.startswith(prefix) else ()
         best = best_of(trials).config if trials else None
         if isinstance(best, BlendConfig):
             return best

@@ -1,7 +1,8 @@
 """What a search may choose of a configuration: a range for each of some fields, by dotted names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
@@ -45,6 +46,10 @@ class Space(Generic[Config]):
     plain: Config
     dimensions: Dimensions
 
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Config]:  # making one takes as long as fitting a small model
+        return TypeAdapter(type(self.plain))
+
     @property
     def size(self) -> int | None:
         """How many configurations there are, None where there is no end to them."""
@@ -65,7 +70,7 @@ class Space(Generic[Config]):
 
     def config(self, params: Params) -> Config:
         """The configuration at a point."""
-        adapter = TypeAdapter(type(self.plain))
+        adapter = self._adapter
         tree = adapter.dump_python(self.plain, mode="json")
         for name in self.dimensions:
             *way, last = name.split(".")
@@ -77,7 +82,7 @@ class Space(Generic[Config]):
 
     def params(self, config: Config) -> Params:
         """The point of a configuration; ValueError where it lies outside of the space."""
-        tree, found = TypeAdapter(type(self.plain)).dump_python(config, mode="json"), Params()
+        tree, found = self._adapter.dump_python(config, mode="json"), Params()
         for name, one in self.dimensions.items():
             value = tree
             for step in name.split("."):
@@ -92,10 +97,6 @@ class Space(Generic[Config]):
         if self.config(found) != config:
             raise ValueError(f"{config} differs from {self.plain} in fields that are not searched")
         return found
-
-    def points(self, configs: Sequence[Config]) -> tuple[Params, ...]:
-        """The same for several."""
-        return tuple(self.params(one) for one in configs)
 
 
 def _holds(one: Choice | Span, value: Value) -> bool:

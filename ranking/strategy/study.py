@@ -136,8 +136,8 @@ class Study:
         """Those that have a value or can have none."""
         return [one for one in self.attempts() if one.parts or one.state == UNFIT]
 
-    def ask(self, first: Sequence[Params]) -> "optuna.Trial":
-        """Begin a trial: of `first` the earliest that was not tried, else what the sampler proposes.
+    def ask(self, point: Params | None = None) -> "optuna.Trial":
+        """Begin a trial, at a point or at what the sampler proposes.
 
         The sampler draws by the number of those tried: a search that was interrupted proposes what it would have.
         """
@@ -149,12 +149,10 @@ class Study:
                 for lost in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                     self._study.tell(lost.number, state=TrialState.FAIL)
                 self._orphans = False
-            done = self.tried()
             waits = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            untried = [one for one in first if all(one != other.params for other in done)]
-            if untried and not waits:
-                self._study.enqueue_trial(untried[0])
-            self._study.sampler = TPESampler(seed=self._seed + len(done), n_startup_trials=STARTUP)
+            if point is not None and not waits:
+                self._study.enqueue_trial(point)
+            self._study.sampler = TPESampler(seed=self._seed + len(self.tried()), n_startup_trials=STARTUP)
             return self._study.ask()
 
     def tell(self, trial: "optuna.Trial", parts: Sequence[float], facts: Mapping[str, float] | None = None) -> None:

@@ -4,16 +4,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ranking.candidates.als import Als, AlsConfig
+from ranking.candidates.bm25 import Bm25, Bm25Config
+from ranking.candidates.bpr import Bpr, BprConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
+from ranking.candidates.fusion import Fusion
+from ranking.candidates.fusion_config import FusionConfig
 from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
+from ranking.candidates.rp3beta import Rp3Beta, Rp3BetaConfig
+from ranking.candidates.sasrec import Sasrec
+from ranking.candidates.sasrec_config import SasrecConfig
+from ranking.candidates.slim import Slim, SlimConfig
+from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.splits import Split
 from ranking.strategy.generators import GeneratorConfigs
-from ranking.strategy.grids import TUNERS
+from ranking.strategy.grids import SEQUENTIAL, TUNERS
 from ranking.strategy.search_spaces import SPACES
 from ranking.strategy.tuning import Trial, Tuned, best_of
 
@@ -24,6 +33,7 @@ class TunedModels:
 
     trials: of each model, or all that its few configurations allow. searched: models whose configuration a search found
     beyond the grid. ease_all, ease_positive: the best of EASE's trials on all feedback and on positive feedback.
+    sasrec: None where no sequential model was asked for.
     """
 
     popular: PopularConfig = field(default_factory=PopularConfig)
@@ -37,13 +47,20 @@ class TunedModels:
     ials: AlsConfig = field(default_factory=AlsConfig)
     ials_scaled: IalsConfig = field(default_factory=IalsConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
+    bm25: Bm25Config = field(default_factory=Bm25Config)
+    rp3beta: Rp3BetaConfig = field(default_factory=Rp3BetaConfig)
+    slim: SlimConfig = field(default_factory=SlimConfig)
+    user_knn: UserKnnConfig = field(default_factory=UserKnnConfig)
+    bpr: BprConfig = field(default_factory=BprConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    sasrec: SasrecConfig | None = None
     validation_ndcg: dict[str, float] = field(default_factory=dict)
     trials: int = 0
     searched: tuple[str, ...] = ()
 
     def baselines(self) -> dict[str, Generator]:
         """The single models that the hybrid has to beat, unfitted, by name."""
-        return {
+        single: dict[str, Generator] = {
             Popular.name: Popular(self.popular),
             PopularWindowed.name: PopularWindowed(self.popular_windowed),
             ItemKnn.name: ItemKnn(self.item_knn),
@@ -51,7 +68,14 @@ class TunedModels:
             Als.name: Als(self.ials),
             Ials.name: Ials(self.ials_scaled),
             Covisitation.name: Covisitation(self.covisitation),
+            Bm25.name: Bm25(self.bm25),
+            Rp3Beta.name: Rp3Beta(self.rp3beta),
+            Slim.name: Slim(self.slim),
+            UserKnn.name: UserKnn(self.user_knn),
+            Bpr.name: Bpr(self.bpr),
+            Fusion.name: Fusion(self.fusion),
         }
+        return single if self.sasrec is None else {**single, Sasrec.name: Sasrec(self.sasrec)}
 
     def generators(self) -> GeneratorConfigs:
         """The same choices for the hybrid."""
@@ -63,6 +87,7 @@ class TunedModels:
             item_knn=self.item_knn,
             popular_windowed=self.popular_windowed,
             popular=self.popular,
+            sasrec=self.sasrec,
         )
 
 
@@ -70,19 +95,22 @@ def tune_models(
     validation: Split,
     *,
     budget: int,
+    sequential: bool = False,
     searched: Mapping[str, tuple[Trial[object], ...]] | None = None,
     told: Callable[[Tuned[object]], None] = lambda tuned: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TunedModels:
-    """Search every model with the same number of trials on one validation split.
+    """Search every model with the same number of trials on one validation split; sequential: SASRec too.
 
-    searched: trials that were made on that split before, as many of every model, the grid's among them: then none is
-    made. told: is given each model's trials.
+    searched: trials that were made on that split before, as many of every model (but SASRec, which keeps to `budget`),
+    those that `budget` alone would make among them: then none is made. told: is given each model's trials.
     """
     found: dict[str, Tuned[object]] = {}
-    for done, (name, tuner) in enumerate(TUNERS.items()):
-        progress(done, len(TUNERS))
-        found[name] = _chosen(name, searched[name]) if searched else tuner(validation, budget)
+    tuners = {**TUNERS, **(SEQUENTIAL if sequential else {})}
+    for done, (name, tuner) in enumerate(tuners.items()):
+        progress(done, len(tuners))
+        trials = (searched or {}).get(name)
+        found[name] = _chosen(name, trials) if trials else tuner(validation, budget)
         told(found[name])
     configs = {name: tuned.config for name, tuned in found.items()}
     return TunedModels(

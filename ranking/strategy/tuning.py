@@ -1,4 +1,8 @@
-"""The same number of trials for every model: hyper-parameters by NDCG@10 on a validation split."""
+"""The same number of trials for every model: hyper-parameters by NDCG@10 on a validation split.
+
+The first trials are a grid's; the last ones step from the best config found so far, so that a winner on the edge of a
+grid is not the end of it.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +21,7 @@ from ranking.types import Interactions, Queries
 
 K: Final = 10
 MARGIN: Final = 0.02  # of the mean; the best of many is flattered, and trials that differ by less are as good in use
+STEPS: Final = 2  # trials of a budget that go beyond the grid
 
 Config = TypeVar("Config")
 Tried = TypeVar("Tried", covariant=True)
@@ -58,17 +63,43 @@ def tune(
     relevant: sparse.csr_matrix,
     *,
     budget: int,
+    steps: Callable[[Config], Sequence[Config]] = lambda config: (),
 ) -> Tuned[Config]:
-    """Fit the first `budget` configs of `grid` on `train` and keep the one that ranks `relevant` [q, n_items] best.
+    """Fit `budget` configs on `train` and keep the one that ranks `relevant` [q, n_items] best.
 
     Full ranking of all offered items; those of a query's history are left out. Grids stand in the order in which
-    their configs are worth trying. Raises ValueError for a budget below 1 or an empty grid.
+    their configs are worth trying. steps: what to try around a config, in that order; the last `STEPS` trials are the
+    first untried ones around the best so far, where there are any. Raises ValueError for a budget below 1 or an empty
+    grid.
     """
     if budget < 1 or not grid:
         raise ValueError(f"{name}: budget {budget} and {len(grid)} configs; accepted is at least one of each")
-    trials = tuple(_try(make(config), config, train, queries, relevant) for config in grid[:budget])
+    trials: list[Trial[Config]] = []
+    while True:
+        config = next_config([(one.config, one.ndcg) for one in trials], grid, steps, budget=budget)
+        if config is None:
+            break
+        trials.append(_try(make(config), config, train, queries, relevant))
     best = best_of(trials)
-    return Tuned(name, best.config, best.ndcg, trials, make=lambda: make(best.config))
+    return Tuned(name, best.config, best.ndcg, tuple(trials), make=lambda: make(best.config))
+
+
+def next_config(
+    tried: Sequence[tuple[Config, float]],
+    grid: Sequence[Config],
+    steps: Callable[[Config], Sequence[Config]],
+    *,
+    budget: int,
+) -> Config | None:
+    """What `budget` trials hold after those tried, with their NDCG; None where they are over, or nothing is left."""
+    if len(tried) >= budget:
+        return None
+    wanted = list(grid)
+    if len(tried) >= min(len(grid), max(1, budget - STEPS)):
+        best, _ = max(tried, key=lambda one: one[1])
+        wanted = [*steps(best), *grid]
+    before = [config for config, _ in tried]
+    return next((config for config in wanted if config not in before), None)
 
 
 def best_of(trials: Iterable[Trial[Config]]) -> Trial[Config]:

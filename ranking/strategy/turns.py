@@ -16,6 +16,9 @@ FIT_S, SCORE_S, NDCG = "fit_s", "score_s", "mean_ndcg"  # attributes of a trial
 Measure: TypeAlias = Callable[[Params], tuple[PerQuery, float, float]]
 """NDCG@10 of each query at a point, and the seconds of fitting and of ranking."""
 
+First: TypeAlias = Callable[[Sequence[tuple[Params, float]]], Params | None]
+"""By all points that were tried, with their NDCG (minus infinity where nothing could be fitted), the next one."""
+
 Told: TypeAlias = Callable[["Entrant", Trial[object]], None]
 
 SILENT: Final[Told] = lambda entrant, trial: None  # noqa: E731  a default of arguments
@@ -25,14 +28,14 @@ SILENT: Final[Told] = lambda entrant, trial: None  # noqa: E731  a default of ar
 class Entrant:
     """One thing that is tuned.
 
-    name: of the model. first: points that are tried before any other; reference: how many of them are what the rest
-    has to beat.
+    name: of the model. first: after what was tried, the point to try next; None leaves it to the sampler. reference:
+    how many trials are what the others have to beat.
     """
 
     name: str
     study: Study
     space: Space[object]
-    first: tuple[Params, ...]
+    first: First
     reference: int
     measure: Measure
 
@@ -44,7 +47,8 @@ class Entrant:
 
     def try_next(self) -> Trial[object] | None:
         """One trial; None where its configuration cannot be fitted."""
-        asked = self.study.ask(self.first)
+        tried = [(one.params, one.facts.get(NDCG, -np.inf)) for one in self.study.tried()]
+        asked = self.study.ask(self.first(tried))
         params = self.space.suggest(asked)
         try:
             found, fit_s, score_s = self.measure(params)
@@ -56,11 +60,11 @@ class Entrant:
 
     def trials(self) -> tuple[Trial[object], ...]:
         """All finished ones, the earliest first."""
-        return finished(self.study, self.space, self.first[: self.reference])
+        return finished(self.study, self.space, self.reference)
 
 
-def finished(study: Study, space: Space[object], reference: Sequence[Params]) -> tuple[Trial[object], ...]:
-    """A study's finished trials, the earliest first; those at other points than `reference` count as searched."""
+def finished(study: Study, space: Space[object], reference: int) -> tuple[Trial[object], ...]:
+    """A study's finished trials, the earliest first; those after the first `reference` tried ones count as searched."""
     return tuple(
         Trial(
             config=space.config(one.params),
@@ -68,10 +72,11 @@ def finished(study: Study, space: Space[object], reference: Sequence[Params]) ->
             fit_s=one.facts.get(FIT_S, 0.0),
             score_s=one.facts.get(SCORE_S, 0.0),
             halves=one.parts,
-            searched=one.params not in reference,
+            searched=place >= reference,
             started_at=one.started_at,
         )
-        for one in study.finished()
+        for place, one in enumerate(study.tried())
+        if one.parts
     )
 
 

@@ -25,8 +25,8 @@ class Trichord:
         environment = self._environment(home)
         return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=1800)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(self, *arguments: str, output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*COMMAND, *arguments], stdout=output, stderr=output)
 
     @staticmethod
     def _environment(home: Path | None) -> dict[str, str]:

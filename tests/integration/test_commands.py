@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +156,24 @@ def test_similar_says_in_one_line_what_it_cannot_do(home, trichord, arguments, n
     done = trichord("similar", *arguments, home=home)
     assert done.returncode == 2
     assert named in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_search_of_models_that_is_interrupted_says_what_it_kept_and_goes_on(home, trichord, tmp_path):
+    copy = shutil.copytree(home, tmp_path / "home", symlinks=True)
+    words = ["tune", "models", "--home", str(copy), "--part", "models", "--part", "ranker", "--minutes"]
+    process = trichord.start(*words, "30", output=subprocess.PIPE)
+    journal = copy / "trials.jsonl"
+    while process.poll() is None and not (journal.exists() and journal.read_text().count('"state":1') > 3):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    shown, errors = (one.decode() for one in process.communicate(timeout=600))
+    assert process.returncode == 130, errors
+    assert "interrupted: what was finished is kept" in shown
+    assert "Traceback" not in errors
+    kept = journal.read_text().count('"state":1')
+    done = trichord(*words, "0.2", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert not found["interrupted"]
+    assert found["models"]["ranker"]["trials"] > 0
+    assert sum(one["trials"] for one in found["models"].values()) > kept

@@ -27,6 +27,7 @@ from ranking.rankers.blend import BlendConfig
 from ranking.representation.embedding_store import embedding_table
 from ranking.splits import Protocol
 from ranking.strategy import grids
+from ranking.strategy.model_search import TRIALS
 from ranking.strategy.search_spaces import SPACES
 from ranking.strategy.study import JOURNAL
 from ranking.strategy.tuned import TunedModels
@@ -94,9 +95,9 @@ def again(workspace: Workspace) -> Workspace:
 
 def test_the_trials_of_every_home_are_in_the_warehouse(workspace: Workspace) -> None:
     assets.tuned_models(workspace=workspace)
-    assert tuned(workspace).trials == 6
+    assert tuned(workspace).trials == TRIALS
     found = dict(ask(workspace, "select model, count(*) from trials where protocol = 'p2' group by all"))
-    assert found == {name: 2 if name == "popular" else 6 for name in SPACES}
+    assert found == {name: 2 if name == "popular" else TRIALS for name in SPACES}
     assert ask(workspace, "select count(*) from trials where state <> 'complete' or value is null") == [(0,)]
     assert ask(workspace, "select count(*) from winners where searched or value <> reference") == [(0,)]
     assert not (workspace.settings.home / JOURNAL).exists()
@@ -106,12 +107,12 @@ def test_the_trials_of_every_home_are_in_the_warehouse(workspace: Workspace) -> 
 
 def test_a_run_uses_what_a_search_found_and_is_not_made_anew_for_nothing(workspace: Workspace) -> None:
     assets.tuned_models(workspace=workspace)
-    minutes, clock = turns(3 * (2 + 14 * OTHERS))
+    minutes, clock = turns(3 * (2 + 13 * OTHERS))
     found = tune_models(again(workspace), Protocol.P2, [Part.MODELS], minutes=minutes, clock=clock)
     trials = {name: one.trials for name, one in found.models.items()}
     assert trials.pop("popular") == 2
     assert max(trials.values()) - min(trials.values()) <= 1
-    assert min(trials.values()) >= 12
+    assert min(trials.values()) > TRIALS
     rows = dict(ask(workspace, "select model, count(*) from trials where protocol = 'p2' group by all"))
     assert rows == {name: one.trials for name, one in found.models.items()}
 
@@ -128,7 +129,7 @@ def test_a_run_uses_what_a_search_found_and_is_not_made_anew_for_nothing(workspa
             later, f"select searched, value, trials from winners where protocol = 'p2' and model = '{name}'"
         )
         assert winner == (True, found.models[name].chosen, used.trials)
-    assert tuned(later, Protocol.P3).trials == 6  # nobody has searched there
+    assert tuned(later, Protocol.P3).trials == TRIALS  # nobody has searched there
 
     stamp = later.home.stamp("tuned_models")
     assets.tuned_models(workspace=again(workspace))
@@ -143,7 +144,7 @@ def test_a_search_on_other_data_changes_nothing(workspace: Workspace) -> None:
     later = again(workspace)
     assert searched_on(later, Protocol.P2) == []
     assets.tuned_models(workspace=later)
-    assert (tuned(later).trials, tuned(later).searched) == (6, ())
+    assert (tuned(later).trials, tuned(later).searched) == (TRIALS, ())
 
 
 def test_parts_share_the_minutes_and_say_what_was_left_out(workspace: Workspace) -> None:

@@ -20,7 +20,8 @@ from ranking.splits import Protocol
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.tuned import TunedModels
 
-BASELINES = {"popular", "popular_windowed", "item_knn", "ease", "ials", "ials_scaled", "covisitation", "content"}
+NEIGHBOURS = {"item_knn", "bm25", "rp3beta", "slim", "user_knn", "covisitation"}
+BASELINES = {"popular", "popular_windowed", "ease", "ials", "ials_scaled", "bpr", "fusion", "content"} | NEIGHBOURS
 ABLATIONS = {"behaviour", "context", "text", "image"}
 RANKER = BlendConfig(TreesConfig(objectives=("lambdarank",), trees=10, min_rows_in_leaf=5, threads=1))
 

@@ -24,7 +24,7 @@ from ranking.strategy.fit import Window, vocabulary_of
 from ranking.strategy.grids import TUNERS
 from ranking.strategy.model_search import TRIALS, model_entrants, searched_trials, study_names, window_digest
 from ranking.strategy.ranker_search import chosen_ranker, ranker_entrant, study_prefix
-from ranking.strategy.search_spaces import RANKER, SPACES
+from ranking.strategy.search_spaces import RANKER, SEQUENTIAL, SPACES
 from ranking.strategy.space import THERE, Choice, Space, Span
 from ranking.strategy.study import Budget, Journal, Params
 from ranking.strategy.tuned import tune_models
@@ -32,6 +32,7 @@ from ranking.strategy.tuning import Trial, best_of
 from ranking.strategy.turns import Entrant, take_turns
 
 ENDLESS = Budget.of(60)
+QUICK = ("popular", "popular_windowed", "item_knn", "ease", "covisitation")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,8 @@ def validation(checkerboard) -> Split:
 
 
 def entrants_of(path: Path, validation: Split, recipe: int = 1) -> list[Entrant]:
-    return model_entrants(Journal(path), study_names(Protocol.P2, validation, recipe=recipe), validation)
+    names = study_names(Protocol.P2, validation, recipe=recipe)
+    return [one for one in model_entrants(Journal(path), names, validation) if one.name in QUICK]
 
 
 def turns(n: int) -> Budget:
@@ -56,15 +58,23 @@ def counts(entrants: list[Entrant]) -> dict[str, int]:
 # spaces
 
 
-def test_every_tuned_model_has_a_space_that_holds_its_grid() -> None:
+def test_every_tuned_model_has_a_space_that_holds_its_grid_and_what_lies_around_it() -> None:
     assert set(SPACES) == set(TUNERS)
-    for name, model in SPACES.items():
-        assert all(type(model.make(params)).name == name for params in model.first)
-    eases = [SPACES["ease"].space.config(params) for params in SPACES["ease"].first]
-    assert eases == list(grids.EASE)
-    assert {name: len(model.first) for name, model in SPACES.items() if name != "popular"} == dict.fromkeys(
-        set(SPACES) - {"popular"}, 8
-    )
+    assert set(SEQUENTIAL) == set(grids.SEQUENTIAL)
+    for name, model in {**SPACES, **SEQUENTIAL}.items():
+        for favourite in (0, 5, 7):  # wherever the grid's best lies, and whether or not a step from it is better
+            tried: list[tuple[Params, float]] = []
+            while (point := model.first(tried, TRIALS)) is not None:
+                assert model.make(point).name == name
+                assert point not in [params for params, _ in tried]
+                tried.append((point, float(len(tried) if len(tried) >= favourite else 0)))
+            assert len(tried) >= (2 if name == "popular" else TRIALS)
+    tried = []
+    while (point := SPACES["ease"].first(tried, TRIALS)) is not None:
+        tried.append((point, -float(len(tried))))
+    eases = [SPACES["ease"].space.config(params) for params, _ in tried]
+    doubled, halved = replace(grids.EASE[0], l2=600), replace(grids.EASE[0], l2=150)
+    assert eases == [*grids.EASE[:6], doubled, halved, *grids.EASE[6:]]
 
 
 @pytest.mark.parametrize("name", [*SPACES, "ranker"])
@@ -109,7 +119,7 @@ def test_whenever_it_stops_no_model_has_had_more_trials_than_another(
     same = (np.array([0.1, 0.2]), 0.0, 0.0)
 
     def entrant(name: str, space: Space[object]) -> Entrant:
-        return Entrant(name, journal.study(f"p2/{name}/0"), space, (), 0, lambda params: same)
+        return Entrant(name, journal.study(f"p2/{name}/0"), space, lambda tried: None, 0, lambda params: same)
 
     entrants = [entrant("one", space), entrant("two", space), entrant("few", few), entrant("three", space)]
     for part in parts:
@@ -122,30 +132,29 @@ def test_whenever_it_stops_no_model_has_had_more_trials_than_another(
     assert sum(counts(entrants).values()) == sum(parts)  # and the budget is honoured to the trial
 
 
-def test_first_come_the_grids_configurations_in_their_order(validation: Split, tmp_path: Path) -> None:
+def test_first_come_the_trials_that_every_home_makes(validation: Split, tmp_path: Path) -> None:
     entrants = entrants_of(tmp_path / "trials.jsonl", validation)
-    take_turns(entrants, turns(2 + 3 * (len(SPACES) - 1)))
+    take_turns(entrants, turns(2 + 10 * (len(QUICK) - 1)))
     for one in entrants:
-        tried = [attempt.params for attempt in one.study.finished()]
-        assert tried == list(SPACES[one.name].first[: 2 if one.name == "popular" else 3])
-        by_grid = TUNERS[one.name](validation, len(tried))
-        assert [trial.ndcg for trial in one.trials()] == pytest.approx([trial.ndcg for trial in by_grid.trials])
-        assert not any(trial.searched for trial in one.trials())
+        by_grid = TUNERS[one.name](validation, TRIALS).trials
+        assert [trial.config for trial in one.trials()[:TRIALS]] == [trial.config for trial in by_grid]
+        assert [trial.ndcg for trial in one.trials()[:TRIALS]] == pytest.approx([trial.ndcg for trial in by_grid])
+        assert [trial.searched for trial in one.trials()] == ([False] * TRIALS + [True] * 2)[: len(one.trials())]
 
 
 def test_beyond_the_grids_every_model_can_be_searched_and_counts_alike(validation: Split, tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    others = len(SPACES) - 1  # all but popular, which has two configurations
+    others = len(QUICK) - 1  # all but popular, which has two configurations
     assert searched_trials([]) == {}
-    take_turns(entrants_of(path, validation), turns(2 + 5 * others))
+    take_turns(entrants_of(path, validation), turns(2 + 7 * others))
     assert searched_trials(entrants_of(path, validation)) == {}  # less than every home tries
     take_turns(entrants_of(path, validation), turns(4 * others + 3))
     found = searched_trials(entrants_of(path, validation))
     assert {name: len(trials) for name, trials in found.items()} == {
-        name: 2 if name == "popular" else 9 for name in SPACES
+        name: 2 if name == "popular" else 11 for name in QUICK
     }
     assert [trial.searched for trial in found["ease"]] == [False] * TRIALS + [True] * 3
-    assert sum(counts(entrants_of(path, validation)).values()) == 2 + 9 * others + 3
+    assert sum(counts(entrants_of(path, validation)).values()) == 2 + 11 * others + 3
 
 
 def test_trials_of_other_data_or_code_do_not_count(checkerboard, validation: Split, tmp_path: Path) -> None:
@@ -190,7 +199,7 @@ def test_a_configuration_that_cannot_be_fitted_is_passed_over(tmp_path: Path) ->
 
     study = Journal(tmp_path / "trials.jsonl").study("p2/ease/0")
     space: Space[object] = Space(EaseConfig(), {"l2": Span(0, 10)})
-    take_turns([Entrant("ease", study, space, ({"l2": 1.0},), 1, measure)], turns(12))
+    take_turns([Entrant("ease", study, space, lambda tried: None if tried else {"l2": 1.0}, 1, measure)], turns(12))
     states = [one.state for one in study.attempts()]
     assert states[0] == "unfit" and len(states) == 12 and "complete" in states
     assert all(one.params["l2"] >= 5 for one in study.finished())
@@ -210,7 +219,7 @@ def test_a_winner_takes_the_grids_place_only_if_it_is_clearly_better(validation:
     assert best_of([*grid, near]).config == grids.EASE[0]
     far, other = trial(EaseConfig(l2=200, memory=all_), 0.21), trial(EaseConfig(l2=70, memory=liked), 0.18)
     assert best_of([*grid, near, other, far]).config == far.config
-    searched = {name: tuple(trial(model.space.config(model.first[0]), 0.1, False) for _ in range(9)) for name, model in
+    searched = {name: tuple(trial(model.space.plain, 0.1, False) for _ in range(9)) for name, model in
                 SPACES.items()}  # fmt: skip
     told: list[str] = []
     tuned = tune_models(
@@ -221,16 +230,16 @@ def test_a_winner_takes_the_grids_place_only_if_it_is_clearly_better(validation:
     )
     assert tuned.ease == tuned.ease_all == far.config
     assert tuned.ease_positive == other.config
-    assert tuned.item_knn == grids.ITEM_KNN[0]
-    assert (tuned.trials, tuned.searched) == (9, ("ease",))
+    assert tuned.item_knn == SPACES["item_knn"].space.plain
+    assert (tuned.trials, tuned.searched) == (TRIALS + 3, ("ease",))
     assert tuned.validation_ndcg["ease"] == 0.21
     assert told == list(TUNERS)
 
 
 def test_without_a_search_the_grid_is_tried(validation: Split) -> None:
-    tuned = tune_models(validation, budget=2, searched={})
-    assert (tuned.trials, tuned.searched) == (2, ())
-    assert tuned.ease in grids.EASE[:2]
+    tuned = tune_models(validation, budget=1, searched={})
+    assert (tuned.trials, tuned.searched) == (1, ())
+    assert tuned.ease == grids.EASE[0]
 
 
 # the ranker
@@ -261,16 +270,16 @@ def test_the_ranker_is_searched_on_a_window_after_the_one_that_it_learns_from(
 
 def test_every_tried_configuration_is_a_row(validation: Split, tmp_path: Path) -> None:
     entrants = entrants_of(tmp_path / "trials.jsonl", validation)
-    take_turns(entrants, turns(2 * len(SPACES)))
+    take_turns(entrants, turns(2 * len(QUICK)))
     (ease,) = [one for one in entrants if one.name == Ease.name]
-    ease.space.suggest(ease.study.ask(ease.first))  # at work
+    ease.space.suggest(ease.study.ask(SPACES["ease"].space.params(grids.EASE[2])))  # at work
     tried = pa.concat_tables([attempts_of(one.study, one.space) for one in entrants])
     won = winner_of(ease.study.name, ease.trials(), [0, 1])
     with Warehouse(tmp_path / "warehouse.duckdb") as warehouse:
         for _ in range(2):  # a later writing replaces an earlier one
             warehouse.write_trials(tried, won)
         ask = warehouse._db.sql
-        assert ask("select count(*), count(distinct model) from trials").fetchall() == [(len(tried), len(SPACES))]
+        assert ask("select count(*), count(distinct model) from trials").fetchall() == [(len(tried), len(QUICK))]
         rows = ask(
             "select number, value, state, params->>'$.l2' from trials where model = 'ease' order by 1"
         ).fetchall()

@@ -1,5 +1,6 @@
 """Tuning gives each model the same number of trials and keeps the config that ranks best."""
 
+from dataclasses import replace
 from math import log2
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from scipy import sparse
 
 from ranking.candidates.full_ranking import full_ranking
+from ranking.candidates.item_knn import ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.splits import Protocol, split
-from ranking.strategy.grids import TUNERS
+from ranking.strategy.grids import TUNERS, doubled_and_halved
 from ranking.strategy.tuning import tune
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
@@ -52,6 +54,36 @@ def test_a_budget_takes_the_first_configs():
     grid = [PopularWindowedConfig(window_days=days) for days in (365, 30, 10)]
     tuned = tune("popular_windowed", PopularWindowed, grid, train, queries, relevant, budget=1)
     assert [trial.config for trial in tuned.trials] == grid[:1]
+
+
+def test_a_winner_on_the_edge_is_stepped_from_within_the_budget():
+    train, queries, relevant = fashion()
+    grid = [PopularWindowedConfig(window_days=days) for days in (2000, 365, 730)]
+    tuned = tune(
+        "popular_windowed",
+        PopularWindowed,
+        grid,
+        train,
+        queries,
+        relevant,
+        budget=5,
+        steps=lambda config: doubled_and_halved(config, "window_days"),
+    )
+    assert [trial.config.window_days for trial in tuned.trials] == [2000, 365, 730, 4000, 1000]
+
+
+def test_steps_follow_what_got_better():
+    train, queries, relevant = fashion()
+    halve = lambda config: [replace(config, window_days=config.window_days / 2)]  # noqa: E731
+    grid = [PopularWindowedConfig(window_days=160)]
+    tuned = tune("popular_windowed", PopularWindowed, grid, train, queries, relevant, budget=3, steps=halve)
+    assert [trial.config.window_days for trial in tuned.trials] == [160, 80, 40]  # 40 is no better than 80
+    assert tuned.config.window_days == 80
+
+
+def test_an_integer_is_halved_to_an_integer_and_nothing_has_no_half():
+    assert [one.neighbours for one in doubled_and_halved(ItemKnnConfig(neighbours=5), "neighbours")] == [10, 2]
+    assert doubled_and_halved(PopularWindowedConfig(window_days=None), "window_days") == []
 
 
 @pytest.mark.parametrize(("grid", "budget"), [([], 1), ([PopularConfig()], 0)])

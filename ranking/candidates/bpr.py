@@ -1,0 +1,100 @@
+"""BPR of the `implicit` library: matrix factorisation that learns from pairs of items."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+from scipy import sparse
+
+from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.history import Memory, binary
+from ranking.candidates.state import load_state, save_state
+from ranking.types import Bools, Floats, Interactions, Queries
+
+FOLD_IN_L2: Final = 1e-3  # against the squares of all users' mean vectors; it only keeps the solution unique
+
+
+@dataclass(frozen=True)
+class BprConfig:
+    """Hyper-parameters of `Bpr`, in the library's words.
+
+    memory: what of a query's history counts; its feedback also chooses the events to learn from.
+    """
+
+    factors: int = 64
+    learning_rate: float = 0.05
+    regularization: float = 0.01
+    iterations: int = 50
+    seed: int = 0
+    memory: Memory = field(default_factory=Memory)
+
+
+class Bpr(Generator):
+    """Bayesian personalised ranking (Rendle et al. 2009) as `implicit` learns it, on one thread, so repeatably.
+
+    Deviation: the library has factors for the users of training alone. A query is folded in by what its history holds:
+    the weighted mean of its items' factors, taken to the users' factors by the linear map (with a constant) that fits
+    the users of training best, by ridge regression.
+    """
+
+    name: ClassVar[str] = "bpr"
+
+    def __init__(self, config: BprConfig) -> None:
+        self.config = config
+
+    def fit(self, train: Interactions) -> Self:
+        """Learn from `train`."""
+        x = binary(self.config.memory.training(train))
+        self._known: Bools = np.bincount(x.indices, minlength=x.shape[1]) > 0
+        known = x[np.diff(x.indptr) > 0]
+        self._items: Floats = np.zeros((x.shape[1], self.config.factors + 1), np.float32)
+        self._to_users: Floats = np.zeros((self.config.factors + 1, self.config.factors), np.float32)
+        if not known.nnz:
+            return self
+        model = self._library_model()
+        model.fit(known, show_progress=False)
+        self._items = model.item_factors  # the last column is the bias
+        means = self._means(known)
+        left = means.T @ means + FOLD_IN_L2 * np.eye(means.shape[1], dtype=np.float32)
+        self._to_users = np.linalg.solve(left, means.T @ model.user_factors[:, :-1])
+        return self
+
+    def _library_model(self) -> BayesianPersonalizedRanking:
+        config = self.config
+        return BayesianPersonalizedRanking(
+            factors=config.factors,
+            learning_rate=config.learning_rate,
+            regularization=config.regularization,
+            iterations=config.iterations,
+            num_threads=1,
+            random_state=config.seed,
+        )
+
+    def _means(self, profiles: sparse.csr_matrix) -> Floats:
+        """Weighted means of the profiles' item factors, and a 1, float32 [rows, factors + 1]; a 0 row for none."""
+        total = np.asarray(profiles.sum(axis=1))
+        means = np.asarray(profiles @ self._items[:, :-1]) / np.maximum(total, 1e-9)
+        return np.hstack([means, total > 0]).astype(np.float32)
+
+    def score(self, queries: Queries) -> Floats:
+        """Scores: factors' products plus the item's bias."""
+        profiles = self.config.memory.profiles(queries)
+        users = self._means(profiles) @ self._to_users
+        answered = np.diff(profiles.indptr) > 0
+        scores = users @ self._items[:, :-1].T + self._items[:, -1]
+        return offer_only(answered[:, None] & self._known, scores)
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted state."""
+        save_state(folder, self.config, {"items": self._items, "to_users": self._to_users, "known": self._known})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        config, state = load_state(folder, BprConfig)
+        model = cls(config)
+        model._items, model._to_users = state.floats("items"), state.floats("to_users")
+        model._known = state.bools("known")
+        return model

@@ -1,0 +1,78 @@
+"""What the people of the most similar histories chose."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+
+from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.history import Memory, binary
+from ranking.candidates.neighbours import strongest
+from ranking.candidates.state import load_state, pack, save_state
+from ranking.types import Floats, Interactions, Queries
+
+
+@dataclass(frozen=True)
+class UserKnnConfig:
+    """Hyper-parameters of `UserKnn`.
+
+    neighbours: how many most similar users speak. shrink: added to the cosine's denominator.
+    power: of the similarity, above 1 the nearest speak louder.
+    rarity: in the similarity an item counts users^-rarity; 0 is the plain cosine.
+    memory: what of a query's history counts; its feedback also chooses the events to learn from.
+    """
+
+    neighbours: int = 100
+    shrink: float = 0.0
+    power: float = 1.0
+    rarity: float = 0.0
+    memory: Memory = field(default_factory=Memory)
+
+
+class UserKnn(Generator):
+    """User-based nearest neighbours by cosine (Herlocker et al. 1999, for implicit feedback).
+
+    An item's score is the summed similarity of those neighbours that have it; a user of training is one of their own
+    neighbours, which only adds to what they have already. Items that no neighbour has are not offered.
+    """
+
+    name: ClassVar[str] = "user_knn"
+
+    def __init__(self, config: UserKnnConfig) -> None:
+        self.config = config
+
+    def fit(self, train: Interactions) -> Self:
+        """Learn from `train`."""
+        self._users = binary(self.config.memory.training(train))
+        return self
+
+    def score(self, queries: Queries) -> Floats:
+        """Scores: summed powers of cosines."""
+        users_of = np.bincount(self._users.indices, minlength=self._users.shape[1])
+        worth = sparse.diags(np.maximum(users_of, 1).astype(np.float32) ** -self.config.rarity)
+        asking = sparse.csr_matrix(self.config.memory.profiles(queries) @ worth)
+        known = sparse.csr_matrix(self._users @ worth)
+        shared: Floats = (asking @ known.T).toarray()
+        length = np.outer(_lengths(asking), _lengths(known)) + np.float32(self.config.shrink)
+        near = strongest(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
+        near.data **= np.float32(self.config.power)
+        scores: Floats = (near @ self._users).toarray()
+        return offer_only(scores > 0, scores)
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted state: the users' items."""
+        save_state(folder, self.config, pack("users", self._users))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        config, state = load_state(folder, UserKnnConfig)
+        model = cls(config)
+        model._users = state.matrix("users")
+        return model
+
+
+def _lengths(rows: sparse.csr_matrix) -> Floats:
+    return np.asarray(sparse.linalg.norm(rows, axis=1), np.float32)
