@@ -30,6 +30,7 @@ FOUND_BY: Final = {
     "covisitation": "often chosen after what you chose lately",
     "item_knn": "often chosen together with what you chose",
     "popular_windowed": "popular lately",
+    "sasrec": "often next after what you chose lately",
     "aligned": "close in content to what you like",
     "cold_start": "hardly known yet, and of a kind that you may like",
 }
