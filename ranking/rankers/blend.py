@@ -32,8 +32,8 @@ class BlendConfig:
 class Blend:
     """score = mean of the trees' standardised scores + the others', standardised.
 
-    Halves, as the linear model alone is as good as the trees: on validation windows NDCG@10 .225 against .223 where each
-    objective of the trees had a voice like the linear model's (MovieLens 100K), .136 against .137 (planted world).
+    Halves, as the linear model alone is as good as the trees: on validation windows NDCG@10 .225 against .223 where
+    each objective of the trees had a voice like the linear model's (MovieLens 100K), .136 against .137 (planted world).
     """
 
     trees: Trees

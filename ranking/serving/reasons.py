@@ -35,6 +35,7 @@ FOUND_BY: Final = {
     "ease_sparse": "chosen by people with a history like yours",
     "popular_here": "popular lately in such surroundings",
     "popular": "liked by many",
+    "sasrec": "often next after what you chose lately",
     "aligned": "close in content to what you like",
     "aligned_recent": "close in content to what you liked lately",
     "aligned_session": "close in content to what you chose last",

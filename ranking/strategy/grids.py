@@ -115,12 +115,12 @@ COVISITATION: Final = (
     CovisitationConfig(backward=1.0, memory=Memory(half_life_events=20, last=100)),
 )
 
-# Whether or not a history fades, others=0.2 (docs/evaluation.md) was best for all neighbours on both sets.
+# Best of BM25, RP3beta, SLIM and user-kNN on P2's window 1 of MovieLens-100K; ml-latest-small prefers what is liked.
 _FAINT: Final = _fading(10, others=0.2)
 
 BM25: Final = (
     Bm25Config(memory=_ALL),
-    Bm25Config(memory=_FAINT),
+    Bm25Config(neighbours=400, memory=_FAINT),
     Bm25Config(b=0.3, memory=_FAINT),
     Bm25Config(b=0.3, memory=_fading(20, Feedback.POSITIVE)),
     Bm25Config(b=0.3, neighbours=100, memory=_fading(10)),
@@ -138,9 +138,9 @@ RP3BETA: Final = (
 
 SLIM: Final = (
     SlimConfig(memory=_ALL),
-    SlimConfig(memory=_FAINT),
+    SlimConfig(l1=3, l2=200, memory=_FAINT),
     SlimConfig(l2=10, memory=_fading(20, Feedback.POSITIVE)),
-    SlimConfig(l1=3, l2=100, memory=_FAINT),
+    SlimConfig(memory=_FAINT),
     SlimConfig(l1=0.3, l2=30, memory=_fading(50, Feedback.POSITIVE)),
     SlimConfig(l1=1, l2=10, memory=_LIKED),
 )
@@ -149,7 +149,7 @@ USER_KNN: Final = (
     UserKnnConfig(memory=_ALL),
     UserKnnConfig(memory=_fading(10)),
     UserKnnConfig(power=2, rarity=0.3, memory=_fading(20, Feedback.POSITIVE)),
-    UserKnnConfig(neighbours=50, memory=_FAINT),
+    UserKnnConfig(neighbours=25, memory=_FAINT),
     UserKnnConfig(neighbours=200, power=2, memory=_fading(5)),
     UserKnnConfig(memory=_LIKED),
 )
@@ -167,10 +167,10 @@ BPR: Final = (
 FUSION: Final = (
     FusionConfig(memory=_ALL),
     FusionConfig(memory=_LIKED),
-    FusionConfig(epochs=15, memory=_ALL),
-    FusionConfig(dim=16, hidden=32, memory=_ALL),
-    FusionConfig(dim=64, epochs=5, memory=_ALL),
-    FusionConfig(learning_rate=1e-3, memory=_ALL),
+    FusionConfig(learning_rate=1e-2, epochs=5, memory=_ALL),
+    FusionConfig(learning_rate=1e-2, dim=16, hidden=32, memory=_ALL),
+    FusionConfig(learning_rate=1e-2, memory=_LIKED),
+    FusionConfig(learning_rate=1e-2, negatives=8, epochs=5, memory=_LIKED),
 )
 
 SASREC: Final = (

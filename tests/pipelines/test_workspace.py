@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo import compute, schema
-from feature_repo.settings import Settings
+from feature_repo.settings import Settings, load_settings
 from feature_repo.sources import rows_path
 from pipelines.alignment_tuning import write_config
 from pipelines.home import Facts
@@ -62,3 +62,13 @@ def test_content_of_views_lies_beside_the_plain_content(tmp_path: Path) -> None:
     (view,) = Workspace(Settings(home=tmp_path)).content_views()
     assert view.vectors[schema.Modality.TEXT].tolist() == [[2.0, 2.0]]
     assert workspace.content.vectors[schema.Modality.TEXT].tolist() == [[1.0, 1.0]]
+
+
+def test_a_sequential_model_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not load_settings().models.sequential
+    monkeypatch.setenv("TRICHORD_MODELS_SEQUENTIAL", "1")
+    assert load_settings().models.sequential
+    monkeypatch.delenv("TRICHORD_MODELS_SEQUENTIAL")
+    Path("trichord.toml").write_text("[models]\nsequential = true\n")
+    assert load_settings().models.sequential

@@ -11,6 +11,7 @@ from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.history import Feedback
 from ranking.candidates.popular import Popular, PopularConfig
+from ranking.candidates.sasrec_config import SasrecConfig
 from ranking.errors import ArtifactError
 from ranking.metrics import hits_of, ndcg
 from ranking.rankers.blend import BlendConfig
@@ -20,7 +21,14 @@ from ranking.rankers.slates import request_rows
 from ranking.rankers.trees import TreesConfig
 from ranking.splits import Protocol, Split, split
 from ranking.strategy.fit import MIN_QUERIES, Window, divisions, fit_ranker, place_items, vocabulary_of
-from ranking.strategy.generators import GENERATORS, GeneratorConfigs, fit_generators, load_generators
+from ranking.strategy.generators import (
+    GENERATORS,
+    GeneratorConfigs,
+    fit_generators,
+    load_generators,
+    save_generators,
+)
+from ranking.strategy.grids import TUNERS
 from ranking.strategy.hybrid import Hybrid, HybridConfig
 from ranking.strategy.tuned import TunedModels, tune_models
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
@@ -156,8 +164,8 @@ def test_an_unknown_generator_is_refused_with_those_known(tmp_path: Path):
 def test_all_generators_propose_and_each_has_its_name(hybrid):
     names = [one.name for one in hybrid.generators]
     assert len(set(names)) == len(names)
-    # the one is for large catalogues, the other is left out as it adds nothing to the others
-    assert set(names) == GENERATORS.keys() - {"ease_sparse", "aligned_session"}
+    # for large catalogues; adds nothing to the others; where asked for
+    assert set(names) == GENERATORS.keys() - {"ease_sparse", "aligned_session", "sasrec"}
 
 
 # the past, and nothing but the past
@@ -304,5 +312,16 @@ def test_tuned_models_are_the_best_of_their_trials_and_go_to_the_generators(aske
 
 
 def test_untuned_models_name_every_baseline():
-    names = {"popular", "popular_windowed", "item_knn", "ease", "ials", "ials_scaled", "covisitation"}
-    assert set(TunedModels().baselines()) == names
+    assert set(TunedModels().baselines()) == set(TUNERS)
+
+
+def test_a_sequential_generator_is_among_them_where_it_is_configured(checkerboard, past, tmp_path):
+    asked = past[0]
+    space = place_items(asked.alignment, asked.mapping, checkerboard.content)
+    configs = GeneratorConfigs(sasrec=SasrecConfig(dim=8, length=5, epochs=1))
+    train, created_at = asked.division.train, checkerboard.content.created_at
+    generators = fit_generators(train, configs, space=space, created_at=created_at)
+    assert "sasrec" in [one.name for one in generators]
+    save_generators(generators, tmp_path)
+    for one, loaded in zip(generators, load_generators(tmp_path), strict=True):
+        np.testing.assert_array_equal(loaded.score(asked.division.queries), one.score(asked.division.queries))

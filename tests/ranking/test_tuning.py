@@ -10,8 +10,11 @@ from scipy import sparse
 from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.item_knn import ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
-from ranking.splits import Protocol, split
-from ranking.strategy.grids import TUNERS, doubled_and_halved
+from ranking.candidates.sasrec_config import SasrecConfig
+from ranking.splits import Protocol, Split, split
+from ranking.strategy import tuned as tuned_module
+from ranking.strategy.grids import SEQUENTIAL, TUNERS, doubled_and_halved
+from ranking.strategy.tuned import tune_models
 from ranking.strategy.tuning import tune
 from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
@@ -97,13 +100,28 @@ def test_items_of_the_history_are_not_ranked():
     assert full_ranking(Popular(PopularConfig()).fit(train), queries, k=3)[0].tolist() == [[1, 2, UNKNOWN]]
 
 
-def test_every_model_is_tuned_with_its_own_grid():
+def random_validation() -> Split:
     rng = np.random.default_rng(0)
     user, item = np.nonzero(rng.random((30, 40)) < 0.3)
     order = rng.permutation(len(user))
-    validation = split(log(user[order], item[order], np.arange(len(user))), Protocol.P2)
+    return split(log(user[order], item[order], np.arange(len(user))), Protocol.P2)
+
+
+def test_every_model_is_tuned_with_its_own_grid():
+    validation = random_validation()
     for name, tuner in TUNERS.items():
         tuned = tuner(validation, 2)
         assert tuned.name == name == tuned.make().name
         assert len(tuned.trials) == 2
         assert 0 <= tuned.ndcg <= 1
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_a_sequential_model_is_tuned_and_used_where_it_is_asked_for(sequential, monkeypatch):
+    monkeypatch.setattr(tuned_module, "TUNERS", {name: TUNERS[name] for name in ("ease", "popular")})
+    models = tune_models(random_validation(), budget=1, sequential=sequential)
+    names = {"ease", "popular"} | ({"sasrec"} if sequential else set())
+    assert set(models.validation_ndcg) == names
+    assert isinstance(models.sasrec, SasrecConfig) == isinstance(models.generators().sasrec, SasrecConfig) == sequential
+    assert ("sasrec" in models.baselines()) == sequential
+    assert set(SEQUENTIAL) == {"sasrec"}
