@@ -52,8 +52,8 @@ class Knowledge:
         liked = self.liking.features(row, item, queries)
         alike = self.groups.features(user, item)
         parts = {name: space.part_of(name) for name in placed}
-        parts |= dict.fromkeys(fitting, Part.CONTEXT)
-        parts |= dict.fromkeys(["fashion_fit", *tastes, *liked, *alike], Part.BEHAVIOUR)
+        parts |= dict.fromkeys(fitting, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
+        parts |= dict.fromkeys([*tastes, *liked, *alike], Part.BEHAVIOUR)
         return {**placed, **fitting, **tastes, **liked, **alike}, parts
 
     def save(self, folder: Path) -> None:

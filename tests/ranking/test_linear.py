@@ -13,7 +13,8 @@ from ranking.rankers.linear import Linear, LinearConfig, in_slates
 from ranking.rankers.trees import REFERENCE, TreesConfig, standardise
 
 GROUPS = np.full(30, 20)
-CONFIG = BlendConfig(TreesConfig(seeds=(0, 1), trees=20, min_rows_in_leaf=5, threads=1), LinearConfig(l2=3.0))
+TREES = TreesConfig(objectives=("binary", "lambdarank"), seeds=(0, 1), trees=20, min_rows_in_leaf=5, threads=1)
+CONFIG = BlendConfig(TREES, LinearConfig(l2=3.0))
 
 
 def world(seed: int = 0) -> tuple[FeatureMatrix, np.ndarray]:

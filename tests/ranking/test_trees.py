@@ -13,7 +13,14 @@ from ranking.rankers.trees import Trees, TreesConfig, standardise
 
 SIZE, SLATES = 20, 60
 CONFIG = TreesConfig(
-    seeds=(0, 1), trees=30, leaves=7, min_rows_in_leaf=5, negatives=1.0, feature_fraction=1.0, threads=1
+    objectives=("binary", "lambdarank"),
+    seeds=(0, 1),
+    trees=30,
+    leaves=7,
+    min_rows_in_leaf=5,
+    negatives=1.0,
+    feature_fraction=1.0,
+    threads=1,
 )
 
 
