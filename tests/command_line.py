@@ -19,6 +19,7 @@ _SERVER.set_forkserver_preload(  # into a clean process, which is forked for eve
         "ranking.evaluation.report",
         "ranking.evaluation.space_report",
         "ranking.evaluation.table",
+        "ranking.evaluation.page",
         "ranking.serving.engine",
         "feature_repo.stores.arrow_engine",
         "feature_repo.stores.packed",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 
 from pipelines.assets.data import events, users
 from pipelines.assets.embeddings import audio_embeddings, image_embeddings, text_embeddings
@@ -26,6 +27,7 @@ from ranking.strategy.generators import fit_generators, save_generators
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.newcomers import tune_cold_start
 from ranking.strategy.tuned import TunedModels, tune_models
+from ranking.types import Interactions
 
 GROUP = "models"
 CONFIG = HybridConfig()
@@ -45,10 +47,7 @@ def tuned_models(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
         for protocol in Protocol:
             divided = divisions(workspace.interactions, protocol, 2)
             if protocol is SERVED and len(divided) < 2:
-                raise DatasetError(
-                    f"dataset {workspace.dataset_name}: {len(workspace.interactions)} interactions are too few to be "
-                    "divided in time twice; needed are users with at least 10 events, some of them positive: add events"
-                )
+                raise DatasetError(f"dataset {workspace.dataset_name}: {undivided(workspace.interactions)}")
             tuned = TunedModels()
             if len(divided) > 1:
                 validation = divided[1]
@@ -184,6 +183,16 @@ def collaborative_models(workspace: dg.ResourceParam[Workspace]) -> dg.Materiali
             inputs=["tuned_models", "candidate_sets", "vector_index", "events", "users"],
         )
     )
+
+
+def undivided(log: Interactions) -> str:
+    """Why a log cannot be divided in time twice, and what to do."""
+    found, needed = f"its {len(log):,} interactions", "needed are users with at least 10 events, some of them positive"
+    if not log.positive.any():
+        return f"none of {found} is of a positive kind, so nobody's wish can be found; {needed}: add positive events"
+    if len(np.unique(log.item)) < 2:
+        return f"all of {found} are with one item, so there is never another one to be found; {needed}: add items"
+    return f"{found} are too few to be divided in time twice; {needed}: add events"
 
 
 def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:

@@ -109,6 +109,8 @@ class Primal:
     @classmethod
     def solve(cls, gram: Doubles, l2: float) -> Self:
         """B of a Gram matrix, which is overwritten."""
+        if not len(gram):  # which LAPACK complains about
+            return cls(np.zeros((0, 0), np.float32))
         gram[np.diag_indices_from(gram)] += l2
         # A third of a general inverse's work; LAPACK fills the upper triangle alone.
         factor = linalg.cholesky(gram, overwrite_a=True, check_finite=False)

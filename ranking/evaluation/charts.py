@@ -21,10 +21,10 @@ class Axis:
 
     @classmethod
     def over(cls, values: Iterable[float], *, with_zero: bool = True) -> "Axis":
-        """From the least to the greatest finite value, and over 0; an axis of one number is made wider."""
+        """From the least to the greatest finite value, and over 0; an axis of as good as one number is made wider."""
         found = [value for value in values if isfinite(value)] + ([0.0] if with_zero else [])
         low, high = min(found, default=0.0), max(found, default=1.0)
-        return cls(low, high) if high > low else cls(low - 0.5, high + 0.5)
+        return cls(low, high) if high - low > 1e-9 * max(1, -low, high) else cls(low - 0.5, high + 0.5)
 
     def share(self, value: float) -> float:
         """How far along the axis, 0 to 1."""

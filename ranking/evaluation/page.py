@@ -52,7 +52,7 @@ class Section:
 
 def write_page(warehouse: Warehouse, report: Report, path: Path) -> None:
     """Write the page; tables that other parts of the product write are shown where they have rows."""
-    tables = ("candidate_generators", "candidate_budget", "trials", "point_predictions", "reliability")
+    tables = ("candidate_generators", "candidate_budgets", "trials", "point_predictions", "reliability")
     found = {name: _by_protocol(warehouse, name) for name in tables}
     sections = [
         _section(name, protocol, {table: rows.get(name, []) for table, rows in found.items()})
@@ -85,7 +85,7 @@ def _section(name: str, protocol: ProtocolReport, tables: dict[str, Rows]) -> Se
             attribute: _pairs(slices, reference) for attribute, slices in protocol["attributes"].items() if slices
         },
         generators=tables["candidate_generators"],
-        budget=_budget(tables["candidate_budget"]),
+        budget=_budget(tables["candidate_budgets"]),
         trials=_trials(tables["trials"]),
         point_predictions=tables["point_predictions"],
         reliability=_reliability(tables["reliability"]),
@@ -116,10 +116,20 @@ def _pairs(slices: dict[str, dict[str, Metrics]], reference: str | None) -> dict
 
 
 def _budget(rows: Rows) -> LineChart | None:
-    if not rows:
+    """Of the union and the generators that find most, those first that do."""
+    by_generator: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        by_generator[str(row["generator"])].append((_number(row["k"]), _number(row["recall"])))
+    if not by_generator:
         return None
-    points = sorted((_number(row["k"]), _number(row["recall"])) for row in rows)
-    return line_chart("Recall of the candidates against their number", {"union": points}, x_label="k", y_label="recall")
+    lines = {name: sorted(points) for name, points in by_generator.items()}
+    most = sorted(lines, key=lambda name: -lines[name][-1][1])[:MOST_LINES]
+    return line_chart(
+        "Recall of the candidates by their number",
+        {name: lines[name] for name in most},
+        x_label="candidates a user",
+        y_label="recall",
+    )
 
 
 def _trials(rows: Rows) -> LineChart | None:

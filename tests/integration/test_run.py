@@ -144,3 +144,56 @@ def test_another_dataset_in_the_same_home_is_refused(copy, trichord):
     refused = trichord("run", "--dataset", "synthetic", "--home", str(copy))
     assert refused.returncode == 2
     assert "holds the dataset" in refused.stderr
+
+
+def edge(folder, events):
+    """A dataset folder of (user, item, kind) rows, an hour apart."""
+    folder.mkdir()
+    kinds = "[kinds.like]\nweight = 1.0\npositive = true\n[kinds.look]\nweight = 0.5\npositive = false\n"
+    (folder / "dataset.toml").write_text(f'name = "edge"\n{kinds}')
+    names = sorted({item for _, item, _ in events})
+    (folder / "items.csv").write_text("item_id,title\n" + "".join(f"{item},The title of {item}\n" for item in names))
+    rows = [
+        f"{user},{item},{kind},2025-01-{1 + n // 24:02}T{n % 24:02}:00:00Z"
+        for n, (user, item, kind) in enumerate(events)
+    ]
+    (folder / "events.csv").write_text("\n".join(["user_id,item_id,kind,occurred_at", *rows]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([(f"u{n % 6}", f"i{n * 7 % 13}", "look") for n in range(90)], "is of a positive kind"),
+        ([(f"u{n}", "i", "like") for n in range(30)], "are with one item"),
+    ],
+    ids=["no positives", "one item"],
+)
+def test_what_cannot_be_evaluated_is_said_in_one_line(trichord, tmp_path, events, said):
+    refused = trichord("run", "--dataset", str(edge(tmp_path / "edge", events)), "--home", str(tmp_path / "home"))
+    assert refused.returncode == 2
+    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("trichord: "))
+    assert said in line
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "home" / "current").exists()
+
+
+def test_a_single_user_is_enough_for_a_run(trichord, tmp_path):
+    dataset = edge(tmp_path / "edge", [("u", f"i{n:02}", "like") for n in range(30)])
+    done = trichord.anew("run", "--dataset", str(dataset), "--home", str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "1 users, 30 items" in done.stdout
+    assert "illegal value" not in done.stderr  # LAPACK's, of a matrix of nothing
+    page = (tmp_path / "home" / "reports" / "evaluation.html").read_text()
+    assert "Evaluation of" in page
+
+
+def test_a_page_is_written_and_named(home, trichord):
+    shown = trichord("evaluate", "--slices", home=home)
+    assert shown.returncode == 0
+    assert f"the same with plots: {home / 'reports' / 'evaluation.html'}" in shown.stdout
+    assert "NDCG@10 by attribute of the user and the request" in shown.stdout
+    assert "daypart=" in shown.stdout
+    page = (home / "reports" / "evaluation.html").read_text()
+    for said in ("The hybrid against each model", "The hybrid without a part", "By attribute of the user"):
+        assert said in page

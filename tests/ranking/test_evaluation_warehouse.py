@@ -377,3 +377,25 @@ def test_a_warehouse_in_use_by_another_process_is_refused_in_one_line(tmp_path):
         with pytest.raises(ArtifactError, match="another process is using it"):
             Warehouse(path)
         other.communicate("\n")
+
+
+def test_what_an_older_version_measured_is_dropped_and_what_else_it_wrote_is_kept(tmp_path):
+    path, divided = tmp_path / "w.duckdb", random_split(1, Protocol.P2)
+    with Warehouse(path) as warehouse:
+        warehouse.write_run(dataset="old", seeds=[0])
+        warehouse._db.execute("drop view per_slice; drop table per_user; create table per_user (protocol varchar)")
+        warehouse._db.execute("update layout set version = 1; insert into help_wanted (item_id) values ('i')")
+    with Warehouse(path, read_only=True) as warehouse, pytest.raises(ArtifactError, match="run `trichord run` again"):
+        warehouse.read("summary", {"protocol": "p2"})
+    with Warehouse(path) as warehouse:
+        assert warehouse.read("run").to_pylist() == []
+        assert len(warehouse.table("help_wanted")) == 1
+        warehouse.write_split(divided)
+        warehouse.write_rankings(divided, "random", *random_rankings(divided, 1))
+        assert warehouse.read("summary", {"protocol": "p2"}).num_rows
+
+
+def test_a_table_that_nobody_wrote_is_none():
+    with Warehouse(MEMORY) as warehouse:
+        assert warehouse.table("nothing") is None
+        assert warehouse.table("rankings") is None
