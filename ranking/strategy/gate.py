@@ -39,12 +39,13 @@ class GateConfig:
     """start: popularity's weight at each knot before anything is learned; a ranker of few users varies, it does not.
 
     drawn_back: NDCG@10 that a squared distance of 1 from there must bring, at one knot; smooth: the same for steps from
-    knot to knot. With .1 and .05 a weight moves by .2 for .006, a standard error of 200 users' mean difference.
+    knot to knot. noise: standard errors of the paired difference by which a step must be better.
     """
 
     start: tuple[float, ...] = (0.2, 0.2, 0.1, 0.1, 0.0, 0.0)
     drawn_back: float = 0.1
     smooth: float = 0.05
+    noise: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -196,13 +197,15 @@ def _near(told: Opinions, knot: int) -> Opinions:
 def _best(
     seen: Sequence[Opinions], weights: Values, place: tuple[int, int], start: Values, config: GateConfig
 ) -> float:
-    """The step for one weight that brings most after its penalties; the smaller of equal ones."""
-    worth = {}
-    for step in sorted({*STEPS, float(start[place])}):
+    """The step for one weight that brings most after its penalties; where that is noise, the weight as it is."""
+    found, worth = {}, {}
+    for step in sorted({*STEPS, float(weights[place])}):
         tried = weights.copy()
         tried[place] = step
-        found = [_measured(one, tried[:, place[1]]) for one in seen]
+        found[step] = np.concatenate([_measured(one, tried[:, place[1]]) for one in seen])
         away, bends = (tried - start)[place], np.diff(tried[place[0]] - start[place[0]])
         cost = config.drawn_back * away**2 + config.smooth * float((bends**2).sum())
-        worth[step] = float(np.concatenate(found).mean()) - cost
-    return max(worth, key=lambda step: worth[step])
+        worth[step] = float(found[step].mean()) - cost
+    best, now = max(worth, key=lambda step: worth[step]), float(weights[place])
+    gain = found[best] - found[now]
+    return best if gain.mean() > config.noise * gain.std() / np.sqrt(len(gain)) else now

@@ -23,6 +23,7 @@ BINS: Final = 60  # of equal size, in which chances are counted
 ROUNDS: Final = 40  # 100 show a tenth more items, for a half more loss
 STEP: Final = 1e-4  # that a price lies above what is asked for; 20 times as much costs twice the NDCG
 CAPS: Final = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)  # highest prices that are tried
+MIN_ANSWERS: Final = 200  # fewer cannot tell a loss of 1 % from none: prices are not paid
 BUDGET: Final = 0.009  # of NDCG@10 on validation, so that the loss elsewhere stays below 1 %
 
 Values = npt.NDArray[np.float64]
@@ -53,7 +54,7 @@ class Spread:
         found = Spread(levels, chances, 0.0, nothing).priced(items, scores)
         plain = _mean(ndcg(hits, wanted, K))
         kept = 0.0
-        for cap in CAPS:
+        for cap in CAPS if len(items) >= MIN_ANSWERS else ():
             places = replace(found, cap=cap).order(items, scores, diversity=1.0)
             if _mean(ndcg(np.take_along_axis(hits, places, axis=1), wanted, K)) < (1 - BUDGET) * plain:
                 break

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from ranking.candidates.popular import Popular, PopularConfig
 from ranking.candidates.union import Candidates
+from ranking.evaluation.routes_report import read, report_of, routes_tables, write
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.linear import LinearConfig
@@ -306,3 +308,28 @@ def test_candidates_of_mixed_histories_stay_in_their_order(checkerboard, past):
         alone = find(generators, mixed.rows(row, row + 1), config, created_at=created_at)
         assert np.array_equal(alone.item[0], whole.item[row])
     assert (whole.item != UNKNOWN).any(axis=1).all()
+
+
+def test_what_was_learned_is_shown(learned, tmp_path: Path):
+    routes, _, _ = learned
+    assert read(tmp_path) == {}
+    write(tmp_path, {"p1": report_of(routes)})
+    found = read(tmp_path)
+    assert found["p1"] == report_of(routes)
+    assert list(found["p1"]["weights"]) == ["0", "1", "3", "5", "10", "50"]
+    (table,) = routes_tables(found)
+    assert table.row_count == 6
+    assert [column.header for column in table.columns][1:6] == list(EXPERTS)
+
+
+def test_a_planted_future_item_gets_no_lift():
+    """An item whose only events come after the newcomers: no model of their division knows of it."""
+    early = [(user, item, True) for user in range(3) for item in range(4)]
+    late = [(3, item, True) for item in range(4)] + [(user, 11, True) for user in (0, 1, 2)] + [(3, 11, True)]
+    known, held = latecomers(log_of(early + late), 0.25)
+    division = first_events(known, held, counts=(0, 1))
+    assert np.flatnonzero(held).tolist() == [3]
+    assert 11 not in division.train.item
+    popular = Popular(PopularConfig()).fit(division.train)
+    assert np.isneginf(popular.score(division.queries)[:, 11]).all()
+    assert division.relevant[:, [11]].toarray().all()  # it is wanted all the same, and missed

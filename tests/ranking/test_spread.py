@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranking.metrics import coverage, ndcg
-from ranking.strategy.spread import BUDGET, K, Spread, in_units
+from ranking.strategy.spread import BUDGET, MIN_ANSWERS, K, Spread, in_units
 from ranking.types import UNKNOWN
 
-Q, WIDTH, ITEMS = 60, 40, 120
+Q, WIDTH, ITEMS = 240, 40, 400
 
 
 def answers(seed: int = 0, q: int = Q) -> tuple[np.ndarray, np.ndarray]:
     """Everybody's favourites are much the same items; the last places of some answers are empty."""
     rng = np.random.default_rng(seed)
-    scores = -0.05 * np.arange(ITEMS) + rng.gumbel(size=(q, ITEMS)) * 0.8
+    scores = -0.02 * np.arange(ITEMS) + rng.gumbel(size=(q, ITEMS)) * 0.8
     items = np.argsort(-scores, axis=1)[:, :WIDTH]
     best = np.take_along_axis(scores, items, axis=1).astype(np.float32)
     items = items.astype(np.int32)
@@ -77,7 +77,7 @@ def test_the_price_of_a_place_is_what_the_cheapest_answer_gives_up_for_it():
 def test_a_batch_is_ordered_as_its_single_answers(learned):
     items, scores = answers(2)
     whole = learned.order(items, scores, diversity=1.0)
-    for row in range(0, Q, 7):
+    for row in range(0, Q, 17):
         one = slice(row, row + 1)
         assert np.array_equal(learned.order(items[one], scores[one], diversity=1.0)[0], whole[row])
 
@@ -103,3 +103,11 @@ def test_saved_prices_order_alike(learned, tmp_path: Path):
     assert (again.cap, again.prices.tolist()) == (learned.cap, learned.prices.tolist())
     places = [one.order(items, scores, diversity=0.7) for one in (learned, again)]
     assert np.array_equal(*places)
+
+
+def test_few_answers_are_no_ground_for_paying_prices():
+    items, scores = answers(q=MIN_ANSWERS - 1)
+    hits = np.arange(WIDTH) < 1 + np.zeros((len(items), 1))
+    found = Spread.learn(items, scores, hits, np.ones(len(items), np.int64), n_items=ITEMS)
+    assert found.cap == 0
+    assert (found.order(items, scores, diversity=1.0) == np.arange(WIDTH)).all()
