@@ -84,7 +84,7 @@ def warehouse(tmp_path_factory):
 def test_the_report_has_the_keys_that_other_programs_rely_on(warehouse):
     report = json.loads(json.dumps(build_report(warehouse), allow_nan=False))
     assert (report["release"], report["dataset"], report["k"], report["seeds"]) == ("r1", "planted", 10, [0, 1, 2])
-    assert set(report["protocols"]) == {"p1", "p2", "p3"}
+    assert set(report["protocols"]) == {*Protocol}
     for protocol in report["protocols"].values():
         assert {"split", "users", "items", "cold_item_share", "slices", "ablation"} <= set(protocol)
         assert protocol["items"] == N_ITEMS
