@@ -51,7 +51,8 @@ class Sequel(Generator):
         self._known = _frequent(train, self.config.min_events)
         before, after = self._lessons(train)
         told = (np.diff(before.indptr) > 0) & (np.diff(after.indptr) > 0)
-        self._weights = ridge(before[told], after[told], self.config.l2).astype(np.float32)
+        weights = ridge(before[told], after[told], self.config.l2)
+        self._weights = np.ascontiguousarray(weights, np.float32)  # by rows: a product with a profile copies nothing
         return self
 
     def _lessons(self, train: Interactions) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:

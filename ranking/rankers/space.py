@@ -12,7 +12,7 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
 from ranking.candidates.threads import one_blas_thread
 from ranking.rankers.features import Part
-from ranking.types import Bools, Codes, Floats, Queries, Times
+from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 HOURS_AROUND: Final = 3.0  # an event speaks of the hours around its own, half as much at this distance
 RECENT: Final = 5  # latest liked items that a candidate is compared with one by one
@@ -44,12 +44,12 @@ class Space:
         """Columns float32 [n] for candidates (row of the query, ascending; item code), NaN where there is no vector."""
         here = _profile(self.fused, queries, at_such_times(queries))
         liked = np.stack([_profile(self.fused, queries), here, *_recent(self.fused, queries)], axis=1)
-        cosines = products(_placed(self.fused), liked, row, item)
+        cosines = _cosines(self.fused, liked, row, item)
         columns = {"content_appeal": self.appeal[item], "content_similarity": cosines[:, 0]}
         columns["content_similarity_at_such_times"] = cosines[:, 1]
         for modality, vectors in self.by_modality.items():
             profile = _profile(vectors, queries)[:, None]
-            columns[f"{modality}_similarity"] = products(_placed(vectors), profile, row, item)[:, 0]
+            columns[f"{modality}_similarity"] = _cosines(vectors, profile, row, item)[:, 0]
         columns["content_similarity_to_recent"] = np.fmax.reduce(cosines[:, 2:], axis=1)
         return columns
 
@@ -99,9 +99,11 @@ def products(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: 
     return found
 
 
-def _placed(vectors: Floats) -> Floats:
-    """NaN in the place of items without a vector."""
-    return np.where(vectors.any(axis=1, keepdims=True), vectors, np.float32(np.nan))
+def _cosines(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
+    """`products`, NaN for items without a vector."""
+    found = products(vectors, wanted, row, item)
+    found[~vectors[item].any(axis=1)] = np.nan
+    return found
 
 
 def at_such_times(queries: Queries) -> Floats:
@@ -130,8 +132,13 @@ def _profile(vectors: Floats, queries: Queries, weight: Floats | None = None) ->
 
 def _recent(vectors: Floats, queries: Queries) -> list[Floats]:
     """Vectors of each query's latest liked items, the latest first, float32 [q, d] each; NaN where there is none."""
-    known = np.concatenate([_placed(vectors), np.full((1, vectors.shape[1]), np.nan, np.float32)])
-    return [known[_latest_liked(queries, place)] for place in range(RECENT)]
+    return [_placed(vectors, _latest_liked(queries, place)) for place in range(RECENT)]
+
+
+def _placed(vectors: Floats, item: Codes) -> Floats:
+    """Vectors of items, NaN for those without one and for `UNKNOWN`."""
+    there = (item != UNKNOWN) & vectors[item].any(axis=1)
+    return np.where(there[:, None], vectors[item], np.float32(np.nan))
 
 
 def _latest_liked(queries: Queries, place: int) -> Codes:

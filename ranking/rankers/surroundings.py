@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.rankers.space import products
-from ranking.types import Bools, Codes, Floats, Interactions, Queries, Strings, Times
+from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
 RIDGE: Final = 0.1  # of the average variance, added to each: directions of few choices are not told from noise
@@ -48,7 +48,7 @@ class Surroundings:
     def fit(cls, train: Interactions, vectors: Floats) -> Self:
         """From the choices of `train`; vectors: float32 [n_items, d]."""
         devices, places = _known(train.device), _known(train.place)
-        train = train.where(_has_content(vectors)[train.item])
+        train = train.where(np.asarray(vectors.any(axis=1))[train.item])
         chosen = vectors[train.item]
         around = np.exp2(-((_hours_apart() / HOURS_AROUND) ** 2)).astype(np.float32)
         part = np.arange(len(train)) * MOMENTS // max(len(train), 1)
@@ -77,8 +77,10 @@ class Surroundings:
             "place_fit": _looked_up(self.place, _places(queries.place, self.places)),
             "fashion_fit": self._fashion_at(queries.at),
         }
-        placed = np.where(_has_content(vectors)[:, None], vectors - self.centre, 0).astype(np.float32)
-        fits = products(placed, np.stack(list(wanted.values()), axis=1), row, item)
+        directions = np.stack(list(wanted.values()), axis=1)
+        fits = products(vectors, directions, row, item) - (directions @ self.centre)[row]
+        nowhere = ~vectors[item].any(axis=1)
+        fits[nowhere] = np.where(np.isnan(fits[nowhere]), np.nan, 0)  # without content: at the centre
         columns = dict(zip(wanted, fits.T, strict=True))
         columns["context_fit"] = np.nansum(fits[:, :-1], axis=1)  # the fashion is no part of a request
         return columns
@@ -135,10 +137,6 @@ class _Directions:
         weight = membership.sum(axis=0)[:, None]
         apart = membership.T @ self.chosen / (weight + PRIOR)
         return np.asarray(apart @ self.precision, np.float32)
-
-
-def _has_content(vectors: Floats) -> Bools:
-    return np.asarray(vectors.any(axis=1))
 
 
 def _looked_up(directions: Floats, value: npt.NDArray[np.int64]) -> Floats:

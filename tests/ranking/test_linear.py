@@ -1,5 +1,7 @@
 """The linear voice against SciPy's own minimiser, and the blend of both voices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 
 from ranking.errors import ArtifactError
-from ranking.rankers.blend import Blend, BlendConfig
+from ranking.rankers.blend import SHARES, Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.linear import Linear, LinearConfig, in_slates
 from ranking.rankers.trees import REFERENCE, TreesConfig, standardise
@@ -96,6 +98,29 @@ def test_trees_and_the_linear_model_count_alike():
     np.testing.assert_allclose(
         blend.score(features, GROUPS), blend.trees.score(features, GROUPS) / 4 + linear, rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_lesson_measures_ndcg_by_hand():
+    labels = np.array([1, 0, 1, 0, 1, 0, 0], bool)
+    matrix = FeatureMatrix(("one",), np.zeros((7, 1), np.float32), {"one": Part.BEHAVIOUR})
+    lesson = Lesson(matrix, labels, np.array([3, 0, 2, 2]))  # the last slate holds nothing chosen
+    first = (1 + 1 / np.log2(4)) / (1 + 1 / np.log2(3))  # the chosen at places 1 and 3
+    scores = np.array([3, 2, 1, 5, 4, 1, 2], float)
+    assert lesson.ndcg(scores) == pytest.approx((first + 1 / np.log2(3)) / 2)
+
+
+def test_the_share_is_the_one_that_orders_the_latest_slates_best():
+    features, labels = world()
+    square = FeatureMatrix(features.names, features.values.copy(), features.parts)
+    square.values[:, 1] = np.where(labels, 5, -5)  # in the older slates this tells everything, later nothing
+    latest = features.values.copy()
+    latest[:, 1] = np.random.default_rng(1).normal(size=len(latest))
+    config = replace(CONFIG, linear=LinearConfig(l2=1e6))
+    model = Blend.fit(square, labels, GROUPS, config=config)
+    later = Lesson(FeatureMatrix(features.names, latest, features.parts), labels, GROUPS)
+    share = share_by_test(Lesson(square, labels, GROUPS), later, config=config)
+    measured = {one: later.ndcg(replace(model, share=one).score(later.features, GROUPS)) for one in SHARES}
+    assert measured[share] == max(measured.values())
 
 
 def test_contributions_sum_to_the_score_less_that_of_the_reference():
