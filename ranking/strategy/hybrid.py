@@ -47,7 +47,7 @@ class HybridConfig:
             "popular_windowed": 40,
             "popular": 60,
             "cold_start": 10,
-            "scarce": 100,
+            "scarce": 5,
         }
     )
     windows: int = 2
