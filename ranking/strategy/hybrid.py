@@ -49,7 +49,7 @@ class HybridConfig:
             "popular": 60,
             "sequel": 0,
             "cold_start": 10,
-            "scarce": 100,
+            "scarce": 5,
         }
     )
     windows: int = 2

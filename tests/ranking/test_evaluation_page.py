@@ -135,9 +135,9 @@ def test_tables_of_other_parts_are_shown_where_they_have_rows(warehouse, tmp_pat
     before, _ = page_of(warehouse, tmp_path)
     assert before.count("svg") == 0
     for statement in (
-        "create table candidate_budgets as select 'p2' as protocol, 'union' as generator, unnest([10, 50]) as k, "
+        "insert into candidate_budgets by name select 'p2' as protocol, 'union' as generator, unnest([10, 50]) as k, "
         "unnest([.2, .6]) as recall",
-        "create table candidate_generators as select 'p2' as protocol, 'ease' as generator, .5 as recall",
+        "insert into candidate_generators by name select 'p2' as protocol, 'ease' as generator, .5 as recall",
         "create table point_predictions (protocol varchar, model varchar, metric varchar, value double)",
         "insert into point_predictions values ('p2', 'trees', 'auc', .98)",
         "create table reliability as select 'p2' as protocol, 'trees' as model, unnest([.1, .9]) as predicted, "
