@@ -103,7 +103,8 @@ class Spread:
         chance = np.where(known, np.interp(in_units(items, scores), self.levels, self.chances), 0)
         gain = 1 / np.log2(np.arange(2, K + 2))
         ideal = np.interp(chance.sum(axis=1), np.arange(1, K + 1), np.cumsum(gain))
-        return np.where(known, chance * gain[-1] / ideal[:, None], -1.0) - TIE * np.arange(items.shape[1])
+        expected = np.where(known, chance * gain[-1] / ideal[:, None], -1.0)
+        return np.asarray(expected - TIE * np.arange(items.shape[1]))
 
     def save(self, folder: Path) -> None:
         """Write everything as arrays."""
