@@ -137,7 +137,7 @@ def recommend(
     if UNKNOWN_USER in response.fallbacks:
         raise UnknownEntityError(
             f"user {user!r}: nothing is known of them; give a user of the events, or ask the HTTP API, "
-            "which answers newcomers with what is popular"
+            "which answers newcomers"
         )
     if as_json:
         print(response.model_dump_json())

@@ -138,7 +138,7 @@ def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked
     """
     voice, features = hybrid.voice(query), ranked.slates.features
     if voice is None:
-        return [[] for _ in ranked.item[0]]
+        return [[] for item in ranked.item[0].tolist() if item != UNKNOWN]
     rows = ranked.place[0][ranked.place[0] != UNKNOWN]
     added = voice.contributions(features, rows)
     values = features.select(voice.names)

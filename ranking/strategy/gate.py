@@ -48,6 +48,9 @@ class GateConfig:
     noise: float = 1.0
 
 
+PLAIN: Final = GateConfig(start=(0.0,) * len(KNOTS))  # where no ranker of short histories needs popularity's help
+
+
 @dataclass(frozen=True)
 class Opinions:
     """What the experts say of q slates of at most k candidates, and what was chosen.

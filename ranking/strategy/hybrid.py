@@ -17,13 +17,13 @@ from ranking.rankers.closeness import closeness
 from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import FeatureSource, Slates, describe, request_rows
 from ranking.rankers.store_columns import Vocabulary
-from ranking.strategy.gate import KNOTS, Gate, GateConfig
+from ranking.strategy.gate import PLAIN, Gate
 from ranking.strategy.generators import load_generators, save_generators
 from ranking.strategy.routes import SHORT, Routes, RoutesConfig, Voice
 from ranking.strategy.spread import Spread
 from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
 
-RANKER_ALONE: Final = Routes(None, Gate.before(GateConfig(start=(0.0,) * len(KNOTS))), ())
+RANKER_ALONE: Final = Routes(None, Gate.before(PLAIN), ())
 
 
 @dataclass(frozen=True)

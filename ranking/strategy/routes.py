@@ -19,7 +19,7 @@ from ranking.rankers.trees import TreesConfig
 from ranking.splits import Split
 from ranking.strategy.choice import HYBRID, Chosen, choose, chosen_for
 from ranking.strategy.committee import Committee
-from ranking.strategy.gate import Gate, Opinions, Values, ndcg_of, opinions_of, said_by
+from ranking.strategy.gate import PLAIN, Gate, GateConfig, Opinions, Values, ndcg_of, opinions_of, said_by
 from ranking.strategy.spread import Spread
 from ranking.types import UNKNOWN, Bools, Floats, Queries
 
@@ -76,7 +76,7 @@ class Routes:
     def learn(cls, newcomer: Committee | None, told: Sequence[Told]) -> Self:
         """From slates that the rankers did not learn from."""
         opinions = [one.opinions() for one in told]
-        gate = Gate.fit(opinions)
+        gate = Gate.fit(opinions, config=GateConfig() if newcomer is not None else PLAIN)
         if not told:
             return cls(newcomer, gate, ())
         hybrid = [ndcg_of(gate.score(one.said, one.lengths), one.chosen, one.wanted) for one in opinions]

@@ -2,9 +2,9 @@
 
 Each answer's first places go to much the same items, and the last of them are worth little: whether somebody's tenth is
 the ranker's tenth or its twentieth best. An item that stands among nobody's first k is given a bonus, its price: the
-least chance of a hit that anybody's first k must give up for it. So it is shown, once or so, to whom it fits best. The
-prices are of items alone: an answer is the same whether it is asked for alone or among others. Source: auctions
-(Bertsekas 1988), with answers as bidders for items and so many places each; prices rise until an item is shown.
+least that anybody's first k must give up for it, in NDCG to be expected. So it is shown, once or so, to whom it fits
+best. The prices are of items alone: an answer is the same whether it is asked for alone or among others. Source:
+auctions (Bertsekas 1988), with items that bid for places; prices rise until an item is shown.
 """
 
 from dataclasses import dataclass, replace
@@ -21,8 +21,9 @@ from ranking.types import UNKNOWN, Bools, Codes, Floats
 K: Final = 10
 BINS: Final = 60  # of equal size, in which chances are counted
 ROUNDS: Final = 40  # 100 show a tenth more items, for a half more loss
-STEP: Final = 1e-4  # that a price lies above what is asked for; 20 times as much costs twice the NDCG
-CAPS: Final = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)  # highest prices that are tried
+TIE: Final = 1e-8  # of places with the same chance the first is worth more
+STEP: Final = 1e-5  # that a price lies above what is asked for; 20 times as much costs twice the NDCG
+CAPS: Final = (0.002, 0.004, 0.006, 0.008, 0.0095, 0.011, 0.0125, 0.015, 0.02)  # highest prices that are tried
 MIN_ANSWERS: Final = 200  # fewer cannot tell a loss of 1 % from none: prices are not paid
 BUDGET: Final = 0.009  # of NDCG@10 on validation, so that the loss elsewhere stays below 1 %
 
@@ -50,19 +51,18 @@ class Spread:
         The cap is the highest that loses no more than `BUDGET` of NDCG@10 on them. wanted: int64 [q], relevant items.
         """
         levels, chances = _calibrated(in_units(items, scores), hits, items != UNKNOWN)
-        nothing = np.zeros(n_items, np.float32)
-        found = Spread(levels, chances, 0.0, nothing).priced(items, scores)
+        best = Spread(levels, chances, 0.0, np.zeros(n_items, np.float32))
         plain = _mean(ndcg(hits, wanted, K))
-        kept = 0.0
         for cap in CAPS if len(items) >= MIN_ANSWERS else ():
-            places = replace(found, cap=cap).order(items, scores, diversity=1.0)
+            found = replace(best, cap=cap).priced(items, scores)
+            places = found.order(items, scores, diversity=1.0)
             if _mean(ndcg(np.take_along_axis(hits, places, axis=1), wanted, K)) < (1 - BUDGET) * plain:
                 break
-            kept = cap
-        return replace(found, cap=kept)
+            best = found
+        return best
 
     def priced(self, items: Codes, scores: Floats) -> "Spread":
-        """With the prices that these answers ask for; what came of them is not looked at."""
+        """With the prices that these answers ask for, up to the cap; what came of them is not looked at."""
         worth, prices = self._worth(items, scores), np.zeros(len(self.prices))
         known, codes = items != UNKNOWN, np.maximum(items, 0)
         if items.shape[1] <= K:
@@ -73,7 +73,7 @@ class Spread:
             shown = known & (bid >= least)
             asked = np.full(len(prices), np.inf)
             np.minimum.at(asked, items[known & ~shown], (least - worth)[known & ~shown])
-            rising = (np.bincount(items[shown], minlength=len(prices)) == 0) & (asked + STEP <= CAPS[-1])
+            rising = (np.bincount(items[shown], minlength=len(prices)) == 0) & (asked + STEP <= self.cap)
             if not rising.any():
                 break
             prices[rising] = asked[rising] + STEP
@@ -82,8 +82,9 @@ class Spread:
     def order(self, items: Codes, scores: Floats, *, diversity: float) -> npt.NDArray[np.int64]:
         """New places of answers [q, k'], best first: an index for `np.take_along_axis`, int64 [q, k'].
 
-        The first `K` are chosen by chance of a hit and price, no price above `diversity` times the cap; they, and the
-        others, keep the ranker's order among themselves. diversity: 0 changes nothing, 1 is full. `UNKNOWN` stays last.
+        The first `K` are chosen by what is to be expected of them and price, no price above `diversity` times the cap;
+        they, and the others, keep the ranker's order among themselves. diversity: 0 changes nothing, 1 is full.
+        `UNKNOWN` stays last.
         """
         if not 0 <= diversity <= 1:
             raise ValueError(f"diversity is {diversity}; accepted are numbers from 0 to 1")
@@ -94,9 +95,16 @@ class Spread:
         return np.argsort(~chosen, axis=1, kind="stable")
 
     def _worth(self, items: Codes, scores: Floats) -> Values:
-        """Chance of a hit, -1 in the padding; never rising from place to place, so that prices alone change places."""
-        chance = np.interp(in_units(items, scores), self.levels, self.chances)
-        return np.where(items == UNKNOWN, -1.0, chance)
+        """NDCG@10 to be expected of an item in the last of the first places, -1 in the padding.
+
+        Falling from place to place, so that prices alone change places. One hit is worth more where few are expected.
+        """
+        known = items != UNKNOWN
+        chance = np.where(known, np.interp(in_units(items, scores), self.levels, self.chances), 0)
+        gain = 1 / np.log2(np.arange(2, K + 2))
+        ideal = np.interp(chance.sum(axis=1), np.arange(1, K + 1), np.cumsum(gain))
+        expected = np.where(known, chance * gain[-1] / ideal[:, None], -1.0)
+        return np.asarray(expected - TIE * np.arange(items.shape[1]))
 
     def save(self, folder: Path) -> None:
         """Write everything as arrays."""

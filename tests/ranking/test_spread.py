@@ -65,9 +65,11 @@ def test_the_price_of_a_place_is_what_the_cheapest_answer_gives_up_for_it():
     scores[2, 10:] = -np.inf
     units = in_units(items, scores)
     levels = np.array([units.min(), units.max()])
-    spread = Spread(levels, levels / 100 + 1, 1.0, np.zeros(12, np.float32)).priced(items, scores)
-    asked = (units[1, 9] - units[1, 10]) / 100
-    assert spread.prices[11] == pytest.approx(asked, abs=2e-4)
+    spread = Spread(levels, (levels + 9) / 100, 1.0, np.zeros(12, np.float32)).priced(items, scores)
+    last = 1 / np.log2(11)  # the chances of one hit in all: the ideal is the first place
+    asked = last * (units[1, 9] - units[1, 10]) / 100
+    assert ((units[1] + 9) / 100).sum() == pytest.approx(1.08)
+    assert spread.prices[11] == pytest.approx(asked, rel=0.1)
     assert not spread.prices[:9].any()
     shown = np.take_along_axis(items, spread.order(items, scores, diversity=1.0), axis=1)[:, :K]
     assert 11 in shown[1]
