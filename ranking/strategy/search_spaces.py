@@ -207,7 +207,7 @@ SPACES: Final[dict[str, Model]] = {
             "hidden": Span(16, 256, log=True, whole=True),
             "negatives": Span(1, 8, whole=True),
             "epochs": Span(2, 30, log=True, whole=True),
-            "learning_rate": Span(1e-4, 0.02, log=True),
+            "learning_rate": Span(1e-4, 0.05, log=True),
             **LEARNED,
         },
     ),

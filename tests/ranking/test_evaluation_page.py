@@ -138,11 +138,11 @@ def test_tables_of_other_parts_are_shown_where_they_have_rows(warehouse, tmp_pat
         "insert into candidate_budgets by name select 'p2' as protocol, 'union' as generator, unnest([10, 50]) as k, "
         "unnest([.2, .6]) as recall",
         "insert into candidate_generators by name select 'p2' as protocol, 'ease' as generator, .5 as recall",
-        "create table point_predictions (protocol varchar, model varchar, metric varchar, value double)",
-        "insert into point_predictions values ('p2', 'trees', 'auc', .98)",
-        "create table reliability as select 'p2' as protocol, 'trees' as model, unnest([.1, .9]) as predicted, "
+        "insert into point_predictions select 'p2', 'trees', unnest(['rows', 'rate', 'auc', 'logloss', 'ece']), "
+        "unnest([100, .5, .98, .2, .01])",
+        "insert into reliability by name select 'p2' as protocol, 'trees' as model, unnest([.1, .9]) as predicted, "
         "unnest([.2, .8]) as observed",
-        "create table trials as select 's' as study, 'p2' as protocol, 'ease' as model, unnest([0, 1, 2]) as number, "
+        "insert into trials by name select 's' as study, 'p2' as protocol, 'ease' as model, unnest([0, 1, 2]) as number, "
         "unnest([.1, null, .2]) as value",
     ):
         warehouse._db.execute(statement)
