@@ -31,7 +31,7 @@ KNOTS: Final = (0, 1, 3, 5, 10, 50)  # history lengths; between them weights run
 STEPS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)  # weights that are tried, beside the ranker's of 1
 SWEEPS: Final = 2
 DEPTH: Final = 10
-SESSION: Final = frozenset({"covisitation", "repeat", "session", "sequence"})
+SESSION: Final = frozenset({"covisitation", "repeat", "sasrec", "sequel"})
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def expert_of(generator: str) -> str:
     """The group that a generator belongs to."""
     if generator.startswith("popular"):
         return "popularity"
-    if generator in CONTENT_GENERATORS:
+    if generator in CONTENT_GENERATORS or generator.startswith(("aligned", "scarce")):
         return "content"
     return "session" if generator in SESSION else "collaborative"
 
