@@ -297,6 +297,6 @@ def _open_newcomers(workspace: Workspace, folder: Path, protocol: Protocol) -> N
         alignment=Alignment.load(inner),
         mapping=FactorMapping.load(factor_mapping_folder(folder, Protocol.P1)),
         configs=replace(tuned(workspace, protocol).generators(), cold_start=cold_start),
-        config=CONFIG,
+        config=replace(CONFIG, reserved=load_as(folder / protocol / RESERVED, dict[str, int])),
     )
     window.save(window_folder(folder, protocol, FIRST))
