@@ -142,8 +142,8 @@ def test_tables_of_other_parts_are_shown_where_they_have_rows(warehouse, tmp_pat
         "unnest([100, .5, .98, .2, .01])",
         "insert into reliability by name select 'p2' as protocol, 'trees' as model, unnest([.1, .9]) as predicted, "
         "unnest([.2, .8]) as observed",
-        "insert into trials by name select 's' as study, 'p2' as protocol, 'ease' as model, unnest([0, 1, 2]) as number, "
-        "unnest([.1, null, .2]) as value",
+        "insert into trials by name select 's' as study, 'p2' as protocol, 'ease' as model, unnest([0, 1, 2]) "
+        "as number, unnest([.1, null, .2]) as value",
     ):
         warehouse._db.execute(statement)
     page, _ = page_of(warehouse, tmp_path)
