@@ -9,6 +9,7 @@ from ranking.candidates.aligned import Aligned, AlignedConfig
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
+from ranking.candidates.fitting import Fitting, FittingConfig
 from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
@@ -28,7 +29,7 @@ class EasePositive(Ease):
 
 GENERATORS: Final[dict[str, type[Generator]]] = {
     kind.name: kind
-    for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, Sequel, PopularWindowed, Aligned, ColdStart)
+    for kind in (Ease, EasePositive, Ials, Covisitation, ItemKnn, Sequel, PopularWindowed, Fitting, Aligned, ColdStart)
 }
 
 
@@ -45,6 +46,7 @@ class GeneratorConfigs:
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     sequel: SequelConfig = field(default_factory=SequelConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
+    fitting: FittingConfig = field(default_factory=FittingConfig)
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
 
@@ -69,9 +71,12 @@ def fit_generators(
 def fit_content_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
-    """Those of them that go by where items lie."""
+    """Those of them that go by where items lie; `Fitting` is one of them if events tell of devices or places."""
     audience = Audience(space.predicted, space.remembered)
+    told = any(one is not None for column in (train.device, train.place) for one in column.tolist())
+    fitting = (Fitting(configs.fitting, space.fused, created_at).fit(train),) if told else ()
     return (
+        *fitting,
         Aligned(configs.aligned, space.fused, space.appeal).fit(train),
         ColdStart(configs.cold_start, space.fused, created_at, space.appeal, audience).fit(train),
     )

@@ -31,7 +31,13 @@ class HybridConfig:
 
     candidates: int = 200
     reserved: dict[str, int] = field(
-        default_factory=lambda: {"aligned": 30, "popular_windowed": 10, "cold_start": 10, "sequel": 0}
+        default_factory=lambda: {
+            "aligned": 30,
+            "popular_windowed": 10,
+            "cold_start": 10,
+            "sequel": 0,
+            "fitting": 100,  # there where events tell of devices or places; .58 instead of .52 of what is relevant
+        }
     )
     windows: int = 2
     ranker: BlendConfig = field(default_factory=BlendConfig)
