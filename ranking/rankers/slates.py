@@ -37,6 +37,7 @@ KEYS: Final = (
     schema.PLACE,
 )
 CONTENT_GENERATORS: Final = frozenset({"aligned", "aligned_recent", "aligned_session", "cold_start"})
+CONTEXT_GENERATORS: Final = frozenset({"fitting"})
 _RELATIVE: Final = ("item_positives", "item_positives_28d", "item_positives_365d", "item_mean_value")
 
 
@@ -125,10 +126,16 @@ def _provenance(
             f"{name}_rank": np.where(rank > 0, rank, np.nan).astype(np.float32),
         }
         columns |= mine
-        parts |= dict.fromkeys(mine, Part.CONTENT if name in CONTENT_GENERATORS else Part.BEHAVIOUR)
+        parts |= dict.fromkeys(mine, _part_of(name))
     columns["fused"] = candidates.fused[offered]
     parts["fused"] = Part.BEHAVIOUR
     return columns, parts
+
+
+def _part_of(generator: str) -> Part:
+    if generator in CONTEXT_GENERATORS:
+        return Part.CONTEXT
+    return Part.CONTENT if generator in CONTENT_GENERATORS else Part.BEHAVIOUR
 
 
 def _within_slate(values: Floats, groups: npt.NDArray[np.int64]) -> Floats:

@@ -70,13 +70,7 @@ class Surroundings:
 
         context_fit: the sum of what is known of hour, weekend, device and place.
         """
-        wanted = {
-            "hour_fit": _looked_up(self.hour, _hour(queries.at)),
-            "weekend_fit": _looked_up(self.weekend, _is_weekend(queries.at)),
-            "device_fit": _looked_up(self.device, _places(queries.device, self.devices)),
-            "place_fit": _looked_up(self.place, _places(queries.place, self.places)),
-            "fashion_fit": self._fashion_at(queries.at),
-        }
+        wanted = self.directions(queries)
         directions = np.stack(list(wanted.values()), axis=1)
         fits = products(vectors, directions, row, item) - (directions @ self.centre)[row]
         nowhere = ~vectors[item].any(axis=1)
@@ -84,6 +78,16 @@ class Surroundings:
         columns = dict(zip(wanted, fits.T, strict=True))
         columns["context_fit"] = np.nansum(fits[:, :-1], axis=1)  # the fashion is no part of a request
         return columns
+
+    def directions(self, queries: Queries) -> dict[str, Floats]:
+        """What each query's surroundings want, float32 [q, d] each, context first; NaN where they are unknown."""
+        return {
+            "hour_fit": _looked_up(self.hour, _hour(queries.at)),
+            "weekend_fit": _looked_up(self.weekend, _is_weekend(queries.at)),
+            "device_fit": _looked_up(self.device, _places(queries.device, self.devices)),
+            "place_fit": _looked_up(self.place, _places(queries.place, self.places)),
+            "fashion_fit": self._fashion_at(queries.at),
+        }
 
     def _fashion_at(self, at: Times) -> Floats:
         """Directions between those of the nearest moments, [q, d]; before the first and after the last theirs."""

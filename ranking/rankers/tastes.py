@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.artifacts import save_arrays
-from ranking.candidates.history import DAY_US, Memory
+from ranking.candidates.fitting import pace
+from ranking.candidates.history import Memory
 from ranking.candidates.state import State, pack
 from ranking.types import Bools, Codes, Floats, Interactions, ItemContent, Queries
 
@@ -59,7 +60,7 @@ class Tastes:
         total = np.asarray(kinds.T @ events)
         return cls(
             fame=np.log1p(events).astype(np.float32),
-            pace=(np.log1p(events) - np.log(_days_there(train, content))).astype(np.float32),
+            pace=pace(train, content.created_at),
             era=np.where(known, content.created_at / _YEAR_US, np.nan).astype(np.float32),
             lateness=_item_means(train, (place + 0.5) / length, n),
             audience=_item_means(train, np.log(length), n),
@@ -115,14 +116,6 @@ class Tastes:
         state = State(folder / "tastes.safetensors")
         fame, pace, era, lateness, audience, share = (state.floats(name) for name in _FACTS)
         return cls(fame, pace, era, lateness, audience, state.matrix("kinds"), share)
-
-
-def _days_there(train: Interactions, content: ItemContent) -> npt.NDArray[np.float64]:
-    """Days that each item was to be had within the log, and one more, float64 [n]."""
-    if not len(train):
-        return np.ones(len(train.items))
-    began, ended = int(train.occurred_at[0]), int(train.occurred_at[-1])
-    return np.asarray((ended - np.clip(content.created_at, began, ended)) / DAY_US + 1)
 
 
 def _item_means(train: Interactions, values: npt.NDArray[np.float64], n: int) -> Floats:

@@ -29,6 +29,7 @@ FOUND_BY: Final = {
     "ials_scaled": "chosen by people with a taste like yours",
     "covisitation": "often chosen after what you chose lately",
     "item_knn": "often chosen together with what you chose",
+    "fitting": "of a kind chosen at such moments",
     "sequel": "often chosen next by people with a history like yours",
     "popular_windowed": "popular lately",
     "ease_semantic": "chosen by people with a history like yours, and of such content",
@@ -71,6 +72,7 @@ def _words() -> dict[str, Words]:
     told_by_generator = dict.fromkeys(collaborative, _COLLABORATIVE) | {
         "aligned": FOUND_BY["aligned"],
         "sequel": FOUND_BY["sequel"],
+        "fitting": FOUND_BY["fitting"],
         "popular_windowed": FOUND_BY["popular_windowed"],
         "popular": FOUND_BY["popular"],
         "cold_start": FOUND_BY["cold_start"],

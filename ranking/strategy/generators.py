@@ -9,6 +9,7 @@ from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, Al
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
+from ranking.candidates.fitting import Fitting, FittingConfig
 from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
@@ -49,6 +50,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         Popular,
         PopularHere,
         Sasrec,
+        Fitting,
         Aligned,
         AlignedRecent,
         AlignedSession,
@@ -74,6 +76,7 @@ class GeneratorConfigs:
     sasrec: SasrecConfig | None = None
     popular: PopularConfig = field(default_factory=lambda: PopularConfig(feedback=Feedback.POSITIVE))
     popular_here: PopularHereConfig = field(default_factory=PopularHereConfig)
+    fitting: FittingConfig = field(default_factory=FittingConfig)
     aligned: AlignedConfig = field(default_factory=AlignedConfig)
     aligned_recent: AlignedConfig = field(
         default_factory=lambda: AlignedConfig(Memory(feedback=Feedback.POSITIVE, half_life_events=10))
@@ -120,11 +123,13 @@ def _surroundings(train: Interactions) -> bool:
 def fit_content_generators(
     train: Interactions, configs: GeneratorConfigs, *, space: Space, created_at: Times
 ) -> tuple[Generator, ...]:
-    """Those of them that go by where items lie, alone or among others."""
+    """Those of them that go by where items lie, alone or among others; `Fitting` where events tell of surroundings."""
     audience = Audience(space.predicted, space.remembered)
     generators: list[Generator] = []
     if configs.ease_semantic is not None and len(train.items) <= EXACT_EASE:
         generators.append(SemanticEase(configs.ease_semantic, space.fused))
+    if _surroundings(train):
+        generators.append(Fitting(configs.fitting, space.fused, created_at))
     generators.append(Aligned(configs.aligned, space.fused, space.appeal))
     generators.append(AlignedRecent(configs.aligned_recent, space.fused, space.appeal))
     if configs.aligned_session is not None:

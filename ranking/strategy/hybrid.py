@@ -39,7 +39,14 @@ class HybridConfig:
 
     candidates: int = 200
     reserved: dict[str, int] = field(
-        default_factory=lambda: {"popular_windowed": 0, "popular": 0, "sequel": 0, "cold_start": 5, "scarce": 100}
+        default_factory=lambda: {
+            "popular_windowed": 0,
+            "popular": 0,
+            "sequel": 0,
+            "fitting": 100,  # there where events tell of devices or places; .58 instead of .52 of what is relevant
+            "cold_start": 5,
+            "scarce": 100,
+        }
     )
     reserved_short: dict[str, int] = field(
         default_factory=lambda: {
@@ -48,6 +55,7 @@ class HybridConfig:
             "popular_windowed": 40,
             "popular": 60,
             "sequel": 0,
+            "fitting": 40,
             "cold_start": 10,
             "scarce": 5,
         }

@@ -18,6 +18,7 @@ from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig, 
 from ranking.candidates.content import ContentKnn
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
+from ranking.candidates.fitting import Fitting, FittingConfig, pace
 from ranking.candidates.fusion import Fusion
 from ranking.candidates.fusion_config import FusionConfig
 from ranking.candidates.generator import NOT_OFFERED, Generator, ranks, top_k
@@ -101,6 +102,7 @@ MAKE: dict[str, Callable[[], Generator]] = {
     "sequel_many": lambda: Sequel(SequelConfig(l2=0.1, min_events=1, cuts=(0.4, 0.6))),
     "popular": lambda: Popular(PopularConfig()),
     "popular_windowed": lambda: PopularWindowed(PopularWindowedConfig(half_life_days=9.0)),
+    "fitting": lambda: Fitting(FittingConfig(), parity_vectors(), ALWAYS),
     "aligned": lambda: Aligned(AlignedConfig(), parity_vectors()),
     "content": lambda: ContentKnn.of(parity_vectors(), np.arange(N_ITEMS) > 0),
     "cold_start": lambda: ColdStart(ColdStartConfig(), parity_vectors(), ALWAYS),
@@ -122,10 +124,10 @@ MAKE: dict[str, Callable[[], Generator]] = {
         Audience(parity_vectors(), parity_vectors()),
     ),
 }
-IMPERSONAL = {"popular", "popular_windowed", "popular_here"}
+IMPERSONAL = {"popular", "popular_windowed", "popular_here", "fitting"}
 FROM_CONTENT = {
-    *("aligned", "aligned_recent", "aligned_session", "content", "cold_start", "cold_start_predicted", "scarce"),
-    *("ease_semantic", "ease_semantic_dual"),
+    *("aligned", "aligned_recent", "aligned_session", "content", "fitting", "cold_start", "cold_start_predicted"),
+    *("ease_semantic", "ease_semantic_dual", "scarce"),
 }
 BY_CODE = {"fusion"}  # knows a user of training by code
 ANSWERS_STRANGERS = IMPERSONAL | {"cold_start", "cold_start_predicted"}
@@ -310,6 +312,30 @@ def test_covisitation_divides_by_both_items_popularity():
 
 
 # popularity
+
+
+def test_pace_is_events_a_day_since_the_item_was_there():
+    train = log([(0, 0, 0), (1, 0, 10), (2, 1, 30)], 3, 3)
+    created_at = np.array([-(10**15), 20 * DAY_US, 30 * DAY_US])
+    np.testing.assert_allclose(pace(train, created_at), np.log([3 / 31, 2 / 11, 1 / 1]), rtol=1e-5)
+
+
+def test_fitting_offers_everybody_what_is_chosen_there():
+    """Item 0 is chosen on the phone, item 1 on the tv, twice as often; item 2, never met, lies near item 0."""
+    train = log([(0, 0, day) for day in range(40)] + [(0, 1, day) for day in (*range(40), *range(40))], 1, 4)
+    train = replace(train, device=np.where(train.item == 0, "phone", "tv").astype(object))
+    vectors = np.array([[1, 0], [0, 1], [0.8, 0.6], [0, 0]], np.float32)
+    model = Fitting(FittingConfig(pace=0.0), vectors, np.full(4, np.iinfo(np.int64).min)).fit(train)
+    somebody = ask(train, [UNKNOWN, UNKNOWN, UNKNOWN], day=20)
+    asked = replace(somebody, device=np.array(["phone", "tv", None], object))
+    phone, tv, unknown = model.score(asked)
+    assert phone[0] > phone[2] > phone[3] > phone[1]
+    assert tv[1] > tv[3] > tv[0]
+    assert np.ptp(unknown) < 0.2 * min(np.ptp(phone), np.ptp(tv))
+    paced = Fitting(FittingConfig(), vectors, np.full(4, np.iinfo(np.int64).min)).fit(train).score(asked)
+    np.testing.assert_allclose(
+        paced - model.score(asked), np.tile(np.log([41, 81, 1, 1]) - np.log(40), (3, 1)), rtol=1e-4
+    )
 
 
 def test_sequel_learns_what_comes_after_what_by_hand():
