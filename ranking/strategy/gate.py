@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
 from ranking.metrics import ndcg
-from ranking.rankers.slates import CONTENT_GENERATORS, Slates
+from ranking.rankers.slates import CONTENT_GENERATORS, CONTEXT_GENERATORS, Slates
 from ranking.rankers.trees import standardise
 from ranking.types import UNKNOWN, Bools, Floats
 
@@ -158,7 +158,7 @@ def opinions_of(slates: Slates, ranker: Floats, lengths: Sizes, chosen: Bools, w
 
 def expert_of(generator: str) -> str:
     """The group that a generator belongs to."""
-    if generator.startswith("popular"):
+    if generator.startswith("popular") or generator in CONTEXT_GENERATORS:
         return "popularity"
     if generator in CONTENT_GENERATORS or generator.startswith(("aligned", "scarce")):
         return "content"
