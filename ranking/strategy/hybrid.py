@@ -36,7 +36,7 @@ class HybridConfig:
             "popular_windowed": 10,
             "cold_start": 10,
             "sequel": 0,
-            "fitting": 100,  # there where events tell of devices or places; .58 instead of .52 of what is relevant
+            "fitting": 100,  # there where events tell of devices or places
         }
     )
     windows: int = 2
