@@ -25,8 +25,8 @@ class Fitting(Generator):
     """Chance of an item given hour, weekday, device, place and these days, by Bayes' rule, all of them independent.
 
     score = log odds of the surroundings given where the item lies (`Surroundings`) + log of its choices a day since it
-    was there. Nothing personal: the ranker knows whose taste it is. For logs that tell of devices or places: in the
-    planted world recall@200 .60, of all other generators together .52; elsewhere the hour alone says too little.
+    was there. Nothing personal: the ranker knows whose taste it is. For logs that tell of devices or places: with 100
+    places of 200, recall of the union is .61 instead of .52 on the planted world's validation window.
 
     Args:
         config: hyper-parameters.

@@ -43,7 +43,7 @@ class HybridConfig:
             "popular_windowed": 0,
             "popular": 0,
             "sequel": 0,
-            "fitting": 100,  # there where events tell of devices or places; .58 instead of .52 of what is relevant
+            "fitting": 100,  # there where events tell of devices or places
             "cold_start": 5,
             "scarce": 100,
         }
