@@ -10,7 +10,7 @@ from ranking.artifacts import Arrays
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import DAY_US
 from ranking.candidates.state import load_state, save_state
-from ranking.rankers.surroundings import Surroundings
+from ranking.candidates.surroundings import Surroundings
 from ranking.types import Bools, Floats, Interactions, Queries, Times
 
 

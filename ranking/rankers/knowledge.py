@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ranking.candidates.surroundings import Surroundings
 from ranking.rankers import space
 from ranking.rankers.features import Part
 from ranking.rankers.groups import Groups
 from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
-from ranking.rankers.surroundings import Surroundings
 from ranking.rankers.tastes import Tastes
 from ranking.types import Codes, Floats, Interactions, ItemContent, Queries
 

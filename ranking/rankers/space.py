@@ -1,7 +1,6 @@
 """Where the items lie: the aligned space as a ranker sees it."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final, Self
 
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
-from ranking.candidates.threads import one_blas_thread
+from ranking.candidates.products import products
 from ranking.rankers.features import Part
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
@@ -84,19 +83,6 @@ class Space:
 def part_of(name: str) -> Part:
     """Which part of the platform a column of `Space.features` tells of."""
     return next((part for modality, part in _PART.items() if name == f"{modality}_similarity"), Part.CONTENT)
-
-
-def products(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
-    """Inner products float32 [n, m] of each candidate's vector with the m vectors of its query.
-
-    vectors: float32 [n_items, d]. wanted: float32 [q, m, d]. row: ascending query of each candidate; item: its code.
-    """
-    found = np.empty((len(row), wanted.shape[1]), np.float32)
-    bounds = np.searchsorted(row, np.arange(len(wanted) + 1)).tolist()
-    with one_blas_thread():  # thousands of small products
-        for query, (start, stop) in enumerate(pairwise(bounds)):
-            found[start:stop] = vectors[item[start:stop]] @ wanted[query].T
-    return found
 
 
 def _cosines(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:

@@ -16,13 +16,13 @@ from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.generator import NOT_OFFERED
+from ranking.candidates.surroundings import Surroundings
 from ranking.candidates.union import Candidates
 from ranking.rankers.features import FeatureMatrix, Part, stack
 from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows
 from ranking.rankers.space import RECENT, Space, at_such_times
 from ranking.rankers.store_columns import as_numbers, learn_vocabulary, part_of
-from ranking.rankers.surroundings import Surroundings
 from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
-from ranking.rankers.space import products
+from ranking.candidates.products import products
 from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
