@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from feature_repo.settings import load_settings
-from pipelines.assets.models import COLD_START, tuned
+from pipelines.windows import COLD_START, tuned
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as
 from ranking.candidates.cold_start import ColdStartConfig

@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.settings import Settings
-from pipelines.assets.models import CONFIG, WINDOWS, tuned
 from pipelines.run import run
+from pipelines.windows import CONFIG, WINDOWS, tuned
 from pipelines.workspace import Workspace
 from ranking.candidates.ease import Ease, EaseConfig
 from ranking.candidates.full_ranking import full_ranking

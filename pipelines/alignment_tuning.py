@@ -130,7 +130,7 @@ def report(found: "Searched", home: Path, *, as_json: bool) -> str:
 
 def common_train(log: Interactions) -> Interactions:
     """What lies in the earliest training part of every protocol: nothing that an evaluation asks about."""
-    from pipelines.assets.models import WINDOWS  # heavy, as all below
+    from pipelines.windows import WINDOWS  # heavy, as all below
     from ranking.splits import protocols_of
     from ranking.strategy.fit import divisions
 

@@ -13,10 +13,10 @@ from rich.table import Table
 from feature_repo.settings import Settings
 from pipelines.alignment_tuning import report as alignment_report
 from pipelines.alignment_tuning import search_alignment
-from pipelines.assets.models import WINDOWS, windows
 from pipelines.errors import DatasetError
 from pipelines.home import RECIPE_VERSION, Json
 from pipelines.searched import keep_searched
+from pipelines.windows import WINDOWS, windows
 from pipelines.workspace import Workspace
 from ranking.evaluation.warehouse import Warehouse
 from ranking.representation.tuning_curves import Curves

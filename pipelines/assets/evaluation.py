@@ -8,10 +8,11 @@ import dagster as dg
 
 from feature_repo.schema import Modality
 from pipelines.assets.materialized import materialized
-from pipelines.assets.models import CONFIG, newcomer_window, training_set, tuned, windows
+from pipelines.assets.models import training_set
 from pipelines.datasets.planted.oracle import planted_truth, rank_by_truth
 from pipelines.home import Facts, Json
 from pipelines.searched import ranker_of
+from pipelines.windows import CONFIG, newcomer_window, tuned, windows
 from pipelines.workspace import Workspace
 from ranking.evaluation.comparisons import store_comparisons
 from ranking.evaluation.page import PAGE, write_page

@@ -1,6 +1,5 @@
 """What is learned from behaviour: tuned single models, candidates of past moments, the ranker."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,20 @@ from pipelines.assets.representation import EMBEDDINGS, vector_index
 from pipelines.errors import DatasetError
 from pipelines.home import Facts
 from pipelines.searched import ranker_of, searched_on, tune_on, winners
+from pipelines.windows import (
+    COLD_START,
+    CONFIG,
+    FIRST,
+    RESERVED,
+    WINDOWS,
+    factor_mapping_folder,
+    newcomer_division,
+    newcomer_window,
+    taught_short,
+    tuned,
+    window_folder,
+    windows,
+)
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
@@ -22,30 +35,22 @@ from ranking.candidates.votes import choose_votes
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
-from ranking.splits import Protocol, Split, protocols_of, served_protocol
+from ranking.splits import Protocol, protocols_of, served_protocol
 from ranking.strategy.fit import (
-    Window,
     divisions,
     fit_ranker,
     fit_routes,
-    newcomers,
     open_window,
     place_items,
     vocabulary_of,
 )
 from ranking.strategy.generators import fit_generators, save_generators
-from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.model_search import TRIALS, searched_trials
 from ranking.strategy.newcomers import tune_cold_start
 from ranking.strategy.tuned import TunedModels
 from ranking.types import Interactions
 
 GROUP = "models"
-CONFIG = HybridConfig()
-WINDOWS = CONFIG.windows + 1  # one to be asked, the others to learn from
-FIRST = "first"  # the window of users after their first events
-RESERVED = "reserved.json"  # which generators have places of their own in a protocol's union, and which no vote
-COLD_START = "cold_start.json"  # how a protocol's windows, and the served generators, rank new items
 
 
 @dg.asset(group_name=GROUP, deps=[events, users])
@@ -121,7 +126,7 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                 )
                 window.save(window_folder(folder, protocol, number))
                 facts[f"{protocol}.{number}"] = len(window.stored)
-        for protocol in _taught_short(workspace.interactions):
+        for protocol in taught_short(workspace.interactions):
             _open_newcomers(workspace, folder, protocol)
         return facts
 
@@ -156,7 +161,7 @@ def training_set(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult
                 joined = window.joined(workspace.store.training_frame)
                 joined.save(window_folder(folder, protocol, number))
                 rows += len(joined.stored)
-        for protocol in _taught_short(workspace.interactions):
+        for protocol in taught_short(workspace.interactions):
             if first := newcomer_window(workspace, "candidate_sets", protocol):
                 joined = first.joined(workspace.store.training_frame)
                 joined.save(window_folder(folder, protocol, FIRST))
@@ -226,67 +231,9 @@ def undivided(log: Interactions) -> str:
     return f"{found} are too few to be divided in time twice; {needed}: add events"
 
 
-def tuned(workspace: Workspace, protocol: Protocol) -> TunedModels:
-    """The configurations chosen for a protocol."""
-    return load_as(workspace.home.folder("tuned_models") / f"{protocol}.json", TunedModels)
-
-
-def hybrid_config(workspace: Workspace) -> HybridConfig:
-    """The served path's configuration, with the votes that were chosen for its generators."""
-    served = served_protocol(workspace.interactions)
-    reserved = load_as(workspace.home.folder("candidate_sets") / served / RESERVED, dict[str, int])
-    return replace(CONFIG, reserved=reserved)
-
-
-def window_folder(artifact: Path, protocol: Protocol, number: int | str) -> Path:
-    """Where an artifact keeps one window; made if it is not there."""
-    folder = artifact / protocol / str(number)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def factor_mapping_folder(artifact: Path, protocol: Protocol) -> Path:
-    """Where an artifact keeps what all windows of a protocol predict audiences by; made if it is not there."""
-    folder = artifact / protocol / "factor_mapping"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def windows(workspace: Workspace, artifact: str, protocol: Protocol) -> Iterator[tuple[int, Window]]:
-    """The windows that an artifact keeps of a protocol, the latest first."""
-    kept = workspace.home.folder(artifact)
-    divided = divisions(workspace.interactions, protocol, WINDOWS)
-    if not divided:
-        return
-    mapping = FactorMapping.load(factor_mapping_folder(kept, protocol))
-    for number, division in enumerate(divided):
-        yield number, Window.load(window_folder(kept, protocol, number), division, mapping)
-
-
-def newcomer_window(workspace: Workspace, artifact: str, protocol: Protocol) -> Window | None:
-    """The window that short histories are learned from, of P1's training part; None where too few came late."""
-    kept = workspace.home.folder(artifact)
-    division = _newcomers(workspace)
-    if division is None or not (kept / protocol / FIRST).is_dir():
-        return None
-    mapping = FactorMapping.load(factor_mapping_folder(kept, Protocol.P1))
-    return Window.load(window_folder(kept, protocol, FIRST), division, mapping)
-
-
-def _taught_short(log: Interactions) -> tuple[Protocol, ...]:
-    """Protocols with a ranker of short histories of their own: a dataset's own split says nothing of first events."""
-    return () if log.part is not None else (Protocol.P1, served_protocol(log))
-
-
-def _newcomers(workspace: Workspace) -> Split | None:
-    log = workspace.interactions
-    divided = divisions(log, Protocol.P1, 1) if _taught_short(log) else []
-    return newcomers(divided[0].train, CONFIG.routes) if divided else None
-
-
 def _open_newcomers(workspace: Workspace, folder: Path, protocol: Protocol) -> None:
     """Candidates for the newcomers of P1's training part: an earlier one, which its alignment knows, lacks them."""
-    division = _newcomers(workspace)
+    division = newcomer_division(workspace)
     inner = folder / Protocol.P1 / "0"
     if division is None or not inner.is_dir():
         return

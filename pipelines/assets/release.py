@@ -14,10 +14,11 @@ from feature_repo.schema import RANKING, RETRIEVAL, Modality
 from pipelines.assets.evaluation import REPORT, offline_evaluation
 from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized
-from pipelines.assets.models import CONFIG, collaborative_models, hybrid_config, lambdarank_model
+from pipelines.assets.models import collaborative_models, lambdarank_model
 from pipelines.home import Facts
 from pipelines.profiles import save_profiles
 from pipelines.searched import ranker_of
+from pipelines.windows import CONFIG, hybrid_config
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as
 from ranking.evaluation.report_types import HYBRID
