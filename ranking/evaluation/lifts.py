@@ -9,6 +9,7 @@ from ranking.evaluation.report_types import (
     ABLATED,
     HEADLINE,
     HYBRID,
+    RANKER_ALONE,
     WITHOUT,
     Ablation,
     Lift,
@@ -62,11 +63,19 @@ def _lift(scores: dict[str, float], models: Models, draws: PerModel) -> Lift | N
 
 
 def ablations(slices: dict[str, Models], draws: PerModel) -> dict[str, Ablation]:
-    """What the hybrid loses without each part, for all and by warm and cold items."""
+    """What the hybrid loses without each part, for all and by warm and cold items.
+
+    `routes` is compared with the hybrid; every other part with the hybrid without routes, where that was measured.
+    """
     found: dict[str, Ablation] = {}
-    for model in slices.get(HEADLINE, {}):
-        if model.startswith(WITHOUT) and HYBRID in slices[HEADLINE]:
-            changes = {name: _removed(model, slices[name], draws[name]) for name in ABLATED if name in slices}
+    models = slices.get(HEADLINE, {})
+    whole_ranker = RANKER_ALONE if RANKER_ALONE in models else HYBRID
+    for model in models:
+        if model.startswith(WITHOUT) and HYBRID in models:
+            reference = HYBRID if model == RANKER_ALONE else whole_ranker
+            changes = {
+                name: _removed(model, reference, slices[name], draws[name]) for name in ABLATED if name in slices
+            }
             whole = changes[HEADLINE]
             if "warm_items" in changes:
                 whole["warm_items"] = changes["warm_items"]
@@ -76,14 +85,14 @@ def ablations(slices: dict[str, Models], draws: PerModel) -> dict[str, Ablation]
     return found
 
 
-def _removed(model: str, models: Models, draws: dict[str, Values]) -> Ablation:
-    relative, interval = _change(model, HYBRID, models, draws)
+def _removed(model: str, reference: str, models: Models, draws: dict[str, Values]) -> Ablation:
+    relative, interval = _change(model, reference, models, draws)
     return {
         "ndcg@10": models[model]["ndcg@10"],
         "relative": relative,
         "ci95": interval,
-        "difference": models[model]["ndcg@10"] - models[HYBRID]["ndcg@10"],
-        "difference_ci95": list(ci95(draws[model] - draws[HYBRID])),
+        "difference": models[model]["ndcg@10"] - models[reference]["ndcg@10"],
+        "difference_ci95": list(ci95(draws[model] - draws[reference])),
     }
 
 

@@ -20,6 +20,7 @@ LEAST_USERS: Final = 20  # of a slice by attribute or request; of fewer the ware
 HYBRID: Final = "hybrid"
 SPREAD: Final = "hybrid_spread"  # the same at full diversity: no baseline, and not the headline
 WITHOUT: Final = "hybrid-"  # "hybrid-image" is the hybrid without images
+RANKER_ALONE: Final = "hybrid-routes"  # without routes, as the hybrid without any other part is
 REPLICATE: Final = "hybrid@"  # "hybrid@1" is the hybrid whose ranker learned with other seeds
 ORACLE: Final = "oracle"  # knows a planted world's truth: a ceiling, no baseline
 

@@ -15,7 +15,7 @@ from ranking.candidates.fusion import Fusion
 from ranking.candidates.generator import Generator
 from ranking.evaluation.pairs import measure_pairs
 from ranking.evaluation.points import measure_points
-from ranking.evaluation.report_types import HYBRID, REPLICATE, SPREAD, WITHOUT
+from ranking.evaluation.report_types import HYBRID, RANKER_ALONE, REPLICATE, SPREAD, WITHOUT
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.seeds import SEEDS, reseeded
 from ranking.evaluation.warehouse import Warehouse
@@ -79,7 +79,8 @@ def measure_hybrid(
     first makes the hybrid, from which parts are taken, the others replicates. Gives who was trusted with what.
 
     An ablation keeps the candidates and takes away what the ranker knows: `behaviour` all collaborative scores and
-    behavioural features, `context` the request's surroundings, a modality its part of every item's place.
+    behavioural features, `context` the request's surroundings, a modality its part of every item's place. They are
+    the ranker's alone, as `routes` is: the hybrid without a ranker of short histories, gate and rule.
     """
     asked, *past = windows
     vocabulary = vocabulary_of(past)
@@ -137,7 +138,11 @@ def _measure(
     k = slates[0].candidates.item.shape[1]
     ranked = rank(slates[0], divided[0].queries, ranker, k=k, routes=routes)
     warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s, vectors=vectors)
-    if name == HYBRID and routes is not None and routes.spread is not None:
+    if name != HYBRID or routes is None:
+        return
+    alone = rank(slates[0], divided[0].queries, ranker, k=k)
+    warehouse.write_rankings(divided[0], RANKER_ALONE, alone.item, alone.score, fit_s=fit_s, vectors=vectors)
+    if routes.spread is not None:
         items, scores = ranked.item, ranked.score
         order = routes.spread.priced(items, scores).order(items, scores, diversity=1.0)
         items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)

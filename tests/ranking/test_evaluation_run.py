@@ -56,7 +56,7 @@ def measured(past, checkerboard):
 def test_every_model_of_the_contract_is_written(measured):
     warehouse, _, _ = measured
     protocol = build_report(warehouse)["protocols"][Protocol.P2]
-    ours = {"hybrid", "hybrid_spread"} | {f"hybrid-{part}" for part in ABLATIONS}
+    ours = {"hybrid", "hybrid_spread", "hybrid-routes"} | {f"hybrid-{part}" for part in ABLATIONS}
     assert set(protocol["models"]) == BASELINES | ours
     assert set(protocol["ablation"]) == ABLATIONS
     assert all(one["fit_s"] > 0 for one in protocol["models"].values())
