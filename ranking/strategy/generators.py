@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from ranking.artifacts import load_json, save_json
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
+from ranking.candidates.bpr import Bpr, BprConfig
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.ease import Ease, EaseConfig
@@ -45,6 +46,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         Ials,
         Covisitation,
         ItemKnn,
+        Bpr,
         Sequel,
         PopularWindowed,
         Popular,
@@ -71,6 +73,7 @@ class GeneratorConfigs:
     ials: IalsConfig = field(default_factory=IalsConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
+    bpr: BprConfig = field(default_factory=BprConfig)
     sequel: SequelConfig = field(default_factory=SequelConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
     sasrec: SasrecConfig | None = None
@@ -99,6 +102,7 @@ def fit_generators(
         Ials(configs.ials),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
+        Bpr(configs.bpr),
         Sequel(configs.sequel),
         PopularWindowed(configs.popular_windowed),
         Popular(configs.popular),
