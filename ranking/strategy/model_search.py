@@ -14,7 +14,7 @@ from ranking.strategy.study import Arrays, Journal, Params, digest
 from ranking.strategy.tuning import Trial, measured
 from ranking.strategy.turns import Entrant, Measure
 
-TRIALS: Final = 8  # per model and protocol: what every home tries, and what a search has to beat
+TRIALS: Final = 6  # per model and protocol: what every home tries, and what a search has to beat
 
 
 def model_entrants(journal: Journal, names: Mapping[str, str], validation: Split) -> list[Entrant]:
