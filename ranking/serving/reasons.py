@@ -30,6 +30,7 @@ FOUND_BY: Final = {
     "covisitation": "often chosen after what you chose lately",
     "item_knn": "often chosen together with what you chose",
     "fitting": "of a kind chosen at such moments",
+    "user_knn": "chosen by people who chose what you chose",
     "bpr": "liked by people with a taste like yours",
     "sequel": "often chosen next by people with a history like yours",
     "popular_windowed": "popular lately",

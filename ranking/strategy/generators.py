@@ -23,6 +23,7 @@ from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
 from ranking.candidates.sequel import Sequel, SequelConfig
 from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
+from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
@@ -46,6 +47,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         Ials,
         Covisitation,
         ItemKnn,
+        UserKnn,
         Bpr,
         Sequel,
         PopularWindowed,
@@ -73,6 +75,7 @@ class GeneratorConfigs:
     ials: IalsConfig = field(default_factory=IalsConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
+    user_knn: UserKnnConfig = field(default_factory=UserKnnConfig)
     bpr: BprConfig = field(default_factory=BprConfig)
     sequel: SequelConfig = field(default_factory=SequelConfig)
     popular_windowed: PopularWindowedConfig = field(default_factory=PopularWindowedConfig)
@@ -102,6 +105,7 @@ def fit_generators(
         Ials(configs.ials),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
+        UserKnn(configs.user_knn),
         Bpr(configs.bpr),
         Sequel(configs.sequel),
         PopularWindowed(configs.popular_windowed),

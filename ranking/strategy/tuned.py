@@ -91,6 +91,7 @@ class TunedModels:
             covisitation=self.covisitation,
             item_knn=self.item_knn,
             popular_windowed=self.popular_windowed,
+            user_knn=self.user_knn,
             bpr=self.bpr,
             popular=self.popular,
             sasrec=self.sasrec,
