@@ -11,8 +11,14 @@ ORDER: Final = (
     "ease",
     "ials",
     "ials_scaled",
+    "bpr",
+    "slim",
+    "rp3beta",
     "item_knn",
+    "bm25",
+    "user_knn",
     "covisitation",
+    "fusion",
     "popular_windowed",
     "popular",
     "content",
@@ -38,6 +44,9 @@ def table(protocols: Protocols) -> Iterator[str]:
             yield _row(named, [_score(one["models"][model]) for one in every])
     best = [one["hybrid_vs_best_baseline"] for one in every]
     yield _row("hybrid over the best of them", [f"{_relative(one)} over {one['baseline']}" for one in best])
+    if all("hybrid_vs_validated_baseline" in one for one in every):
+        chosen = [one["hybrid_vs_validated_baseline"] for one in every]
+        yield _row("hybrid over validation's choice", [f"{_relative(one)} over {one['baseline']}" for one in chosen])
     for part in PARTS:
         if all(part in one["ablation"] for one in every):
             yield _row(f"without {part}", [_relative(one["ablation"][part]) for one in every])

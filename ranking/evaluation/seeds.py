@@ -16,7 +16,7 @@ def reseeded(config: Config, number: int) -> Config:
     >>> from ranking.rankers.blend import BlendConfig
     >>> other = reseeded(BlendConfig(), 2)
     >>> other.trees.seeds, other.linear.seed
-    ((2,), 2)
+    ((4, 5), 2)
     """
     if not is_dataclass(config):
         return config

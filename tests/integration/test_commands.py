@@ -30,7 +30,7 @@ def test_evaluate_prints_the_contract(home, trichord):
         assert set(found["models"][name]["ci95"]) == {"ndcg@10"}
     assert {"baseline", "relative", "ci95"} <= set(found["hybrid_vs_best_baseline"])
     assert {"warm_items", "cold_items"} <= set(found["slices"])
-    assert set(found["ablation"]) == {"text", "image", "audio", "behaviour", "context"}
+    assert set(found["ablation"]) == {"text", "image", "audio", "behaviour", "context", "routes"}
     assert {"ndcg@10", "relative", "ci95", "warm_items"} <= set(found["ablation"]["image"])
     assert report["cross_modal"] == []  # too few items
     assert Path(report["item_map"]["path"]).read_bytes().startswith(b"\x89PNG")

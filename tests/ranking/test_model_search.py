@@ -28,7 +28,7 @@ from ranking.strategy.search_spaces import RANKER, SEQUENTIAL, SPACES
 from ranking.strategy.space import THERE, Choice, Space, Span
 from ranking.strategy.study import Budget, Journal, Params
 from ranking.strategy.tuned import tune_models
-from ranking.strategy.tuning import Trial, best_of
+from ranking.strategy.tuning import STEPS, Trial, best_of
 from ranking.strategy.turns import Entrant, take_turns
 
 ENDLESS = Budget.of(60)
@@ -74,7 +74,7 @@ def test_every_tuned_model_has_a_space_that_holds_its_grid_and_what_lies_around_
         tried.append((point, -float(len(tried))))
     eases = [SPACES["ease"].space.config(params) for params, _ in tried]
     doubled, halved = replace(grids.EASE[0], l2=600), replace(grids.EASE[0], l2=150)
-    assert eases == [*grids.EASE[:6], doubled, halved, *grids.EASE[6:]]
+    assert eases == [*grids.EASE[: TRIALS - STEPS], doubled, halved, *grids.EASE[TRIALS - STEPS :]]
 
 
 @pytest.mark.parametrize("name", [*SPACES, "ranker"])
@@ -134,7 +134,7 @@ def test_whenever_it_stops_no_model_has_had_more_trials_than_another(
 
 def test_first_come_the_trials_that_every_home_makes(validation: Split, tmp_path: Path) -> None:
     entrants = entrants_of(tmp_path / "trials.jsonl", validation)
-    take_turns(entrants, turns(2 + 10 * (len(QUICK) - 1)))
+    take_turns(entrants, turns(2 + (TRIALS + 2) * (len(QUICK) - 1)))
     for one in entrants:
         by_grid = TUNERS[one.name](validation, TRIALS).trials
         assert [trial.config for trial in one.trials()[:TRIALS]] == [trial.config for trial in by_grid]
@@ -146,15 +146,15 @@ def test_beyond_the_grids_every_model_can_be_searched_and_counts_alike(validatio
     path = tmp_path / "trials.jsonl"
     others = len(QUICK) - 1  # all but popular, which has two configurations
     assert searched_trials([]) == {}
-    take_turns(entrants_of(path, validation), turns(2 + 7 * others))
+    take_turns(entrants_of(path, validation), turns(2 + (TRIALS - 1) * others))
     assert searched_trials(entrants_of(path, validation)) == {}  # less than every home tries
     take_turns(entrants_of(path, validation), turns(4 * others + 3))
     found = searched_trials(entrants_of(path, validation))
     assert {name: len(trials) for name, trials in found.items()} == {
-        name: 2 if name == "popular" else 11 for name in QUICK
+        name: 2 if name == "popular" else TRIALS + 3 for name in QUICK
     }
     assert [trial.searched for trial in found["ease"]] == [False] * TRIALS + [True] * 3
-    assert sum(counts(entrants_of(path, validation)).values()) == 2 + 11 * others + 3
+    assert sum(counts(entrants_of(path, validation)).values()) == 2 + (TRIALS + 3) * others + 3
 
 
 def test_trials_of_other_data_or_code_do_not_count(checkerboard, validation: Split, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ranking.rankers.trees import REFERENCE, TreesConfig, standardise
 
 GROUPS = np.full(30, 20)
 NEURAL = NeuralConfig(hidden=(8,), rank=2, negatives=1.0, learning_rate=0.01, epochs=4, categories=("code",), l2=1e-5)
-CONFIG = BlendConfig(TreesConfig(trees=20, min_rows_in_leaf=5, threads=1), LinearConfig(l2=3.0), NEURAL)
+CONFIG = BlendConfig(TreesConfig(trees=20, min_rows_in_leaf=5, threads=1), LinearConfig(l2=3.0), neural=NEURAL)
 
 
 def world() -> tuple[FeatureMatrix, np.ndarray]:
