@@ -1,6 +1,8 @@
 """What is learned from behaviour: tuned single models, candidates of past moments, the ranker."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -31,17 +33,20 @@ from pipelines.windows import (
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
+from ranking.candidates.threads import one_blas_thread
 from ranking.candidates.votes import choose_votes
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, protocols_of, served_protocol
 from ranking.strategy.fit import (
+    AT_ONCE,
     divisions,
     fit_ranker,
     fit_routes,
     open_window,
     place_items,
+    slates_of,
     vocabulary_of,
 )
 from ranking.strategy.generators import fit_generators, save_generators
@@ -113,19 +118,23 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                 reserved=CONFIG.reserved,
             )
             save_as(folder / protocol / RESERVED, reserved, dict[str, int])
-            for number, division in enumerate(divided):
-                workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
-                window = open_window(
-                    division,
-                    content=workspace.content,
-                    alignment=alignment,
-                    mapping=mapping,
-                    configs=configs,
-                    config=replace(CONFIG, reserved=reserved),
-                    generators=earliest if division is divided[-1] else None,
-                )
-                window.save(window_folder(folder, protocol, number))
-                facts[f"{protocol}.{number}"] = len(window.stored)
+            open_one = partial(
+                open_window,
+                content=workspace.content,
+                alignment=alignment,
+                mapping=mapping,
+                configs=configs,
+                config=replace(CONFIG, reserved=reserved),
+            )
+            given = [*[None] * (len(divided) - 1), earliest]
+            with one_blas_thread(), ThreadPoolExecutor(AT_ONCE) as pool:
+                opened = [
+                    pool.submit(open_one, one, generators=fitted) for one, fitted in zip(divided, given, strict=True)
+                ]
+                for number, window in enumerate(one.result() for one in opened):
+                    workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
+                    window.save(window_folder(folder, protocol, number))
+                    facts[f"{protocol}.{number}"] = len(window.stored)
         for protocol in taught_short(workspace.interactions):
             _open_newcomers(workspace, folder, protocol)
         return facts
@@ -181,7 +190,7 @@ def lambdarank_model(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeRe
         served = served_protocol(workspace.interactions)
         past = [window for _, window in windows(workspace, "training_set", served)][: CONFIG.windows]
         vocabulary = vocabulary_of(past)
-        slates = [window.slates(workspace.content, workspace.home.read("users"), vocabulary) for window in past]
+        slates = slates_of(past, workspace.content, workspace.home.read("users"), vocabulary)
         divided = [window.division for window in past]
         ranker = fit_ranker(slates, divided, config.ranker)
         ranker.save(folder)

@@ -22,9 +22,8 @@ from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
-from ranking.rankers.store_columns import Vocabulary
 from ranking.splits import Split
-from ranking.strategy.fit import Window, fit_ranker, fit_routes, vocabulary_of
+from ranking.strategy.fit import Window, fit_ranker, fit_routes, slates_of, vocabulary_of
 from ranking.strategy.hybrid import HybridConfig, rank
 from ranking.strategy.routes import Routes
 from ranking.strategy.tuned import TunedModels
@@ -84,42 +83,30 @@ def measure_hybrid(
     """
     asked, *past = windows
     vocabulary = vocabulary_of(past)
-    full = [window.slates(content, users, vocabulary) for window in windows]
+    full = slates_of(windows, content, users, vocabulary)
     warehouse.write_candidates(asked.division, full[0].candidates.item)
     warehouse.write_reach(asked.division, asked.reach)
     vectors = content_knn(content).vectors
-    routes = _routes(full[1:], past, None if first is None else (first, content, users, vocabulary), config)
+    earlier = fit_ranker(full[2:], [window.division for window in past[1:]], config.ranker) if past[1:] else None
+    newcomer = None if first is None else (first.slates(content, users, vocabulary), first.division)
+    routes = fit_routes(full[1:], [window.division for window in past], newcomer, config, earlier=earlier)
     steps = len(seeds) + len(ABLATED) + len(modalities)
     for done, seed in enumerate(seeds):
         progress(done, steps)
         name = f"{REPLICATE}{seed}" if done else HYBRID
         _measure(warehouse, windows, name, full, reseeded(config.ranker, seed), vectors, routes)
-    measure_points(warehouse, [window.division for window in windows], full, config.ranker.trees)
+    if earlier is not None and set(earlier.trees.config.objectives) == {"binary"}:
+        measure_points(warehouse, [window.division for window in windows], full, earlier.trees)
     served = reseeded(config.ranker, seeds[0])
     for done, part in enumerate(ABLATED, len(seeds)):
         progress(done, steps)
         _measure(warehouse, windows, f"{WITHOUT}{part}", [_without(one, part) for one in full], served, vectors)
     for done, modality in enumerate(modalities, len(seeds) + len(ABLATED)):
         progress(done, steps)
-        reduced = [
-            _without(window.slates(content, users, vocabulary, without=modality), Part(modality.value))
-            for window in windows
-        ]
+        blind = slates_of(windows, content, users, vocabulary, without=modality)
+        reduced = [_without(one, Part(modality.value)) for one in blind]
         _measure(warehouse, windows, f"{WITHOUT}{modality}", reduced, served, vectors)
     return routes
-
-
-def _routes(
-    slates: Sequence[Slates],
-    past: Sequence[Window],
-    first: tuple[Window, ItemContent, pa.Table, Vocabulary] | None,
-    config: HybridConfig,
-) -> Routes:
-    short = None
-    if first is not None:
-        window, content, users, vocabulary = first
-        short = (window.slates(content, users, vocabulary), window.division)
-    return fit_routes(slates, [one.division for one in past], short, config)
 
 
 def _measure(

@@ -25,8 +25,12 @@ class Probability:
 
     @classmethod
     def fit(cls, earlier: Rows, later: Rows, *, config: TreesConfig, method: Method = "isotonic") -> Self:
-        """earlier: slates to learn from. later: slates to calibrate on, all of their rows, hits or not."""
-        trees = Trees.fit(*earlier, config=replace(config, objectives=("binary",)))
+        """earlier: slates to learn from. later: as `calibrated` takes them."""
+        return cls.calibrated(Trees.fit(*earlier, config=replace(config, objectives=("binary",))), later, method=method)
+
+    @classmethod
+    def calibrated(cls, trees: Trees, later: Rows, *, method: Method = "isotonic") -> Self:
+        """trees: of the binary objective. later: slates to calibrate on, all of their rows, hits or not."""
         return cls(trees, Calibration.fit(_margins(trees, later[0]), later[1], method=method))
 
     def predict(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:

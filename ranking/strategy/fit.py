@@ -6,6 +6,7 @@ ranker learns from slates as they would have been, never from random negatives.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -18,6 +19,7 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator
 from ranking.candidates.reach import Reach, Survey
+from ranking.candidates.threads import one_blas_thread
 from ranking.candidates.union import Candidates, rescored
 from ranking.rankers.blend import Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.closeness import closeness
@@ -34,6 +36,8 @@ from ranking.strategy.generators import GeneratorConfigs, fit_content_generators
 from ranking.strategy.hybrid import HybridConfig, find
 from ranking.strategy.routes import Routes, RoutesConfig, Told, learn_newcomers, only_long
 from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
+
+AT_ONCE: Final = 2  # windows that are worked on at one time
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
 # by windows of 28 and 26 queries, .125 by each user's latest share (503, 505); MovieLens 100K .238 and .189
@@ -167,6 +171,19 @@ def open_window(
     return Window(division, alignment, mapping, configs, candidates, close, rows, survey.reach())
 
 
+def slates_of(
+    windows: Sequence[Window],
+    content: ItemContent,
+    users: pa.Table,
+    vocabulary: Vocabulary,
+    *,
+    without: Modality | None = None,
+) -> list[Slates]:
+    """Each window's slates, two windows at one time."""
+    with one_blas_thread(), ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda one: one.slates(content, users, vocabulary, without=without), windows))
+
+
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:
     """The strings of the windows' features."""
     return learn_vocabulary(pa.concat_tables([window.stored.drop_columns(list(KEYS)) for window in windows]))
@@ -216,18 +233,20 @@ def fit_routes(
     divided: Sequence[Split],
     first: tuple[Slates, Split] | None,
     config: HybridConfig,
+    *,
+    earlier: Blend | None = None,
 ) -> Routes:
     """Learn who is asked about which length of a history, from slates that the rankers did not learn from.
 
-    slates, divided: the windows that the ranker learns from, the latest first; a ranker of the earlier ones alone is
-    judged by the latest. first: what `newcomers` gave, where it gave anything.
+    slates, divided: the windows that the ranker learns from, the latest first. earlier: a ranker of all but the latest,
+    by which it is judged; fitted if it is not given. first: what `newcomers` gave, where it gave anything.
     """
     told, committee = [], None
     if first is not None:
         committee, short = learn_newcomers(*first, config.routes)
         told.append(short)
     if len(slates) > 1:
-        earlier = fit_ranker(slates[1:], divided[1:], config.ranker)
+        earlier = earlier or fit_ranker(slates[1:], divided[1:], config.ranker)
         long = Told(slates[0], divided[0], earlier.score(slates[0].features, slates[0].groups))
         told.append(long if committee is None else only_long(long))
         return Routes.learn(committee, told).spreading(told[-1], earlier)

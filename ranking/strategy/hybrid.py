@@ -45,7 +45,7 @@ class HybridConfig:
             "sequel": 0,
             "fitting": 100,  # there where events tell of devices or places
             "cold_start": 5,
-            "scarce": 100,
+            "scarce": 40,
         }
     )
     reserved_short: dict[str, int] = field(

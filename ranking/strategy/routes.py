@@ -33,12 +33,14 @@ Sizes = npt.NDArray[np.int64]
 class RoutesConfig:
     """How histories of at most `SHORT` events are learned from.
 
-    short: their ranker, half of the other's size: 120 trees instead of 60, or a quarter of the
-    negatives instead of an eighth, gave no more on MovieLens 100K. share: of the users it learns from.
+    short: their ranker: 120 trees instead of 60, or a quarter of the negatives instead of an eighth, gave no more on
+    MovieLens 100K. share: of the users it learns from.
     """
 
     short: BlendConfig = field(
-        default_factory=lambda: BlendConfig(TreesConfig(trees=60, negatives=0.12), LinearConfig(negatives=0.12))
+        default_factory=lambda: BlendConfig(
+            TreesConfig(trees=60, learning_rate=0.08, negatives=0.12), LinearConfig(negatives=0.12)
+        )
     )
     share: float = 0.25
 
