@@ -23,7 +23,8 @@ BINS: Final = 60  # of equal size, in which chances are counted
 ROUNDS: Final = 40  # 100 show a tenth more items, for a half more loss
 TIE: Final = 1e-8  # of places with the same chance the first is worth more
 STEP: Final = 1e-5  # that a price lies above what is asked for; 20 times as much costs twice the NDCG
-CAPS: Final = (0.002, 0.004, 0.006, 0.008, 0.0095, 0.011, 0.0125, 0.015, 0.02)  # highest prices that are tried
+# Highest prices that are tried
+CAPS: Final = (0.002, 0.004, 0.006, 0.008, 0.009, 0.01, 0.011, 0.012, 0.013, 0.014, 0.015, 0.0175, 0.02)
 MIN_ANSWERS: Final = 200  # fewer cannot tell a loss of 1 % from none: prices are not paid
 BUDGET: Final = 0.009  # of NDCG@10 on validation, so that the loss elsewhere stays below 1 %
 
