@@ -1,25 +1,44 @@
 """Point predictions: how likely each candidate was to be chosen, as told beforehand, against what came."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from ranking.evaluation.report_types import HYBRID, Bin, Point
 from ranking.evaluation.warehouse import Warehouse
 from ranking.point_metrics import auc, calibration_error, logloss, reliability
 from ranking.rankers.probability import Probability, Rows
 from ranking.rankers.slates import Slates
-from ranking.rankers.trees import Trees
+from ranking.rankers.trees import Trees, TreesConfig
 from ranking.splits import Split
 
+NEEDED: Final = 3  # windows: one to be asked, one to calibrate on, an earlier one to learn from
 
-def measure_points(warehouse: Warehouse, divided: Sequence[Split], slates: Sequence[Slates], earlier: Trees) -> None:
-    """Trees that learned from what was before window 1 are calibrated on it and predict window 0, the latest.
 
-    Nothing is measured without a relevant candidate.
+def measure_points(
+    warehouse: Warehouse,
+    divided: Sequence[Split],
+    slates: Sequence[Slates],
+    config: TreesConfig,
+    *,
+    trees: Trees | None = None,
+) -> None:
+    """Learn from window 2, calibrate on window 1, predict window 0, the latest; with fewer windows nothing is measured.
+
+    Nor is it without a relevant candidate. trees: what learned from window 2 by `config`; if they are not given, or not
+    of the binary objective alone, others are fitted.
     """
-    asked, later = [_rows(one, division) for one, division in zip(slates[:2], divided[:2], strict=True)]
+    if len(slates) < NEEDED:
+        return
+    asked, later, earlier = [
+        _rows(one, division) for one, division in zip(slates[:NEEDED], divided[:NEEDED], strict=True)
+    ]
     if not asked[1].any():
         return
-    chances = Probability.calibrated(earlier, later).predict(asked[0])
+    if trees is not None and set(trees.config.objectives) == {"binary"}:
+        probability = Probability.calibrated(trees, later)
+    else:
+        probability = Probability.fit(earlier, later, config=config)
+    chances = probability.predict(asked[0])
     found = {
         "rows": float(len(chances)),
         "rate": float(asked[1].mean()),

@@ -95,8 +95,8 @@ def measure_hybrid(
         progress(done, steps)
         name = f"{REPLICATE}{seed}" if done else HYBRID
         _measure(warehouse, windows, name, full, reseeded(config.ranker, seed), vectors, routes)
-    if earlier is not None and set(earlier.trees.config.objectives) == {"binary"}:
-        measure_points(warehouse, [window.division for window in windows], full, earlier.trees)
+    learned = None if earlier is None else earlier.trees
+    measure_points(warehouse, [window.division for window in windows], full, config.ranker.trees, trees=learned)
     served = reseeded(config.ranker, seeds[0])
     for done, part in enumerate(ABLATED, len(seeds)):
         progress(done, steps)

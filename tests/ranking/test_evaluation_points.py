@@ -15,7 +15,7 @@ from ranking.point_metrics import auc, calibration_error, logloss
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.probability import Probability, Rows
 from ranking.rankers.trees import Trees, TreesConfig
-from ranking.strategy.fit import slates_of, vocabulary_of
+from ranking.strategy.fit import vocabulary_of
 
 CONFIG = TreesConfig(trees=30, min_rows_in_leaf=20, threads=1)
 
@@ -65,18 +65,17 @@ def test_a_row_alone_and_no_row_have_their_answers(fitted):
 
 
 def described(past, checkerboard):
-    told = slates_of(past, checkerboard.content, checkerboard.users, vocabulary_of(past[1:]))
-    rows = told[2].features, told[2].labels(past[2].division.relevant), told[2].groups
-    return told, Trees.fit(*rows, config=CONFIG)
+    vocabulary = vocabulary_of(past[1:])
+    return [window.slates(checkerboard.content, checkerboard.users, vocabulary) for window in past]
 
 
 def test_what_is_measured_stands_in_the_report(past, checkerboard):
-    divided, (told, earlier) = [window.division for window in past], described(past, checkerboard)
+    divided, told = [window.division for window in past], described(past, checkerboard)
     with Warehouse(Path(":memory:")) as warehouse:
         warehouse.write_run(dataset="checkerboard", seeds=[0])
         warehouse.write_split(divided[0])
         for _ in range(2):  # a second measurement replaces the first
-            measure_points(warehouse, divided, told, earlier)
+            measure_points(warehouse, divided, told, CONFIG)
         found = build_report(warehouse)["point"]["p2"]["hybrid"]
         warehouse.write_split(divided[0])
         assert build_report(warehouse)["point"] == {}
@@ -90,13 +89,40 @@ def test_what_is_measured_stands_in_the_report(past, checkerboard):
 
 
 def test_what_came_after_the_question_changes_no_prediction(past, checkerboard):
-    divided, (told, earlier) = [window.division for window in past], described(past, checkerboard)
+    divided, told = [window.division for window in past], described(past, checkerboard)
 
     def predicted(relevant):
         with Warehouse(Path(":memory:")) as warehouse:
             warehouse.write_run(dataset="checkerboard", seeds=[0])
             warehouse.write_split(divided[0])
-            measure_points(warehouse, [replace(divided[0], relevant=relevant), *divided[1:]], told, earlier)
+            measure_points(warehouse, [replace(divided[0], relevant=relevant), *divided[1:]], told, CONFIG)
             return [one["predicted"] for one in build_report(warehouse)["point"]["p2"]["hybrid"]["reliability"]]
 
     assert predicted(divided[0].relevant) == predicted(divided[0].relevant[::-1])
+
+
+def test_two_windows_are_too_few(past, checkerboard):
+    divided, told = [window.division for window in past], described(past, checkerboard)
+    with Warehouse(Path(":memory:")) as warehouse:
+        warehouse.write_run(dataset="checkerboard", seeds=[0])
+        warehouse.write_split(divided[0])
+        measure_points(warehouse, divided[:2], told[:2], CONFIG)
+        assert build_report(warehouse)["point"] == {}
+
+
+def test_trees_that_are_there_predict_as_those_that_would_be_fitted(past, checkerboard):
+    divided, told = [window.division for window in past], described(past, checkerboard)
+    rows = told[2].features, told[2].labels(divided[2].relevant), told[2].groups
+
+    def found(trees):
+        with Warehouse(Path(":memory:")) as warehouse:
+            warehouse.write_run(dataset="checkerboard", seeds=[0])
+            warehouse.write_split(divided[0])
+            measure_points(warehouse, divided, told, CONFIG, trees=trees)
+            return build_report(warehouse)["point"]["p2"]["hybrid"]
+
+    fitted_anew = found(None)
+    assert found(Trees.fit(*rows, config=CONFIG)) == fitted_anew
+    ordering = Trees.fit(*rows, config=replace(CONFIG, objectives=("lambdarank",)))
+    assert found(ordering) == fitted_anew  # their margins are no odds
+    assert found(Trees.fit(*rows, config=replace(CONFIG, trees=2))) != fitted_anew
