@@ -39,7 +39,7 @@ from ranking.metrics import hits_of, ndcg, recall
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol
-from ranking.strategy.fit import divisions, fit_ranker, open_window, vocabulary_of
+from ranking.strategy.fit import divisions, fit_ranker, open_windows, slates_of, vocabulary_of
 from ranking.strategy.hybrid import rank
 
 Values = npt.NDArray[np.float64]
@@ -308,10 +308,10 @@ def duration(name: str, home: Path) -> Iterable[Row]:
     alignment = Alignment.fit(content, divided[-1].train, config=workspace.alignment, views=views)
     mapping = FactorMapping.fit(content, divided[-1].train)
     about = {"content": content, "alignment": alignment, "mapping": mapping, "configs": configs, "config": CONFIG}
-    windows = [open_window(one, **about).joined(workspace.store.training_frame) for one in divided]
+    windows = [one.joined(workspace.store.training_frame) for one in open_windows(divided, **about)]
     past = windows[1:]
     vocabulary = vocabulary_of(past)
-    asked, *slates = [window.slates(content, users, vocabulary) for window in windows]
+    asked, *slates = slates_of(windows, content, users, vocabulary)
     ranker = fit_ranker(slates, [window.division for window in past], CONFIG.ranker)
     rank(asked, divided[0].queries, ranker, k=DEPTH)
     taken, worked = time.perf_counter() - started, time.process_time() - worked

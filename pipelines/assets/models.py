@@ -1,8 +1,6 @@
 """What is learned from behaviour: tuned single models, candidates of past moments, the ranker."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -33,18 +31,17 @@ from pipelines.windows import (
 from pipelines.workspace import Workspace
 from ranking.artifacts import load_as, save_as
 from ranking.candidates.cold_start import ColdStartConfig
-from ranking.candidates.threads import one_blas_thread
 from ranking.candidates.votes import choose_votes
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, protocols_of, served_protocol
 from ranking.strategy.fit import (
-    AT_ONCE,
     divisions,
     fit_ranker,
     fit_routes,
     open_window,
+    open_windows,
     place_items,
     slates_of,
     vocabulary_of,
@@ -118,23 +115,20 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                 reserved=CONFIG.reserved,
             )
             save_as(folder / protocol / RESERVED, reserved, dict[str, int])
-            open_one = partial(
-                open_window,
+            opened = open_windows(
+                divided,
                 content=workspace.content,
                 alignment=alignment,
                 mapping=mapping,
                 configs=configs,
                 config=replace(CONFIG, reserved=reserved),
+                earliest=earliest,
             )
-            given = [*[None] * (len(divided) - 1), earliest]
-            with one_blas_thread(), ThreadPoolExecutor(AT_ONCE) as pool:
-                opened = [
-                    pool.submit(open_one, one, generators=fitted) for one, fitted in zip(divided, given, strict=True)
-                ]
-                for number, window in enumerate(one.result() for one in opened):
-                    workspace.listener.step(f"candidate_sets {protocol}", number, len(divided))
-                    window.save(window_folder(folder, protocol, number))
-                    facts[f"{protocol}.{number}"] = len(window.stored)
+            workspace.listener.step(f"candidate_sets {protocol}", 0, len(divided))
+            for number, window in enumerate(opened):
+                window.save(window_folder(folder, protocol, number))
+                facts[f"{protocol}.{number}"] = len(window.stored)
+                workspace.listener.step(f"candidate_sets {protocol}", number + 1, len(divided))
         for protocol in taught_short(workspace.interactions):
             _open_newcomers(workspace, folder, protocol)
         return facts

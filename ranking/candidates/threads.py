@@ -1,9 +1,26 @@
-"""How many threads the linear algebra library may use."""
+"""How many pieces of work run at one time, and how many threads the linear algebra library may use."""
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import Final, TypeVar
 
 from threadpoolctl import ThreadpoolController
+
+AT_ONCE: Final = 2  # pieces of work that learn at one time
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
+
+
+def two_at_once(work: Callable[[Thing], Result], things: Iterable[Thing]) -> Iterator[Result]:
+    """The result for each thing, in their order; meanwhile linear algebra keeps to one thread a piece of work.
+
+    Set for all of them together: a piece that limits threads itself would else restore another's limit.
+    """
+    with one_blas_thread(), ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(work, things)
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

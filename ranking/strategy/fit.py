@@ -5,8 +5,7 @@ the earlier part alone and propose candidates for the moment of the division; wh
 ranker learns from slates as they would have been, never from random negatives.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -19,7 +18,7 @@ from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator
 from ranking.candidates.reach import Reach, Survey
-from ranking.candidates.threads import one_blas_thread
+from ranking.candidates.threads import two_at_once
 from ranking.candidates.union import Candidates, rescored
 from ranking.rankers.blend import Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.closeness import closeness
@@ -36,8 +35,6 @@ from ranking.strategy.generators import GeneratorConfigs, fit_content_generators
 from ranking.strategy.hybrid import HybridConfig, find
 from ranking.strategy.routes import Routes, RoutesConfig, Told, learn_newcomers, only_long
 from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
-
-AT_ONCE: Final = 2  # windows that are worked on at one time
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
 # by windows of 28 and 26 queries, .125 by each user's latest share (503, 505); MovieLens 100K .238 and .189
@@ -171,6 +168,32 @@ def open_window(
     return Window(division, alignment, mapping, configs, candidates, close, rows, survey.reach())
 
 
+def open_windows(
+    divided: Sequence[Split],
+    *,
+    content: ItemContent,
+    alignment: Alignment,
+    mapping: FactorMapping,
+    configs: GeneratorConfigs,
+    config: HybridConfig,
+    earliest: Sequence[Generator] | None = None,
+) -> Iterator[Window]:
+    """The window of each division in turn, as `open_window`, two at one time. earliest: generators of the last one."""
+
+    def opened(division: Split) -> Window:
+        return open_window(
+            division,
+            content=content,
+            alignment=alignment,
+            mapping=mapping,
+            configs=configs,
+            config=config,
+            generators=earliest if division is divided[-1] else None,
+        )
+
+    return two_at_once(opened, divided)
+
+
 def slates_of(
     windows: Sequence[Window],
     content: ItemContent,
@@ -180,8 +203,7 @@ def slates_of(
     without: Modality | None = None,
 ) -> list[Slates]:
     """Each window's slates, two windows at one time."""
-    with one_blas_thread(), ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda one: one.slates(content, users, vocabulary, without=without), windows))
+    return list(two_at_once(lambda one: one.slates(content, users, vocabulary, without=without), windows))
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:

@@ -1,9 +1,7 @@
 """Configurations that a search chose, shared by the baselines and the hybrid's generators."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
 
 from ranking.candidates.als import Als, AlsConfig
 from ranking.candidates.bm25 import Bm25, Bm25Config
@@ -21,15 +19,13 @@ from ranking.candidates.rp3beta import Rp3Beta, Rp3BetaConfig
 from ranking.candidates.sasrec import Sasrec
 from ranking.candidates.sasrec_config import SasrecConfig
 from ranking.candidates.slim import Slim, SlimConfig
-from ranking.candidates.threads import one_blas_thread
+from ranking.candidates.threads import two_at_once
 from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.splits import Split
 from ranking.strategy.generators import GeneratorConfigs
 from ranking.strategy.grids import SEQUENTIAL, TUNERS
 from ranking.strategy.search_spaces import SPACES
 from ranking.strategy.tuning import Trial, Tuned, best_of
-
-AT_ONCE: Final = 2  # models that are tuned at one time; their linear algebra keeps to one thread each
 
 
 @dataclass(frozen=True)
@@ -119,11 +115,10 @@ def tune_models(
         trials = (searched or {}).get(name)
         return _chosen(name, trials) if trials else tuners[name](validation, budget)
 
-    with one_blas_thread(), ThreadPoolExecutor(AT_ONCE) as pool:
-        for done, tuned in enumerate(pool.map(trials_of, tuners)):
-            progress(done, len(tuners))
-            told(tuned)
-            found[tuned.name] = tuned
+    for done, tuned in enumerate(two_at_once(trials_of, tuners)):
+        progress(done, len(tuners))
+        told(tuned)
+        found[tuned.name] = tuned
     configs = {name: tuned.config for name, tuned in found.items()}
     return TunedModels(
         **configs,  # type: ignore[arg-type]  # each tuner gives the config of the model that it is named after
