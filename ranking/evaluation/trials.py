@@ -40,7 +40,7 @@ WINNERS: Final = pa.schema(
 
 
 def attempts_of(study: Study, space: Space[object]) -> pa.Table:
-    """Every trial of a study as its journal has it, unfinished ones too."""
+    """Every trial of a study that has a configuration as its journal has it, unfinished ones too."""
     rows = [
         {
             **_of(study.name),
@@ -52,7 +52,7 @@ def attempts_of(study: Study, space: Space[object]) -> pa.Table:
             "started_at": one.started_at,
         }
         for one in study.attempts()
-        if one.state != "waiting" and one.params
+        if one.state != "waiting" and space.whole(one.params)
     ]
     return pa.Table.from_pylist(rows, TRIALS)
 

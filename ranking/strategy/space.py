@@ -68,6 +68,13 @@ class Space(Generic[Config]):
                     trial.suggest_float(name, one.low, one.high, log=one.log)
         return dict(trial.params)
 
+    def whole(self, params: Params) -> bool:
+        """Whether a point names all that is searched; one that was interrupted while it was suggested does not."""
+        return all(
+            name in params or (isinstance(one, Span) and one.optional and params.get(name + THERE) is False)
+            for name, one in self.dimensions.items()
+        )
+
     def config(self, params: Params) -> Config:
         """The configuration at a point."""
         adapter = self._adapter

@@ -293,6 +293,16 @@ def test_every_tried_configuration_is_a_row(validation: Split, tmp_path: Path) -
         assert found == [("p2", "ease", pytest.approx(best.ndcg), pytest.approx(best.ndcg), 2, False)]
 
 
+def test_a_trial_that_was_interrupted_while_its_point_was_drawn_is_no_row(tmp_path: Path) -> None:
+    space = SPACES["ials"].space
+    study = Journal(tmp_path / "trials.jsonl").study("p2/a/1/ials")
+    name, dimension = next(iter(space.dimensions.items()))
+    drawn = space.suggest(study.ask())
+    half = Space(space.plain, {name: dimension}).suggest(study.ask())
+    assert space.whole(drawn) and not space.whole(half)
+    assert attempts_of(study, space)["number"].to_pylist() == [0]
+
+
 def test_trials_of_the_grid_are_rows_under_the_name_that_a_search_would_use(validation: Split, tmp_path: Path) -> None:
     tuned = TUNERS["item_knn"](validation, 3)
     name = study_names(Protocol.P2, validation, recipe=1)["item_knn"]
