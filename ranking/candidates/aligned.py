@@ -8,6 +8,7 @@ import numpy as np
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats, Interactions, Queries
@@ -46,7 +47,7 @@ class Aligned(Generator):
     def score(self, queries: Queries) -> Floats:
         """Cosines of taste and item, plus the items' bias."""
         tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
-        return offer_only(answered[:, None] & filled(self.vectors), tastes @ self.vectors.T + self.bias)
+        return offer_only(answered[:, None] & filled(self.vectors), products_with_all(self.vectors, tastes) + self.bias)
 
     def save(self, folder: Path) -> None:
         """Write the vectors."""

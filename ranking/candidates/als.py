@@ -1,15 +1,19 @@
 """iALS of the `implicit` library: the baseline that practitioners know."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
+from ranking.candidates.least_squares import solve_rows
+from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.threads import one_blas_thread
 from ranking.types import Bools, Floats, Interactions, Queries
@@ -32,7 +36,7 @@ class AlsConfig:
 
 
 class Als(Generator):
-    """Implicit ALS (Hu et al. 2008) as `implicit` computes it; queries are folded in by its own exact solver."""
+    """Implicit ALS (Hu et al. 2008) as `implicit` computes it; queries are folded in by the same equations, exactly."""
 
     name: ClassVar[str] = "ials"
 
@@ -42,38 +46,42 @@ class Als(Generator):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
         chosen = self.config.memory.training(train)
-        confidence = self._confidence(chosen.matrix(chosen.weight))
+        confidence = self._above_one(chosen.matrix(chosen.weight))
+        confidence.data += 1
         self._known: Bools = np.bincount(chosen.item, minlength=len(train.items)) > 0
-        model = self._library_model()
         with one_blas_thread():  # the library runs its own threads
+            model = AlternatingLeastSquares(
+                factors=self.config.factors,
+                regularization=self.config.regularization,
+                iterations=self.config.iterations,
+                random_state=self.config.seed,
+            )
             model.fit(confidence, show_progress=False)
         self._items: Floats = model.item_factors
         return self
 
-    def _library_model(self) -> AlternatingLeastSquares:
-        config = self.config
-        with one_blas_thread():  # it warns when BLAS would compete with its own threads
-            return AlternatingLeastSquares(
-                factors=config.factors,
-                regularization=config.regularization,
-                iterations=config.iterations,
-                random_state=config.seed,
-            )
-
-    def _confidence(self, weights: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _above_one(self, weights: sparse.csr_matrix) -> sparse.csr_matrix:
+        """What confidences are above that of no event, CSR like `weights`."""
         weights.sum_duplicates()
-        weights.data = 1 + self.config.alpha * weights.data
+        weights.data = self.config.alpha * weights.data
         return weights
+
+    @cached_property
+    def _exact(self) -> npt.NDArray[np.float64]:
+        """The items' factors in double precision, in which a query is folded in: alone as in a batch."""
+        return self._items.astype(np.float64)
+
+    @cached_property
+    def _everything(self) -> npt.NDArray[np.float64]:
+        return self._exact.T @ self._exact
 
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
-        profiles = self._confidence(self.config.memory.profiles(queries))
-        model = self._library_model()
-        model.item_factors = self._items
-        with one_blas_thread():
-            users = model.recalculate_user(np.arange(len(queries)), profiles)
+        profiles = self._above_one(self.config.memory.profiles(queries))
+        l2 = np.full(len(queries), self.config.regularization)
+        users = solve_rows(profiles, self._exact, self._everything, l2, unit=1.0)
         answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, users @ self._items.T)
+        return offer_only(answered[:, None] & self._known, products_with_all(self._items, users.astype(np.float32)))
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

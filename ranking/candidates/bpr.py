@@ -10,6 +10,7 @@ from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
+from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.types import Bools, Floats, Interactions, Queries
 
@@ -83,7 +84,7 @@ class Bpr(Generator):
         profiles = self.config.memory.profiles(queries)
         users = self._means(profiles) @ self._to_users
         answered = np.diff(profiles.indptr) > 0
-        scores = users @ self._items[:, :-1].T + self._items[:, -1]
+        scores = products_with_all(self._items[:, :-1], users) + self._items[:, -1]
         return offer_only(answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:

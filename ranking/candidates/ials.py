@@ -1,9 +1,9 @@
 """iALS: matrix factorisation of implicit feedback by alternating least squares, our own."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,10 @@ from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
+from ranking.candidates.least_squares import solve_rows
+from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
-from ranking.candidates.threads import one_blas_thread
-from ranking.types import Bools, Codes, Floats, Interactions, Queries
-
-BATCH_CELLS: Final = 100_000  # gathered factor values at one time; 40 times as many take twice the time
+from ranking.types import Bools, Floats, Interactions, Queries
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,32 @@ class Ials(Generator):
         start = rng.normal(0, scale, (by_item.shape[0], self.config.factors)).astype(np.float32)
         self._items: Floats = start * self._known[:, None]
         for _ in range(self.config.iterations):
-            self._items = solve_rows(by_item, solve_rows(by_user, self._items, self.config), self.config)
+            self._items = self._solve(by_item, self._solve(by_user, self._items))
         return self
+
+    def _solve(self, rows: sparse.csr_matrix, factors: Floats) -> Floats:
+        everything = self.config.unobserved * (factors.T @ factors)
+        return np.asarray(solve_rows(rows, factors, everything, self._l2(rows, len(factors))), np.float32)
+
+    def _l2(self, rows: sparse.csr_matrix, n: int) -> Floats:
+        """float32 [r], by how many of the n of the other side a row has."""
+        config = self.config
+        return np.asarray(config.l2 * (np.diff(rows.indptr) + config.unobserved * n) ** config.nu, np.float32)
+
+    @cached_property
+    def _exact(self) -> npt.NDArray[np.float64]:
+        """The items' factors in double precision, in which a query is folded in: alone as in a batch."""
+        return self._items.astype(np.float64)
+
+    @cached_property
+    def _everything(self) -> npt.NDArray[np.float64]:
+        return self.config.unobserved * (self._exact.T @ self._exact)
 
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
         profiles = self.config.memory.profiles(queries)
-        scores = solve_rows(profiles, self._items, self.config) @ self._items.T
+        users = solve_rows(profiles, self._exact, self._everything, self._l2(profiles, len(self._items)))
+        scores = products_with_all(self._items, users.astype(np.float32))
         answered = np.diff(profiles.indptr) > 0
         return offer_only(answered[:, None] & self._known, scores)
 
@@ -82,37 +100,3 @@ class Ials(Generator):
         model = cls(config)
         model._items, model._known = state.floats("items"), state.bools("known")
         return model
-
-
-def solve_rows(rows: sparse.csr_matrix, factors: Floats, config: IalsConfig) -> Floats:
-    """Factors float32 [r, d] that fit weights `rows` [r, n] given the other side's `factors` [n, d].
-
-    Rows of similar length are solved together, padded to the longest. Empty rows have factors 0.
-    """
-    counts = np.diff(rows.indptr)
-    solution = np.zeros((rows.shape[0], factors.shape[1]), np.float32)
-    everything = config.unobserved * (factors.T @ factors)
-    identity = np.eye(factors.shape[1], dtype=np.float32)
-
-    with one_blas_thread():
-        for batch in _batches(counts, factors.shape[1]):
-            place = np.arange(counts[batch[-1]])
-            inside = place < counts[batch, None]
-            entry = np.where(inside, rows.indptr[batch, None] + place, 0)
-            weight = rows.data[entry] * inside  # [b, longest]
-            near = factors[rows.indices[entry]]  # [b, longest, d]
-            weighted = near * weight[:, :, None]
-            l2 = config.l2 * (counts[batch] + config.unobserved * len(factors)) ** config.nu
-            left = everything + weighted.transpose(0, 2, 1) @ near + l2.astype(np.float32)[:, None, None] * identity
-            solution[batch] = np.linalg.solve(left, weighted.sum(axis=1)[:, :, None])[:, :, 0]
-    return solution
-
-
-def _batches(counts: npt.NDArray[np.int32], width: int) -> Iterator[Codes]:
-    """Rows that are not empty, longest first, so many at a time that their gathered factors stay in the cache."""
-    order = np.argsort(counts, kind="stable").astype(np.int32)
-    order = order[counts[order] > 0]
-    while len(order):
-        batch = order[-max(1, BATCH_CELLS // int(counts[order[-1]] * width)) :]
-        order = order[: -len(batch)]
-        yield batch

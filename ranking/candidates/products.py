@@ -1,4 +1,4 @@
-"""Inner products of some items with some vectors of each query."""
+"""Inner products of items with the vectors of queries, each query by itself: a batch answers as single queries do."""
 
 from itertools import pairwise
 
@@ -19,4 +19,16 @@ def products(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: 
     with one_blas_thread():  # thousands of small products
         for query, (start, stop) in enumerate(pairwise(bounds)):
             found[start:stop] = vectors[item[start:stop]] @ wanted[query].T
+    return found
+
+
+def products_with_all(vectors: Floats, wanted: Floats) -> Floats:
+    """Inner products float32 [q, n_items] of all items with one vector of each query.
+
+    vectors: float32 [n_items, d]. wanted: float32 [q, d].
+    """
+    found = np.empty((len(wanted), len(vectors)), np.float32)
+    with one_blas_thread():
+        for query, one in enumerate(wanted):
+            np.dot(vectors, one, out=found[query])
     return found

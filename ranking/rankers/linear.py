@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
 from ranking.rankers.features import FeatureMatrix
+from ranking.rankers.trees import SAME
 from ranking.types import Bools, Floats
 
 STEPS: Final = 12
@@ -100,10 +101,10 @@ def _standardised(values: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
     starts = np.cumsum(sizes) - sizes
     known = ~np.isnan(values)
     count = np.maximum(np.add.reduceat(known, starts, axis=0, dtype=np.float32), 1)
-    centred = np.where(known, values, 0)
-    centred = np.where(known, values - np.repeat(np.add.reduceat(centred, starts, axis=0) / count, sizes, axis=0), 0)
+    mean = np.add.reduceat(np.where(known, values, 0), starts, axis=0) / count
+    centred = np.where(known, values - np.repeat(mean, sizes, axis=0), 0)
     deviation = np.sqrt(np.add.reduceat(centred**2, starts, axis=0) / count)
-    scale = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0)
+    scale = np.where(deviation > np.maximum(1e-9, SAME * np.abs(mean)), 1 / np.maximum(deviation, 1e-9), 0)
     return np.asarray(centred * np.repeat(scale, sizes, axis=0), np.float32)
 
 

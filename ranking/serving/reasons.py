@@ -26,6 +26,7 @@ EVIDENCE: Final = 30  # latest liked items among which the one that speaks most 
 FOUND_BY: Final = {
     "ease": "chosen by people with a history like yours",
     "ease_positive": "liked by people who like what you like",
+    "ials": "chosen by people with a taste like yours",
     "ials_scaled": "chosen by people with a taste like yours",
     "covisitation": "often chosen after what you chose lately",
     "item_knn": "often chosen together with what you chose",
@@ -70,7 +71,7 @@ def _words() -> dict[str, Words]:
         for what in ("interactions", "positives")
         for window, when in _WINDOWS.items()
     }
-    collaborative = ("ease", "ease_positive", "ials_scaled", "covisitation", "item_knn")
+    collaborative = ("ease", "ease_positive", "ials", "ials_scaled", "covisitation", "item_knn")
     told_by_generator = dict.fromkeys(collaborative, _COLLABORATIVE) | {
         "aligned": FOUND_BY["aligned"],
         "sequel": FOUND_BY["sequel"],

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from ranking.artifacts import load_json, save_json
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
+from ranking.candidates.als import Als, AlsConfig
 from ranking.candidates.bpr import Bpr, BprConfig
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
@@ -44,6 +45,7 @@ GENERATORS: Final[dict[str, type[Generator]]] = {
         EasePositive,
         SemanticEase,
         SparseEase,
+        Als,
         Ials,
         Covisitation,
         ItemKnn,
@@ -72,7 +74,8 @@ class GeneratorConfigs:
     ease_positive: EaseConfig = field(
         default_factory=lambda: EaseConfig(l2=100.0, memory=Memory(feedback=Feedback.POSITIVE))
     )
-    ials: IalsConfig = field(default_factory=IalsConfig)
+    ials: AlsConfig = field(default_factory=AlsConfig)
+    ials_scaled: IalsConfig = field(default_factory=IalsConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     item_knn: ItemKnnConfig = field(default_factory=ItemKnnConfig)
     user_knn: UserKnnConfig = field(default_factory=UserKnnConfig)
@@ -102,7 +105,8 @@ def fit_generators(
     """
     collaborative: tuple[Generator, ...] = (
         *_linear(configs, len(train.items)),
-        Ials(configs.ials),
+        Als(configs.ials),
+        Ials(configs.ials_scaled),
         Covisitation(configs.covisitation),
         ItemKnn(configs.item_knn),
         UserKnn(configs.user_knn),

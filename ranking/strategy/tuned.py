@@ -83,7 +83,8 @@ class TunedModels:
         return GeneratorConfigs(
             ease=self.ease_all,
             ease_positive=self.ease_positive,
-            ials=self.ials_scaled,
+            ials=self.ials,
+            ials_scaled=self.ials_scaled,
             covisitation=self.covisitation,
             item_knn=self.item_knn,
             popular_windowed=self.popular_windowed,

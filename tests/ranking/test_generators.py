@@ -23,7 +23,7 @@ from ranking.candidates.fusion import Fusion
 from ranking.candidates.fusion_config import FusionConfig
 from ranking.candidates.generator import NOT_OFFERED, Generator, ranks, top_k
 from ranking.candidates.history import DAY_US, Feedback, Memory
-from ranking.candidates.ials import Ials, IalsConfig, solve_rows
+from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
@@ -400,12 +400,21 @@ def test_ials_rows_solve_the_regularised_least_squares():
     train = log([(0, 0, 1), (0, 2, 2), (1, 3, 3), (1, 1, 4), (1, 4, 5)], 3, 6, weight=[1, 2, 0.5, 1, 3])
     config = IalsConfig(factors=3, unobserved=0.2, l2=0.1, nu=0.5)
     rows = train.matrix(train.weight)
-    solution = solve_rows(rows, factors, config)
+    solution = Ials(config)._solve(rows, factors)
     for row, weights in enumerate(rows.toarray()[:2]):
         reg = 0.1 * ((weights > 0).sum() + 0.2 * 6) ** 0.5
         left = factors.T @ (np.diag(weights) + 0.2 * np.eye(6)) @ factors + reg * np.eye(3)
         np.testing.assert_allclose(solution[row], np.linalg.solve(left, factors.T @ weights), rtol=1e-4)
     np.testing.assert_array_equal(solution[2], 0)
+
+
+@pytest.mark.parametrize("model", [Als(AlsConfig(factors=4)), Ials(IalsConfig(factors=4))], ids=["als", "ials"])
+def test_a_query_among_others_is_scored_to_the_bit_as_it_is_alone(model: Generator):
+    train = checkerboard()
+    queries = ask(train, range(N_USERS))
+    together = model.fit(train).score(queries)
+    for row in range(N_USERS):
+        np.testing.assert_array_equal(model.score(queries.rows(row, row + 1))[0], together[row])
 
 
 def test_als_folds_a_query_in_as_the_library_fits_a_user():

@@ -305,7 +305,8 @@ def test_tuned_models_are_the_best_of_their_trials_and_go_to_the_generators(aske
     assert set(tuned.validation_ndcg) == set(tuned.baselines())
     assert len(steps) == len(tuned.baselines())
     configs = tuned.generators()
-    assert (configs.ials, configs.item_knn, configs.ease) == (tuned.ials_scaled, tuned.item_knn, tuned.ease_all)
+    assert (configs.ials, configs.ials_scaled) == (tuned.ials, tuned.ials_scaled)
+    assert (configs.item_knn, configs.ease) == (tuned.item_knn, tuned.ease_all)
     assert configs.ease.memory.feedback is Feedback.ALL
     assert configs.ease_positive.memory.feedback is Feedback.POSITIVE
     assert tuned.ease in (tuned.ease_all, tuned.ease_positive)

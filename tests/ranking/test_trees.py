@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix, Part
+from ranking.rankers.linear import in_slates
 from ranking.rankers.trees import Trees, TreesConfig, standardise
 
 SIZE, SLATES = 20, 60
@@ -147,3 +148,10 @@ def test_standardise_equals_a_plain_loop(slates: list[list[int]]):
     flat = np.array([one for slate in slates for one in slate], np.float64)
     sizes = np.array([len(slate) for slate in slates], np.int64)
     np.testing.assert_allclose(standardise(flat, sizes), expected, atol=1e-9)
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 99))
+def test_scores_that_differ_by_the_noise_of_float32_only_are_equal(level: float, seed: int):
+    noise = np.random.default_rng(seed).uniform(-1, 1, 50) * abs(level) * np.finfo(np.float32).eps
+    assert not standardise(level + noise, np.array([20, 30])).any()
+    assert not in_slates((level + noise).astype(np.float32)[:, None], np.array([20, 30])).any()
