@@ -211,8 +211,15 @@ class Queries:
 
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""
-        data = np.ones(len(self.item), np.float32) if values is None else values
-        return sparse.csr_matrix((data, (self.row, self.item)), shape=(len(self), self.n_items))
+        data = np.ones(len(self.item), np.float32) if values is None else values.copy()
+        found = sparse.csr_matrix((data, self.item.copy(), self.indptr), shape=(len(self), self.n_items))
+        found.sum_duplicates()  # in place: hence the copies
+        return found
+
+    @cached_property
+    def memo(self) -> dict[object, sparse.csr_matrix]:
+        """Matrices of these queries that several models ask for, by what they are made of; not to be changed."""
+        return {}
 
     def rows(self, start: int, stop: int) -> "Queries":
         """A contiguous batch of the queries."""

@@ -114,12 +114,12 @@ def describe(
 def _provenance(
     candidates: Candidates, offered: Bools, groups: npt.NDArray[np.int64]
 ) -> tuple[dict[str, Floats], dict[str, Part]]:
-    """Score, standardised score and rank by each generator, NaN where it did not offer the item."""
+    """Score, standardised score and rank by each generator, NaN where it tells none."""
     columns: dict[str, Floats] = {}
     parts: dict[str, Part] = {}
     for index, name in enumerate(candidates.generators):
         score, rank = candidates.score[offered, index], candidates.rank[offered, index]
-        score = np.where(rank > 0, score, np.nan).astype(np.float32)
+        score = np.where(np.isneginf(score), np.nan, score).astype(np.float32)
         mine = {
             f"{name}_score": score,
             f"{name}_score_in_slate": _within_slate(score, groups),
