@@ -40,15 +40,20 @@ class FeatureMatrix:
         return cls(tuple(columns), np.column_stack(list(columns.values())).astype(np.float32, copy=False), parts)
 
     def select(self, names: Sequence[str]) -> Floats:
-        """Columns in the order asked for, float32 [n, len(names)]; KeyError names the first one that is missing."""
+        """Columns in the order asked for, float32 [n, len(names)]; KeyError names the first one that is missing.
+
+        No copy where that is the order they are in.
+        """
+        if tuple(names) == self.names:
+            return self.values
         place = {name: column for column, name in enumerate(self.names)}
-        return self.values[:, [place[name] for name in names]]
+        return np.take(self.values, [place[name] for name in names], axis=1)  # C order, as the values are
 
     def without(self, part: Part) -> "FeatureMatrix":
         """The matrix without the columns of one part."""
         keep = [column for column, name in enumerate(self.names) if self.parts[name] is not part]
         names = tuple(self.names[column] for column in keep)
-        return FeatureMatrix(names, self.values[:, keep], {name: self.parts[name] for name in names})
+        return FeatureMatrix(names, np.take(self.values, keep, axis=1), {name: self.parts[name] for name in names})
 
 
 def stack(matrices: Iterable[FeatureMatrix]) -> FeatureMatrix:
