@@ -18,6 +18,7 @@ RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes
 RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both MovieLens sets' validation windows
 BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
 
+Votes: TypeAlias = npt.NDArray[np.float64]
 Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int]], None]
 """Is shown rows of the queries, each generator's places of all items [rows, n_items], and who has reserved ones."""
 
@@ -130,21 +131,28 @@ def placed(scores: Mapping[str, Floats], allowed: Bools) -> tuple[dict[str, Floa
     return masked, {name: ranks(one) for name, one in masked.items()}
 
 
-def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[npt.NDArray[np.float64], Floats]:
+def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[Votes, Floats]:
     """Fused value of every item, 0 where nobody offers it, and its merit: the k of most merit are the candidates."""
-    shape = next(iter(places.values())).shape
-    fused = np.zeros(shape)
-    chosen_first = np.zeros(shape, bool)
+    fused = np.zeros(next(iter(places.values())).shape)
     for name, place in places.items():
         fused += vote(place, name in reserved)
-        chosen_first |= (place > 0) & (place <= reserved.get(name, 0))
-    return fused, offer_only(fused > 0, fused + chosen_first)  # fused < 1 for fewer than 60 generators
+    return fused, merit_of(fused, places, reserved)
 
 
-def vote(place: Codes, is_reserved: bool) -> npt.NDArray[np.float64]:
+def merit_of(fused: Votes, places: Mapping[str, Codes], reserved: Mapping[str, int]) -> Floats:
+    """Fused values [q, n_items], 1 more for an item with a reserved place; `NOT_OFFERED` where nobody offers it."""
+    merit = fused.copy()
+    first = [(places[name] > 0) & (places[name] <= mine) for name, mine in reserved.items() if mine and name in places]
+    if first:
+        merit += np.logical_or.reduce(first)  # fused < 1 for fewer than 60 generators
+    return offer_only(fused > 0, merit)
+
+
+def vote(place: Codes, is_reserved: bool) -> Votes:
     """What a generator adds to the fused value of the items at its places, 0 where it does not offer one."""
-    weight = RESERVED_VOTE if is_reserved else 1.0
-    return np.where(place > 0, weight / (RRF_K + place), 0)
+    weights = (RESERVED_VOTE if is_reserved else 1.0) / (RRF_K + np.arange(place.shape[-1] + 1))
+    weights[0] = 0
+    return np.asarray(weights[place])
 
 
 def _united(
@@ -155,9 +163,7 @@ def _united(
     return _gather(chosen, fused, places, masked)
 
 
-def _gather(
-    chosen: Codes, fused: npt.NDArray[np.float64], places: Mapping[str, Codes], scores: Mapping[str, Floats]
-) -> Candidates:
+def _gather(chosen: Codes, fused: Votes, places: Mapping[str, Codes], scores: Mapping[str, Floats]) -> Candidates:
     """The chosen items, best fused first, with every generator's rank and score of them."""
     value = np.where(chosen == UNKNOWN, 0, np.take_along_axis(fused, chosen, axis=1))
     order = np.argsort(-value, axis=1, kind="stable")
