@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -94,31 +95,22 @@ def measure_hybrid(
     learned = None if earlier is None else earlier.trees
     measure_points(warehouse, [window.division for window in windows], full, config.ranker.trees, trees=learned)
 
-    def blind(modality: Modality) -> list[Slates]:
-        return [one.slates(content, users, vocabulary, without=modality) for one in windows]
+    def without(part: Part) -> list[Slates]:
+        return [replace(one, features=one.features.without(part)) for one in full]
 
-    variants = _variants(config, seeds, modalities, lambda: full, blind)
+    def blind(modality: Modality) -> list[Slates]:
+        return [one.blind(slates, content, modality) for one, slates in zip(windows, full, strict=True)]
+
+    served = reseeded(config.ranker, seeds[0])
+    variants = [
+        Variant(HYBRID, served, lambda: full, led=True),
+        *(Variant(f"{REPLICATE}{one}", reseeded(config.ranker, one), lambda: full, led=True) for one in seeds[1:]),
+        *(Variant(f"{WITHOUT}{part}", served, partial(without, part)) for part in ABLATED),
+        *(Variant(f"{WITHOUT}{one}", served, partial(blind, one)) for one in modalities),
+    ]
     answered = two_at_once(lambda one: answers_of(one, windows, routes), variants)
     for done in range(len(variants)):
         progress(done, len(variants))
         for one in next(answered):
             warehouse.write_rankings(asked.division, one.model, one.items, one.scores, fit_s=one.fit_s, vectors=vectors)
     return routes
-
-
-def _variants(
-    config: HybridConfig,
-    seeds: Sequence[int],
-    modalities: Sequence[Modality],
-    full: Callable[[], Sequence[Slates]],
-    blind: Callable[[Modality], Sequence[Slates]],
-) -> list[Variant]:
-    """The hybrid, replicates with other seeds, the ranker without each part; blind: slates without a modality."""
-    first, *others = seeds
-    served = reseeded(config.ranker, first)
-    return [
-        Variant(HYBRID, served, full),
-        *(Variant(f"{REPLICATE}{seed}", reseeded(config.ranker, seed), full) for seed in others),
-        *(Variant(f"{WITHOUT}{part}", served, full, part) for part in ABLATED),
-        *(Variant(f"{WITHOUT}{one}", served, partial(blind, one), Part(one.value)) for one in modalities),
-    ]

@@ -1,14 +1,13 @@
-"""The rankers that are held against each other: what each of them learns by and sees, and its answers."""
+"""The rankers that are held against each other: what each of them sees and learns by, and its answers."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ranking.evaluation.report_types import HYBRID, RANKER_ALONE, SPREAD
 from ranking.rankers.blend import BlendConfig
-from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
 from ranking.strategy.fit import Window, fit_ranker
 from ranking.strategy.hybrid import rank
@@ -20,20 +19,14 @@ from ranking.types import Codes, Floats
 class Variant:
     """A ranker under its name in the report.
 
-    slates: of each window, the one to be asked first; made when they are wanted. lacks: the part whose columns are left
-    out.
+    slates: what it sees of each window, the one to be asked first; made when they are wanted. led: by the routes; else
+    the ranker is asked about everything.
     """
 
     name: str
     config: BlendConfig
     slates: Callable[[], Sequence[Slates]]
-    lacks: Part | None = None
-
-    def seen(self) -> list[Slates]:
-        """The slates with the columns that the ranker sees."""
-        if self.lacks is None:
-            return [*self.slates()]
-        return [replace(one, features=one.features.without(self.lacks)) for one in self.slates()]
+    led: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,18 +42,16 @@ class Answers:
 def answers_of(variant: Variant, windows: Sequence[Window], routes: Routes) -> list[Answers]:
     """Learn from all windows but the first and order the first.
 
-    The hybrid is led by `routes`, and answers without them and spread over the catalogue as well; a replicate is led by
-    them too; a ranker that lacks a part is asked about everything.
+    The hybrid answers without `routes`, and spread over the catalogue, as well.
     """
     divided = [window.division for window in windows]
-    slates = variant.seen()
+    slates = variant.slates()
     started = time.perf_counter()
     ranker = fit_ranker(slates[1:], divided[1:], variant.config)
     fit_s = time.perf_counter() - started
     asked, queries, k = slates[0], divided[0].queries, slates[0].candidates.item.shape[1]
     said = ranker.score(asked.features, asked.groups)
-    led = routes if variant.lacks is None else None
-    ranked = rank(asked, queries, ranker, k=k, routes=led, said=said)
+    ranked = rank(asked, queries, ranker, k=k, routes=routes if variant.led else None, said=said)
     found = [Answers(variant.name, ranked.item, ranked.score, fit_s)]
     if variant.name == HYBRID:
         alone = rank(asked, queries, ranker, k=k, said=said)

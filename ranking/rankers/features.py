@@ -1,6 +1,6 @@
 """The matrix that rankers learn from: named columns, each belonging to a part of the platform."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +48,13 @@ class FeatureMatrix:
             return self.values
         place = {name: column for column, name in enumerate(self.names)}
         return np.take(self.values, [place[name] for name in names], axis=1)  # C order, as the values are
+
+    def replaced(self, columns: Mapping[str, Floats]) -> "FeatureMatrix":
+        """The matrix with other values, float32 [n], of some of its columns; KeyError for one that it lacks."""
+        place = {name: column for column, name in enumerate(self.names)}
+        values = self.values.copy()
+        values[:, [place[name] for name in columns]] = np.stack(list(columns.values()), axis=1)
+        return FeatureMatrix(self.names, values, self.parts)
 
     def without(self, part: Part) -> "FeatureMatrix":
         """The matrix without the columns of one part."""

@@ -33,7 +33,7 @@ def measured(past, checkerboard):
     taught: dict[str, list[tuple[str, ...]]] = {}
 
     def listening(variant, windows, routes, inner=run.answers_of):
-        taught[variant.name] = [one.features.names for one in variant.seen()]
+        taught[variant.name] = [one.features.names for one in variant.slates()]
         return inner(variant, windows, routes)
 
     with pytest.MonkeyPatch.context() as patch, Warehouse(Path(":memory:")) as warehouse:
