@@ -29,7 +29,7 @@ from ranking.strategy.fit import Window, fit_ranker, fit_routes, slates_of, voca
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.routes import Routes
 from ranking.strategy.tuned import TunedModels
-from ranking.types import Floats, ItemContent
+from ranking.types import Codes, Floats, ItemContent
 
 ABLATED: Final = (Part.BEHAVIOUR, Part.CONTEXT)  # by leaving columns out; modalities by placing items without them
 
@@ -38,14 +38,18 @@ def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels,
     """Fit each tuned single model on the training part, rank the whole catalogue and store it."""
     by_content = content_knn(content)
     models: dict[str, Generator] = {**tuned.baselines(), ContentKnn.name: by_content}
-    vectors = by_content.vectors
-    for name, model in models.items():
+
+    def answered(model: Generator) -> tuple[Codes, Floats, float]:
         started = time.perf_counter()
         model.fit(division.train)
         fit_s = time.perf_counter() - started
-        ranked = full_ranking(model, division.queries, k=TOP)
-        chosen_by = tuned.validation_ndcg.get(name)
-        warehouse.write_rankings(division, name, *ranked, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
+        return *full_ranking(model, division.queries, k=TOP), fit_s
+
+    for (name, model), (items, scores, fit_s) in zip(
+        models.items(), two_at_once(answered, models.values()), strict=True
+    ):
+        chosen_by, vectors = tuned.validation_ndcg.get(name), by_content.vectors
+        warehouse.write_rankings(division, name, items, scores, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
         if isinstance(model, Fusion):
             measure_pairs(warehouse, division, model)
 
