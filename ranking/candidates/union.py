@@ -19,6 +19,7 @@ RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both Mov
 DEPTH: Final = 2_000  # places of a generator that count: what lies deeper adds a thirtieth of a first place
 BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
 
+Votes: TypeAlias = npt.NDArray[np.float64]
 Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int]], None]
 """Is shown rows of the queries, each generator's places of all items [rows, n_items], and who has reserved ones."""
 
@@ -136,19 +137,24 @@ def placed(scores: Mapping[str, Floats], allowed: Bools) -> tuple[dict[str, Floa
     return masked, {name: ranks(one, DEPTH) for name, one in masked.items()}
 
 
-def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[npt.NDArray[np.float64], Floats]:
+def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[Votes, Floats]:
     """Fused value of every item, 0 where nobody offers it, and its merit: the k of most merit are the candidates."""
-    shape = next(iter(places.values())).shape
-    fused = np.zeros(shape)
-    chosen_first = np.zeros(shape, bool)
+    fused = np.zeros(next(iter(places.values())).shape)
     for name, place in places.items():
         fused += vote(place, name in reserved)
-        if reserved.get(name, 0):
-            chosen_first |= (place > 0) & (place <= reserved[name])
-    return fused, offer_only(fused > 0, fused + chosen_first)  # fused < 1 for fewer than 60 generators
+    return fused, merit_of(fused, places, reserved)
 
 
-def vote(place: Codes, is_reserved: bool) -> npt.NDArray[np.float64]:
+def merit_of(fused: Votes, places: Mapping[str, Codes], reserved: Mapping[str, int]) -> Floats:
+    """Fused values [q, n_items], 1 more for an item with a reserved place; `NOT_OFFERED` where nobody offers it."""
+    merit = fused.copy()
+    first = [(places[name] > 0) & (places[name] <= mine) for name, mine in reserved.items() if mine and name in places]
+    if first:
+        merit += np.logical_or.reduce(first)  # fused < 1 for fewer than 60 generators
+    return offer_only(fused > 0, merit)
+
+
+def vote(place: Codes, is_reserved: bool) -> Votes:
     """What a generator adds to the fused value of the items at its places, 0 where it does not offer one."""
     return (_RESERVED_VOTES if is_reserved else _VOTES)[place]
 
@@ -161,9 +167,7 @@ def _united(
     return _gather(chosen, fused, places, masked)
 
 
-def _gather(
-    chosen: Codes, fused: npt.NDArray[np.float64], places: Mapping[str, Codes], scores: Mapping[str, Floats]
-) -> Candidates:
+def _gather(chosen: Codes, fused: Votes, places: Mapping[str, Codes], scores: Mapping[str, Floats]) -> Candidates:
     """The chosen items, best fused first, with every generator's rank and score of them."""
     value = np.where(chosen == UNKNOWN, 0, np.take_along_axis(fused, chosen, axis=1))
     order = np.argsort(-value, axis=1, kind="stable")

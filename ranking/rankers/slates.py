@@ -5,7 +5,7 @@ store says of user, item and surroundings at the query's moment, and what a log 
 (`Knowledge`): where the item lies in the aligned space, and how it compares with what the user is used to.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,7 +20,7 @@ from ranking.candidates.union import Candidates
 from ranking.metrics import relevant_at
 from ranking.rankers import store_columns
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.rankers.knowledge import Knowledge
+from ranking.rankers.knowledge import Knowledge, Whereabouts
 from ranking.rankers.store_columns import Vocabulary, as_numbers
 from ranking.rankers.trees import standardise
 from ranking.types import UNKNOWN, Bools, Floats, IdIndex, Queries
@@ -102,7 +102,8 @@ def describe(
         if name in stored:
             stored[f"{name}_in_slate"] = _within_slate(stored[name], groups)
             parts[f"{name}_in_slate"] = parts[name]
-    found, found_parts = _provenance(candidates, offered, groups)
+    found, found_parts = _provenance(candidates, candidates.generators, offered, groups)
+    found["fused"], found_parts["fused"] = candidates.fused[offered], Part.BEHAVIOUR
     found["history_length"] = np.diff(queries.indptr)[row].astype(np.float32)
     found_parts["history_length"] = Part.BEHAVIOUR
     near = {f"{name}_in_slate": _within_slate(values, groups) for name, values in sorted(close.items())}
@@ -111,13 +112,28 @@ def describe(
     return Slates(candidates, groups, row, FeatureMatrix.of({**found, **near, **stored, **known}, parts))
 
 
+def moved(
+    slates: Slates, candidates: Candidates, queries: Queries, *, generators: Sequence[str], where: Whereabouts
+) -> Slates:
+    """The slates where the items lie elsewhere: what goes by their places is told anew.
+
+    candidates: the same ones, as those generators, which go by places, rank them now.
+    """
+    offered = candidates.item != UNKNOWN
+    found, _ = _provenance(candidates, generators, offered, slates.groups)
+    told, _ = where.features(slates.row, candidates.item[offered], queries)
+    features = slates.features.replaced({**found, **told})
+    return Slates(candidates, slates.groups, slates.row, features)
+
+
 def _provenance(
-    candidates: Candidates, offered: Bools, groups: npt.NDArray[np.int64]
+    candidates: Candidates, generators: Sequence[str], offered: Bools, groups: npt.NDArray[np.int64]
 ) -> tuple[dict[str, Floats], dict[str, Part]]:
-    """Score, standardised score and rank by each generator, NaN where it tells none."""
+    """Score, standardised score and rank by each of the generators, NaN where it tells none."""
     columns: dict[str, Floats] = {}
     parts: dict[str, Part] = {}
-    for index, name in enumerate(candidates.generators):
+    for name in generators:
+        index = candidates.generators.index(name)
         score, rank = candidates.score[offered, index], candidates.rank[offered, index]
         score = np.where(np.isneginf(score), np.nan, score).astype(np.float32)
         mine = {
@@ -127,8 +143,6 @@ def _provenance(
         }
         columns |= mine
         parts |= dict.fromkeys(mine, _part_of(name))
-    columns["fused"] = candidates.fused[offered]
-    parts["fused"] = Part.BEHAVIOUR
     return columns, parts
 
 

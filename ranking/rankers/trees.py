@@ -93,7 +93,7 @@ class Trees:
         """Scores float32 [n], comparable within a slate only: the sum of each booster's slate-standardised margin."""
         values = features.select(self.names)
         total = np.zeros(len(values))
-        for margins in self._all_margins(values):
+        for margins in self.margins(values):
             total += standardise(margins, groups)
         return total.astype(np.float32)
 
@@ -115,8 +115,8 @@ class Trees:
                 total += (parts[: len(rows)] - parts[len(rows) :].mean(axis=0)) / deviation
         return total
 
-    def _all_margins(self, values: Floats) -> list[npt.NDArray[np.float64]]:
-        """Every booster's margins; a thread a booster where there are rows enough to pay for it."""
+    def margins(self, values: Floats) -> list[npt.NDArray[np.float64]]:
+        """Every booster's margins, columns as `names`; a thread a booster where there are rows enough to pay for it."""
         if len(values) < ALONE:
             return [_margins(booster, values) for booster in self.boosters]
         with ThreadPoolExecutor(self.config.threads) as pool:
