@@ -12,6 +12,7 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
@@ -49,6 +50,14 @@ class IdIndex:
         """Codes of ids, `UNKNOWN` where an id is not in the index."""
         get = self._code.get
         return np.fromiter((get(one, UNKNOWN) for one in ids), np.int32)
+
+    @cached_property
+    def _arrow(self) -> pa.Array:
+        return pa.array(self.ids, pa.string())
+
+    def arrow(self, codes: Codes) -> pa.Array:
+        """Ids of codes as Arrow strings, empty for `UNKNOWN`."""
+        return pc.fill_null(self._arrow.take(pa.array(codes, mask=codes == UNKNOWN)), "")
 
     def take(self, codes: Codes) -> list[str]:
         """Ids of codes."""

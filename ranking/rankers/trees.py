@@ -17,10 +17,10 @@ import numpy.typing as npt
 from ranking.artifacts import load_as, save_as
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix
+from ranking.rankers.standardised import standardise
 from ranking.types import Bools, Floats
 
 REFERENCE: Final = 20  # of TreeSHAP's cost, which grows with rows: 200 rows take 0.8 s
-SAME: Final = 1e-6  # deviation over mean: what float32 leaves uncertain in a sum of some hundred products
 ALONE: Final = 2_000  # rows below which one thread is fastest: 200 rows, six models: 12 ms, with two busy cores 41 ms
 
 Objective: TypeAlias = Literal["binary", "lambdarank"]
@@ -142,21 +142,6 @@ class Trees:
 
 def _margins(booster: lgb.Booster, values: Floats) -> npt.NDArray[np.float64]:
     return np.asarray(booster.predict(values, raw_score=True, num_threads=1))
-
-
-def standardise(scores: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Zero mean and unit variance within each slate; a slate of scores equal to within `SAME` becomes zeros.
-
-    >>> standardise(np.array([1.0, 3.0, 5.0, 5.0]), np.array([2, 2]))
-    array([-1.,  1.,  0.,  0.])
-    """
-    slate = np.repeat(np.arange(len(groups)), groups)
-    sizes = np.maximum(groups, 1)
-    mean = np.bincount(slate, scores, minlength=len(groups)) / sizes
-    centred = scores - mean[slate]
-    deviation = np.sqrt(np.bincount(slate, centred**2, minlength=len(groups)) / sizes)
-    differ = deviation > np.maximum(1e-12, SAME * np.abs(mean))
-    return np.divide(centred, deviation[slate], out=np.zeros_like(centred), where=differ[slate])
 
 
 def _params(config: TreesConfig) -> dict[str, object]:
