@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
+from ranking.profiles import Profiles
 
 Codes: TypeAlias = npt.NDArray[np.int32]
 Times: TypeAlias = npt.NDArray[np.int64]
@@ -220,14 +221,16 @@ class Queries:
 
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""
-        data = np.ones(len(self.item), np.float32) if values is None else values.copy()
-        found = sparse.csr_matrix((data, self.item.copy(), self.indptr), shape=(len(self), self.n_items))
-        found.sum_duplicates()  # in place: hence the copies
-        return found
+        return self.profiles(values).matrix()
+
+    def profiles(self, values: Floats | None = None) -> Profiles:
+        """Weights of the histories' items; `values` [m] default to ones; of repeated items they are summed."""
+        weight = np.ones(len(self.item), np.float32) if values is None else values
+        return Profiles.of(self.indptr, self.item, weight, self.n_items)
 
     @cached_property
-    def memo(self) -> dict[object, sparse.csr_matrix]:
-        """Matrices of these queries that several models ask for, by what they are made of; not to be changed."""
+    def memo(self) -> dict[object, Profiles]:
+        """Profiles of these queries that several models ask for, by what they are made of."""
         return {}
 
     def rows(self, start: int, stop: int) -> "Queries":

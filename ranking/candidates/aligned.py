@@ -79,7 +79,7 @@ class AlignedSession(Aligned):
 
 def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Floats, Bools]:
     """Summed history vectors at length 1, float32 [q, d], and which queries have any, bool [q]; others are 0."""
-    tastes: Floats = np.asarray(memory.profiles(queries) @ vectors, np.float32)
+    tastes = memory.profiles(queries).times(vectors)
     return unit_rows(tastes), filled(tastes)
 
 

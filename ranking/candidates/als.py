@@ -6,7 +6,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
-from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
@@ -44,8 +43,8 @@ class Als(Generator):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
         chosen = self.config.memory.training(train)
-        confidence = self._above_one(chosen.matrix(chosen.weight))
-        confidence.data += 1
+        confidence = chosen.matrix(chosen.weight)
+        confidence.data = 1 + self.config.alpha * confidence.data
         with one_blas_thread():  # the library runs its own threads
             model = AlternatingLeastSquares(
                 factors=self.config.factors,
@@ -63,17 +62,14 @@ class Als(Generator):
         self._everything = self._exact.T @ self._exact
         return self
 
-    def _above_one(self, weights: sparse.csr_matrix) -> sparse.csr_matrix:
-        """What confidences are above that of no event, CSR like `weights`."""
-        return sparse.csr_matrix((self.config.alpha * weights.data, weights.indices, weights.indptr), weights.shape)
-
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
-        profiles = self._above_one(self.config.memory.profiles(queries))
+        profiles = self.config.memory.profiles(queries)
+        above_one = profiles.scaled(np.full(queries.n_items, self.config.alpha, np.float32))
         l2 = np.full(len(queries), self.config.regularization)
-        users = solve_rows(profiles, self._exact, self._everything, l2, unit=1.0)
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, products_with_all(self._items, users.astype(np.float32)))
+        users = solve_rows(above_one, self._exact, self._everything, l2, unit=1.0)
+        scores = products_with_all(self._items, users.astype(np.float32))
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

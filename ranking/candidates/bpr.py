@@ -6,12 +6,12 @@ from typing import ClassVar, Final, Self
 
 import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
-from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
+from ranking.profiles import Profiles
 from ranking.types import Bools, Floats, Interactions, Queries
 
 FOLD_IN_L2: Final = 1e-3  # against the squares of all users' mean vectors; it only keeps the solution unique
@@ -59,7 +59,7 @@ class Bpr(Generator):
         model.fit(known, show_progress=False)
         self._factors = np.ascontiguousarray(model.item_factors[:, :-1])
         self._bias = model.item_factors[:, -1].copy()
-        means = self._means(known)
+        means = self._means(Profiles(known.indptr.astype(np.int64), known.indices, known.data, known.shape[1]))
         left = means.T @ means + FOLD_IN_L2 * np.eye(means.shape[1], dtype=np.float32)
         self._to_users = np.linalg.solve(left, means.T @ model.user_factors[:, :-1])
         return self
@@ -75,19 +75,18 @@ class Bpr(Generator):
             random_state=config.seed,
         )
 
-    def _means(self, profiles: sparse.csr_matrix) -> Floats:
+    def _means(self, profiles: Profiles) -> Floats:
         """Weighted means of the profiles' item factors, and a 1, float32 [rows, factors + 1]; a 0 row for none."""
-        total = np.asarray(profiles.sum(axis=1))
-        means = np.asarray(profiles @ self._factors) / np.maximum(total, 1e-9)
+        total = profiles.totals[:, None]
+        means = profiles.times(self._factors) / np.maximum(total, np.float32(1e-9))
         return np.hstack([means, total > 0]).astype(np.float32)
 
     def score(self, queries: Queries) -> Floats:
         """Scores: factors' products plus the item's bias."""
         profiles = self.config.memory.profiles(queries)
         users = self._means(profiles) @ self._to_users
-        answered = np.diff(profiles.indptr) > 0
         scores = products_with_all(self._factors, users) + self._bias
-        return offer_only(answered[:, None] & self._known, scores)
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

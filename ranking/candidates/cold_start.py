@@ -79,13 +79,13 @@ class ColdStart(Generator):
         """Sum of the opinions; for a query without a taste the bias, or 1 / (1 + age in days)."""
         cold = self._cold_ones
         profiles = self.config.memory.profiles(queries)
-        summed = profiles @ self.vectors
+        summed = profiles.times(self.vectors)
         answered = filled(summed)
         default = _recency(cold.created_at, queries) if cold.bias is None else cold.bias
         scores = unit_rows(summed) @ cold.vectors.T + (0 if cold.bias is None else cold.bias)
         offered = exists(cold.created_at, queries) & (filled(cold.vectors) | ~answered[:, None])
         if self.audience is not None and cold.predicted is not None:
-            agreement = (profiles @ self.audience.remembered) @ cold.predicted.T
+            agreement = profiles.times(self.audience.remembered) @ cold.predicted.T
             scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
         everything = np.full((len(queries), queries.n_items), NOT_OFFERED, np.float32)
         everything[:, cold.code] = offer_only(offered, np.where(answered[:, None], scores, default))

@@ -11,6 +11,7 @@ from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
+from ranking.profiles import block
 from ranking.types import Codes, Floats, Interactions, Queries
 
 
@@ -65,12 +66,12 @@ class Covisitation(ItemToItem):
 
     def score(self, queries: Queries) -> Floats:
         """Scores: normalised transitions from the history's items, summed."""
-        scores = (self.config.memory.profiles(queries) @ self._transitions).toarray()
+        scores = self.config.memory.profiles(queries).through(self._transitions)
         return offer_only(scores > 0, scores)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Normalised transitions."""
-        return np.asarray(self._transitions[sources][:, targets].toarray())
+        return block(self._transitions, sources, targets)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

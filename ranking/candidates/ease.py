@@ -10,10 +10,11 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from ranking.artifacts import Arrays
-from ranking.candidates.generator import ItemToItem, offer_only, only_known
+from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import State, load_state, pack, save_state
+from ranking.profiles import Profiles
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 Doubles = npt.NDArray[np.float64]
@@ -76,9 +77,8 @@ class Ease(ItemToItem):
         """Scores in units of an event's weight."""
         profiles = self.config.memory.profiles(queries)
         scores = np.zeros((len(queries), queries.n_items), np.float32)
-        scores[:, self._known] = self._model.score(only_known(profiles, self._known))
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, scores)
+        scores[:, self._known] = self._model.score(profiles.only(self._known))
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of B."""
@@ -120,9 +120,9 @@ class Primal:
         np.fill_diagonal(weights, 0)
         return cls(weights.astype(np.float32))
 
-    def score(self, profiles: sparse.csr_matrix) -> Floats:
+    def score(self, profiles: Profiles) -> Floats:
         """Profiles times B."""
-        return np.asarray(profiles @ self.weights)
+        return profiles.times(self.weights)
 
     def between(self, rows: Positions, columns: Positions) -> Floats:
         """Entries of B."""
@@ -151,10 +151,10 @@ class Dual:
         remainder = 1 - np.einsum("ui,ui->i", dense, solved)
         return cls(x.astype(np.float32), solved.astype(np.float32), remainder.astype(np.float32))
 
-    def score(self, profiles: sparse.csr_matrix) -> Floats:
+    def score(self, profiles: Profiles) -> Floats:
         """Profiles minus (profiles P) / diag(P), in an order that loses no digits where a profile is 0."""
-        explained = (profiles @ self.x.T).toarray() @ self.solved  # nearly dense: most users share an item
-        own = profiles.toarray()
+        explained = profiles.through(self._by_item) @ self.solved  # nearly dense: most users share an item
+        own = profiles.dense()
         return np.asarray(own + (explained - own) / self.remainder)
 
     def between(self, rows: Positions, columns: Positions) -> Floats:

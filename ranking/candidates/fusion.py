@@ -52,14 +52,13 @@ class Fusion(Generator):
     def score(self, queries: Queries) -> Floats:
         """Scores: logits of the probability."""
         profiles = self.config.memory.profiles(queries)
-        total = np.maximum(np.asarray(profiles.sum(axis=1)), 1e-9)
-        people: Floats = np.asarray(profiles @ self._of_items / total, np.float32)
+        total = np.maximum(profiles.totals[:, None], 1e-9)
+        people: Floats = np.asarray(profiles.times(self._of_items) / total, np.float32)
         known = np.flatnonzero((queries.user != UNKNOWN) & self._trained[queries.user])
         people[known] = self._users[queries.user[known]]
         scores = np.zeros((len(queries), queries.n_items), np.float32)
         scores[:, self._known] = self._logits(people, self._items[self._known])
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, scores)
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def _logits(self, people: Floats, items: Floats) -> Floats:
         logits = np.zeros((len(people), len(items)), np.float32)

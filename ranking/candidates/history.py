@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import sparse
 
+from ranking.profiles import Profiles
 from ranking.types import Bools, Interactions, Queries
 
 DAY_US: Final = 86_400_000_000
@@ -49,16 +50,13 @@ class Memory:
         """Which of the histories' events count at all, bool [m]."""
         return np.ones(len(queries.item), bool) if self.feedback is Feedback.ALL else queries.positive
 
-    def profiles(self, queries: Queries) -> sparse.csr_matrix:
-        """Queries x items, float32: the sum of an item's faded event weights; rows without a usable event are empty.
-
-        Models of the same memory share one matrix of the same queries: it must not be changed.
-        """
+    def profiles(self, queries: Queries) -> Profiles:
+        """The sum of each item's faded event weights; rows without a usable event are empty."""
         if self not in queries.memo:
             queries.memo[self] = self._faded(queries)
         return queries.memo[self]
 
-    def _faded(self, queries: Queries) -> sparse.csr_matrix:
+    def _faded(self, queries: Queries) -> Profiles:
         counts = self.counts(queries)
         row, at = queries.row[counts], queries.occurred_at[counts]
         end = np.cumsum(np.bincount(row, minlength=len(queries)))[row] - 1  # position of the row's last event
@@ -74,9 +72,7 @@ class Memory:
             weight[later >= self.last] = 0
         values = np.zeros(len(queries.item), np.float32)
         values[counts] = weight
-        profiles = queries.matrix(values)
-        profiles.eliminate_zeros()
-        return profiles
+        return queries.profiles(values)
 
 
 def binary(train: Interactions) -> sparse.csr_matrix:

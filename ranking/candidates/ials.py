@@ -12,6 +12,7 @@ from ranking.candidates.history import Memory
 from ranking.candidates.least_squares import solve_rows
 from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
+from ranking.profiles import Profiles
 from ranking.types import Bools, Floats, Interactions, Queries
 
 
@@ -72,7 +73,7 @@ class Ials(Generator):
         everything = self.config.unobserved * (factors.T @ factors)
         return np.asarray(solve_rows(rows, factors, everything, self._l2(rows, len(factors))), np.float32)
 
-    def _l2(self, rows: sparse.csr_matrix, n: int) -> Floats:
+    def _l2(self, rows: sparse.csr_matrix | Profiles, n: int) -> Floats:
         """float32 [r], by how many of the n of the other side a row has."""
         config = self.config
         return np.asarray(config.l2 * (np.diff(rows.indptr) + config.unobserved * n) ** config.nu, np.float32)
@@ -82,8 +83,7 @@ class Ials(Generator):
         profiles = self.config.memory.profiles(queries)
         users = solve_rows(profiles, self._exact, self._everything, self._l2(profiles, len(self._items)))
         scores = products_with_all(self._items, users.astype(np.float32))
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, scores)
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -8,13 +8,14 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.candidates.threads import one_blas_thread
+from ranking.profiles import Profiles
 from ranking.types import Codes
 
 BATCH_CELLS: Final = 100_000  # gathered factor values at one time; 40 times as many take twice the time
 
 
 def solve_rows(
-    rows: sparse.csr_matrix,
+    rows: sparse.csr_matrix | Profiles,
     factors: npt.NDArray[np.floating],
     everything: npt.NDArray[np.floating],
     l2: npt.NDArray[np.floating],

@@ -11,6 +11,7 @@ from scipy import sparse
 from ranking.candidates.generator import ItemToItem, offer_only, top_k
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, pack, save_state
+from ranking.profiles import block
 from ranking.types import Codes, Floats, Interactions, Queries
 
 BLOCK: Final = 512  # items whose values towards all others are dense at one time
@@ -45,12 +46,12 @@ class Neighbours(ItemToItem, Generic[Config]):
 
     def score(self, queries: Queries) -> Floats:
         """Scores in units of the matrix times event weight."""
-        scores = (self.memory.profiles(queries) @ self._neighbours).toarray()
+        scores = self.memory.profiles(queries).through(self._neighbours)
         return offer_only(scores > 0, scores)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of the matrix."""
-        return self._neighbours[sources][:, targets].toarray()
+        return block(self._neighbours, sources, targets)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

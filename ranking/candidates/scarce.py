@@ -115,9 +115,9 @@ class Scarce(Generator):
 
     def _opinions(self, queries: Queries, offered: Bools) -> Floats:
         taste = self.config.taste.profiles(queries)
-        company = (self.config.memory.profiles(queries) @ self._company).toarray()
-        agreement = (taste @ self.audience.remembered) @ self._predicted.T
-        nearness = unit_rows(np.asarray(taste @ self.vectors)) @ self._vectors.T
+        company = self.config.memory.profiles(queries).through(self._company)
+        agreement = taste.times(self.audience.remembered) @ self._predicted.T
+        nearness = unit_rows(taste.times(self.vectors)) @ self._vectors.T
         content = standardised(agreement, offered) + standardised(nearness, offered)
         return standardised(company, offered) + np.float32(self.config.content_weight) * content
 

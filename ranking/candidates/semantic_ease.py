@@ -1,6 +1,7 @@
 """EASE that is drawn towards what content says, in closed form."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -13,6 +14,7 @@ from ranking.candidates.aligned import filled
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.state import State, load_state, pack, save_state
+from ranking.profiles import Profiles
 from ranking.types import Bools, Floats, Interactions, Queries
 
 Doubles = npt.NDArray[np.float64]
@@ -78,10 +80,9 @@ class SemanticEase(Generator):
     def score(self, queries: Queries) -> Floats:
         """Scores in units of an event's weight."""
         profiles = self.config.memory.profiles(queries)
-        content = np.asarray(profiles @ self._from) @ self._to.T
+        content = profiles.times(self._from) @ self._to.T
         scores = self._inverse.weighted(profiles, self._own) + content
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, scores)
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
@@ -134,13 +135,17 @@ class Inverse:
             return np.asarray(self.whole @ matrix, np.float64)
         return np.asarray((matrix - self._users.T @ (self._solutions @ matrix)) / self.l2, np.float64)
 
-    def weighted(self, profiles: sparse.csr_matrix, own: Floats) -> Floats:
+    def weighted(self, profiles: Profiles, own: Floats) -> Floats:
         """Profiles minus (profiles P) own, in an order that loses no digits where a profile is 0."""
-        mine = profiles.toarray()
+        mine = profiles.dense()
         if self.whole is not None:
-            return np.asarray(mine - (profiles @ self.whole) * own)
-        explained = (profiles @ self._users.T).toarray() @ self._solutions
+            return np.asarray(mine - profiles.times(self.whole) * own)
+        explained = profiles.through(self._by_item) @ self._solutions
         return np.asarray(mine + (explained - mine) * (own / np.float32(self.l2)))
+
+    @cached_property
+    def _by_item(self) -> sparse.csr_matrix:
+        return self._users.T.tocsr()
 
     @property
     def _users(self) -> sparse.csr_matrix:

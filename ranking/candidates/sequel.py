@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from ranking.candidates.generator import Generator, offer_only, only_known
+from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.types import Bools, Floats, Interactions, Queries
@@ -64,7 +64,7 @@ class Sequel(Generator):
         for cut in self.config.cuts:
             history = Queries.from_interactions(train.where(place < cut), users, never)
             coming = (place >= cut) & (place < cut + self.config.ahead)
-            before.append(self.config.memory.profiles(history)[:, self._known])
+            before.append(self.config.memory.profiles(history).only(self._known).matrix())
             after.append(train.where(coming).matrix()[:, self._known])
         return (
             sparse.csr_matrix(sparse.vstack(before), dtype=np.float64),
@@ -75,9 +75,8 @@ class Sequel(Generator):
         """Scores in units of an event to come."""
         profiles = self.config.memory.profiles(queries)
         scores = np.zeros((len(queries), queries.n_items), np.float32)
-        scores[:, self._known] = only_known(profiles, self._known) @ self._weights
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, scores)
+        scores[:, self._known] = profiles.only(self._known).times(self._weights)
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

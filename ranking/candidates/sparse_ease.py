@@ -11,6 +11,7 @@ from ranking.candidates.generator import ItemToItem, offer_only, top_k
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.candidates.threads import one_blas_thread
+from ranking.profiles import block
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 BLOCK: Final = 256  # items solved at one time: 256 x 100 x 100 x 8 bytes = 20 MB
@@ -72,12 +73,11 @@ class SparseEase(ItemToItem):
     def score(self, queries: Queries) -> Floats:
         """Scores in units of an event's weight."""
         profiles = self.config.memory.profiles(queries)
-        answered = np.diff(profiles.indptr) > 0
-        return offer_only(answered[:, None] & self._known, (profiles @ self._weights).toarray())
+        return offer_only(profiles.answered[:, None] & self._known, profiles.through(self._weights))
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of B."""
-        return np.asarray(self._weights[sources][:, targets].toarray())
+        return block(self._weights, sources, targets)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Final, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 AT_ONCE: Final = 2  # pieces of work that learn at one time
+
+_kept: Final[list[bool]] = []  # holds one once `one_blas_thread_for_good` was called
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
@@ -23,12 +25,20 @@ def two_at_once(work: Callable[[Thing], Result], things: Iterable[Thing]) -> Ite
         yield from pool.map(work, things)
 
 
+def one_blas_thread_for_good() -> None:
+    """Let BLAS run on the calling thread alone from now on: where requests are the parallel work."""
+    _controller().limit(limits=1, user_api="blas")
+    _kept.append(True)
+
+
 def one_blas_thread() -> AbstractContextManager[object]:
     """A context in which BLAS runs on the calling thread alone, in the whole process.
 
     Waking threads for thousands of small matrices is slower than the work itself: iALS on MovieLens-100K took 71 s
     with two threads on two busy cores, 2 s with one.
     """
+    if _kept:  # asking costs 60 us
+        return nullcontext()
     limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limited
 

@@ -11,6 +11,7 @@ from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.neighbours import strongest
 from ranking.candidates.state import load_state, pack, save_state
+from ranking.profiles import Profiles
 from ranking.types import Floats, Interactions, Queries
 
 
@@ -58,8 +59,8 @@ class UserKnn(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Scores: summed powers of cosines."""
-        asking = _scaled(self.config.memory.profiles(queries), self._worth)
-        shared: Floats = (asking @ self._by_item).toarray()
+        asking = self.config.memory.profiles(queries).scaled(self._worth)
+        shared = asking.through(self._by_item)
         length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
         near = strongest(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
         near.data **= np.float32(self.config.power)
@@ -82,7 +83,7 @@ def _scaled(rows: sparse.csr_matrix, worth: Floats) -> sparse.csr_matrix:
     return sparse.csr_matrix((rows.data * worth[rows.indices], rows.indices, rows.indptr), rows.shape)
 
 
-def _lengths(rows: sparse.csr_matrix) -> Floats:
-    squares = np.append(rows.data.astype(np.float64) ** 2, 0)  # a row of nothing at the end has a place to begin
-    length = np.sqrt(np.add.reduceat(squares, rows.indptr[:-1]))
-    return np.where(np.diff(rows.indptr) > 0, length, 0).astype(np.float32)
+def _lengths(rows: sparse.csr_matrix | Profiles) -> Floats:
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    squares = np.bincount(row, rows.data.astype(np.float64) ** 2, minlength=rows.shape[0])
+    return np.sqrt(squares).astype(np.float32)

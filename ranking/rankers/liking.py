@@ -52,7 +52,7 @@ class Liking:
         counted = np.bincount(queries.row, minlength=len(queries)) + PRIOR
         user = np.bincount(queries.row, left, minlength=len(queries)) / counted
         unexplained = (left - user[queries.row]).astype(np.float32)
-        taste = np.asarray(queries.matrix(unexplained) @ self.factors)
+        taste = queries.profiles(unexplained).times(self.factors)
         fit = np.einsum("nf,nf->n", taste[row], self.factors[item])
         columns = {"liking_item": self.item[item], "liking_user": user[row].astype(np.float32), "liking_fit": fit}
         return columns | {"liking": sum(columns.values(), start=np.float32(self.mean))}

@@ -111,7 +111,7 @@ def _is_weekend(at: Times) -> Bools:
 def _profile(vectors: Floats, queries: Queries, weight: Floats | None = None) -> Floats:
     """Direction of what each query's user liked, float32 [q, d]; NaN without any. weight: of the histories' events."""
     counted = queries.positive.astype(np.float32) * (1 if weight is None else weight)
-    total: Floats = np.asarray(queries.matrix(counted) @ vectors)
+    total = queries.profiles(counted).times(vectors)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(np.divide(total, length, out=np.full_like(total, np.nan), where=length > 1e-9))
 

@@ -93,14 +93,14 @@ class Tastes:
 
     def _of_kinds(self, queries: Queries) -> tuple[Floats, Floats, Floats]:
         """How much more each query likes, takes, and lately takes each kind, float32 [q, c] each."""
-        met = _dense(queries.matrix() @ self.kinds)
-        liked = _dense(queries.matrix(queries.positive.astype(np.float32)) @ self.kinds)
+        met = queries.profiles().through(self.kinds)
+        liked = queries.profiles(queries.positive.astype(np.float32)).through(self.kinds)
         total = met.sum(axis=1, keepdims=True)
         usual = (liked.sum(axis=1, keepdims=True) + KIND_PRIOR / 2) / (total + KIND_PRIOR)
         liking = (liked + KIND_PRIOR * usual) / (met + KIND_PRIOR) - usual
         everybody = np.maximum(self.share, 1e-6)
         share = (met + SHARE_PRIOR * everybody) / (total + SHARE_PRIOR)
-        late = _dense(FADING.profiles(queries) @ self.kinds)
+        late = FADING.profiles(queries).through(self.kinds)
         late /= np.maximum(late.sum(axis=1, keepdims=True), 1e-9)
         lately = np.log((late + LATELY_PRIOR * everybody) / (share + LATELY_PRIOR * everybody))
         return liking, np.log(share / everybody), lately
@@ -141,8 +141,3 @@ def _row_means(queries: Queries, fact: Floats, chosen: Bools) -> Floats:
     total = np.bincount(rows, values[counted], minlength=len(queries))
     mean: Floats = np.divide(total, count, out=np.full(len(queries), np.nan), where=count > 0).astype(np.float32)
     return mean
-
-
-def _dense(matrix: sparse.csr_matrix) -> Floats:
-    dense: Floats = matrix.toarray().astype(np.float32)
-    return dense

@@ -11,12 +11,12 @@ from fastapi.responses import Response as HttpResponse
 from pydantic import JsonValue, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from threadpoolctl import threadpool_limits
 
 from feature_repo.arrow_stream import MEDIA_TYPE, as_stream
 from feature_repo.asked import Asked
 from feature_repo.feast_json import as_json
 from feature_repo.settings import Settings
+from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
 from ranking.serving.engine import Engine
 from ranking.serving.faults import Fault
@@ -76,7 +76,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> N
     Releases.of(settings).current()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("ranking").setLevel(logging.INFO)
-    threadpool_limits(1, user_api="blas")  # requests are the parallel work: more threads in each only wait for cores
+    one_blas_thread_for_good()  # more threads in each request only wait for cores
     uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
 
 

@@ -505,7 +505,7 @@ def test_scores_without_difference_stand_at_zero():
 def test_memory_fades_by_later_events_and_by_days():
     train = log([(0, 0, 1), (0, 1, 3), (0, 2, 4)], 1, 3, weight=[1, 1, 2])
     queries = ask(train, [0])
-    profile = lambda **memory: Memory(**memory).profiles(queries).toarray()[0].tolist()  # noqa: E731
+    profile = lambda **memory: Memory(**memory).profiles(queries).dense()[0].tolist()  # noqa: E731
     assert profile() == [1, 1, 2]
     assert profile(half_life_events=1) == [0.25, 0.5, 2]
     assert profile(half_life_days=1) == [0.125, 0.5, 2]
@@ -515,7 +515,7 @@ def test_memory_fades_by_later_events_and_by_days():
 def test_memory_of_liked_events_takes_no_distance_from_the_others():
     train = log([(0, 0, 1), (0, 1, 2), (0, 2, 3)], 1, 3, positive=[True, True, False])
     memory = Memory(feedback=Feedback.POSITIVE, half_life_events=1)
-    np.testing.assert_array_equal(memory.profiles(ask(train, [0])).toarray(), [[0.5, 1, 0]])
+    np.testing.assert_array_equal(memory.profiles(ask(train, [0])).dense(), [[0.5, 1, 0]])
 
 
 # ranking

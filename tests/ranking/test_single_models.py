@@ -255,4 +255,4 @@ def test_a_window_of_training_leaves_profiles_whole():
     train = world([(0, 0), (0, 1), (1, 2), (1, 3)])
     memory = Memory(train_days=2)
     assert memory.training(train).item.tolist() == [2, 3]
-    assert memory.profiles(ask(train, [0])).toarray().tolist() == [[1, 1, 0, 0]]
+    assert memory.profiles(ask(train, [0])).dense().tolist() == [[1, 1, 0, 0]]
