@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ranking.strategy.rules.columns import ItemColumn
 from ranking.strategy.rules.conditions import Mask
+from ranking.types import Bools
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ class CapRule:
 
 @dataclass(frozen=True)
 class QuotaRule:
-    """At least so many items a page with the column's value of a code."""
+    """At least so many items a page with the column's value of a code. mask: the items that have it."""
 
     text: str
     column: ItemColumn
     code: int
     least: int
+    mask: Bools
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite, log
 from typing import Final
@@ -26,6 +25,7 @@ from ranking.strategy.rules.compiled import (
 )
 from ranking.strategy.rules.conditions import ConditionError, Mask, column_of, compiled, label_of, shown
 from ranking.strategy.rules.contradictions import Placed, contradictions
+from ranking.strategy.rules.nearest import hint
 from ranking.strategy.rules.parsing import parse
 from ranking.strategy.rules.syntax import (
     Boost,
@@ -44,6 +44,7 @@ from ranking.types import UNKNOWN
 
 MAX_SLOT: Final = 100  # the longest page
 MAX_FACTOR: Final = 1_000.0
+MAX_LINES: Final = 500  # rules of a file
 STOCK: Final = ("in_stock", "stock")
 REMEMBERED: Final = 256  # compiled rules; a mask of 20,000 items takes 20 kB
 
@@ -94,7 +95,11 @@ class Compiler:
     def lint_lines(self, text: str) -> Linted:
         """What is wrong with a text of one rule a line; blank lines and comments are skipped."""
         lines = [(line, one) for line, one in enumerate(text.splitlines(), 1) if not _EMPTY.fullmatch(one)]
-        return self._linted((number, line, one) for number, (line, one) in enumerate(lines))
+        linted = self._linted((number, line, one) for number, (line, one) in enumerate(lines[:MAX_LINES]))
+        if len(lines) > MAX_LINES:
+            line, _ = lines[MAX_LINES]
+            linted.faults.append(RuleFault(MAX_LINES, line, 1, f"{len(lines)} rules", f"at most {MAX_LINES}"))
+        return linted
 
     def _linted(self, lines: Iterable[tuple[int, int, str]]) -> Linted:
         good: list[Placed] = []
@@ -139,10 +144,8 @@ class Compiler:
                 return Checked(rule, PinRule(rule.text, self._item(item), _count(slot, "slot")))
             case Cap() as cap:
                 return self._cap(rule, cap)
-            case Quota(name, value, least):
-                code, faults = self._value(name, value)
-                column, number = self._counted(name), _count(least, "quota")
-                return Checked(rule, None if code is None else QuotaRule(rule.text, column, code, number), faults)
+            case Quota() as quota:
+                return self._quota(rule, quota)
             case NoRepeats(within):
                 return Checked(rule, RepeatRule(rule.text, _span(within)))
 
@@ -161,6 +164,13 @@ class Compiler:
         code, faults = self._value(cap.name, cap.value)
         return Checked(rule, None if code is None else CapRule(rule.text, column, code, most), faults)
 
+    def _quota(self, rule: Rule, quota: Quota) -> Checked:
+        column, least = self._counted(quota.name), _count(quota.least, "quota")
+        code, faults = self._value(quota.name, quota.value)
+        if code is None:
+            return Checked(rule, None, faults)
+        return Checked(rule, QuotaRule(rule.text, column, code, least, column.mask([column.labels[code]])))
+
     def _in_stock(self, at: int) -> Mask:
         for name in STOCK:
             if name in self.columns and self.columns[name].kind in (Kind.TRUTH, Kind.NUMBER):
@@ -172,10 +182,8 @@ class Compiler:
     def _item(self, item: Value) -> int:
         code = int(self.columns.items.codes([str(item.value)])[0])
         if code == UNKNOWN:
-            near = get_close_matches(str(item.value), self.columns.items.ids, n=1)
-            accepted = "an item_id of this release"
-            remedy = f"did you mean {near[0]!r}?" if near else "see that it is an id, no title"
-            raise ConditionError(item.at, f"no item {shown(item)}", accepted, remedy)
+            remedy = hint(str(item.value), self.columns.items.ids, "see that it is an id, no title")
+            raise ConditionError(item.at, f"no item {shown(item)}", "an item_id of this release", remedy)
         return code
 
     def _counted(self, name: Name) -> ItemColumn:
@@ -195,8 +203,7 @@ class Compiler:
         code = column.code(label)
         if code is not None:
             return code, ()
-        near = get_close_matches(str(label), [str(one) for one in column.labels], n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else ""
+        remedy = hint(str(label), [str(one) for one in column.labels])
         return None, (RuleFault(0, 1, value.at, f"no item has {name.text} {shown(value)}", "", remedy, True),)
 
 

@@ -6,7 +6,6 @@ A comparison with a missing value is false, so `!=`, `not in` and `not` hold for
 import operator
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from math import isfinite
 from typing import Final, TypeAlias
 
@@ -15,6 +14,7 @@ import numpy as np
 from feature_repo.epoch import microseconds
 from feature_repo.schema import CREATED_AT
 from ranking.strategy.rules.columns import NO_TIME, Columns, ItemColumn, Kind, Label
+from ranking.strategy.rules.nearest import hint
 from ranking.strategy.rules.syntax import (
     AllOf,
     Among,
@@ -89,9 +89,9 @@ def column_of(name: Name, columns: Columns) -> ItemColumn:
         return columns[name.text]
     if name.text == AGE:
         raise ConditionError(name.at, "age is compared with no length of time", "age < 7 days, age > 12 hours", "")
-    near = get_close_matches(name.text, columns.names, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else ""
-    raise ConditionError(name.at, f"no column {name.text!r}", ", ".join(columns.names), remedy)
+    shortened = name.text if len(name.text) <= 60 else f"{name.text[:57]}..."
+    accepted = ", ".join([*columns.names, AGE] if CREATED_AT in columns else columns.names)
+    raise ConditionError(name.at, f"no column {shortened!r}", accepted, hint(name.text, columns.names))
 
 
 def label_of(column: ItemColumn, name: Name, value: Value) -> Label:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from lark import Lark
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from ranking.errors import RuleFault
+from ranking.strategy.rules.nearest import hint
 from ranking.strategy.rules.sentences import MAX_DEPTH, Sentences, TooDeepError
 from ranking.strategy.rules.syntax import Rule, Sentence
 
@@ -65,9 +65,9 @@ def _unexpected_token(error: UnexpectedToken, line: str) -> RuleFault:
         what = "the rule ends too early" if at > 1 else "an empty rule"
         return RuleFault(0, 1, at, what, _listed(accepted), "go on with it")
     words = {name.lower() for name in accepted if name not in _SAID}
-    near = get_close_matches(token.lower(), words, n=1)
+    near = hint(token.lower(), sorted(words))
     if near:
-        remedy = f"did you mean {near[0]!r}?"
+        remedy = near
     elif token.type == "NAME" and "TEXT" in accepted:
         remedy = f'put texts in quotes: "{token}"'
     else:
