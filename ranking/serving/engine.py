@@ -133,7 +133,7 @@ class Engine:
     def check_rules(self, asked: RulesToCheck) -> CheckedRules:
         """What is wrong with rules, by the items of the release that answers."""
         loaded = self.follow()
-        return checked(loaded.pages, loaded.release.id, asked)
+        return checked(loaded.pages.lint(asked), loaded.release.id)
 
     def similar(self, item_id: str, *, k: int, by: str) -> Similar:
         """The k items nearest to one; raises as `Neighbours.of_item` does."""

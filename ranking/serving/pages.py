@@ -16,7 +16,7 @@ from ranking.serving.payloads import CheckedRules, FoundInRules, Request, RulesT
 from ranking.strategy.arrange import Page, Seat
 from ranking.strategy.hybrid import Hybrid, Ranked
 from ranking.strategy.reranking import Reranker, Wishes
-from ranking.strategy.rules.compiler import Compiler
+from ranking.strategy.rules.compiler import Compiler, Linted
 from ranking.strategy.weighting import Weights
 from ranking.types import UNKNOWN, Bools, IdIndex, Interactions, Queries
 
@@ -44,6 +44,10 @@ class Pages:
     def compiler(self) -> Compiler:
         """Of this release's rules."""
         return self._reranker.compiler
+
+    def lint(self, asked: RulesToCheck) -> Linted:
+        """What is wrong with rules."""
+        return self.compiler.lint(asked.rules) if asked.text is None else self.compiler.lint_lines(asked.text)
 
     def begin(self, labelled: pa.Table) -> None:
         """Know these events alone; before anybody asks."""
@@ -111,10 +115,8 @@ class Pages:
         )
 
 
-def checked(pages: Pages, release: str, asked: RulesToCheck) -> CheckedRules:
-    """The lint of rules."""
-    compiler = pages.compiler
-    linted = compiler.lint(asked.rules) if asked.text is None else compiler.lint_lines(asked.text)
+def checked(linted: Linted, release: str) -> CheckedRules:
+    """What a linter found, as it is sent. release: whose items were asked."""
     found = [
         FoundInRules(
             rule=one.rule,

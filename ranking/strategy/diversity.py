@@ -89,8 +89,8 @@ class MarginalRelevance(Relevance):
 
     def __init__(self, variety: Variety, items: Codes, scores: Values, *, wanted: Floats, diversity: float) -> None:
         super().__init__((1 - diversity) * scaled(scores))
-        self._variety = variety
-        self._diversity = np.float32(diversity)
+        self._variety, self._items = variety, items
+        self._diversity = diversity
         self._vectors = variety.vectors[items]
         self._categories = np.flatnonzero(wanted)
         self._wanted = wanted[self._categories]
@@ -101,28 +101,38 @@ class MarginalRelevance(Relevance):
 
     def values(self) -> Values:
         """float64 [n]."""
-        mixes = (self._shares + self._shown) / np.float32(self._count + 1)
-        worse = self._nearest + divergence(self._wanted, mixes)
-        return np.asarray(self._scores - self._diversity * worse, np.float64)
+        worse = self._nearest + divergence(self._wanted, self._shares, self._shown, self._count + 1)
+        return self._scores - self._diversity * worse
 
     def take(self, item: int) -> None:
         """An item has come onto the page."""
         near = self._vectors @ self._variety.vectors[item]
         self._nearest = np.maximum(self._nearest, near) if self._count else near
-        self._shown += self._variety.shares_of(np.array([item], np.int32), self._categories)[0]
+        place = np.flatnonzero(self._items == item)[:1]
+        known = len(place) > 0
+        self._shown += self._shares[place[0]] if known else self._variety.shares_of(_one(item), self._categories)[0]
         self._count += 1
 
 
-def divergence(wanted: Floats, shown: Floats) -> Floats:
-    """Kullback-Leibler divergence of mixes from the wanted one, in nats, float32 [n].
+def _one(item: int) -> Codes:
+    return np.array([item], np.int32)
 
-    wanted: float32 [c], above 0. shown: float32 [n, c]; it is smoothed towards `wanted` (Steck 2018, equation 5).
 
-    >>> divergence(np.array([0.5, 0.5], np.float32), np.array([[0.5, 0.5], [1, 0]], np.float32)).round(3).tolist()
-    [0.0, 1.613]
+def divergence(wanted: Floats, shares: Floats, shown: Floats, count: int) -> Floats:
+    """Kullback-Leibler divergence of a page's mix from the wanted one, if an item joined it, in nats, float32 [n].
+
+    wanted: float32 [c], above 0, of sum 1. shares: float32 [n, c], of the items that may join. shown: float32 [c], the
+    sum over the page. count: items of the page with the one that joins. The mix is smoothed towards `wanted` (Steck
+    2018, equation 5).
+
+    >>> wanted, drama = np.array([0.5, 0.5], np.float32), np.array([1, 0], np.float32)
+    >>> divergence(wanted, np.array([[1, 0], [0, 1]], np.float32), drama, 2).round(3).tolist()
+    [1.613, 0.0]
     """
-    smoothed = np.float32(1 - SMOOTHING) * shown + np.float32(SMOOTHING) * wanted
-    return np.asarray(np.float32(wanted @ np.log(wanted)) - np.log(smoothed) @ wanted)
+    base = np.float32(1 - SMOOTHING) * shown + np.float32(SMOOTHING * count) * wanted
+    smoothed = np.float32(1 - SMOOTHING) * shares + base  # times count, whose logarithm is taken off again
+    constant = wanted @ np.log(wanted) + np.float32(np.log(count)) * wanted.sum()
+    return np.asarray(constant - np.log(smoothed) @ wanted)
 
 
 def scaled(scores: Values) -> Values:

@@ -314,6 +314,7 @@ def test_the_schema_describes_every_path_with_examples(client):
     document = client.get("/openapi.json").json()
     assert document["paths"].keys() == {
         "/v1/recommendations",
+        "/v1/rules/check",
         "/v1/events",
         "/v1/items/{item_id}/similar",
         "/get-online-features",
