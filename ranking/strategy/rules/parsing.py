@@ -59,11 +59,13 @@ def parse(line: str) -> Rule | RuleFault:
 
 
 def _unexpected_token(error: UnexpectedToken, line: str) -> RuleFault:
-    token, accepted = error.token, set(error.accepts or error.expected)
+    token = error.token
     if token.type == "$END":
         at = len(_without_comment(line, strip_left=False)) + 1
+        accepted = _accepted_after(line)
         what = "the rule ends too early" if at > 1 else "an empty rule"
         return RuleFault(0, 1, at, what, _listed(accepted), "go on with it")
+    accepted = _accepted_after(line[: (token.column or 1) - 1])
     words = {name.lower() for name in accepted if name not in _SAID}
     near = hint(token.lower(), sorted(words))
     if near:
@@ -76,12 +78,16 @@ def _unexpected_token(error: UnexpectedToken, line: str) -> RuleFault:
 
 
 def _unexpected_character(at: int, line: str) -> RuleFault:
-    before = _parser().parse_interactive(line[: at - 1])
-    before.exhaust_lexer()
-    accepted = before.accepts()  # type: ignore[no-untyped-call]
     found = line[at - 1]
     remedy = _HABITS.get(found, "take it out, or put it in quotes")
-    return RuleFault(0, 1, at, f"{found!r} is not understood", _listed(accepted), remedy)
+    return RuleFault(0, 1, at, f"{found!r} is not understood", _listed(_accepted_after(line[: at - 1])), remedy)
+
+
+def _accepted_after(beginning: str) -> set[str]:
+    """Names of the terminals that may follow the beginning of a rule."""
+    read = _parser().parse_interactive(beginning)
+    read.exhaust_lexer()
+    return set(read.accepts())  # type: ignore[no-untyped-call]
 
 
 def _listed(terminals: Iterable[str] | None) -> str:
