@@ -96,7 +96,7 @@ def test_quotes_hold_any_character_and_comments_end_a_rule():
         ("exclude where a && b", 17, "write `and`"),
         ("exclude where !a", 15, "write `not`"),
         ("exclude where a\nexclude where b", 16, "write one rule a line"),
-        ("exclude where (a or b", 22, "accepted are `and`, `or`, )"),
+        ("exclude where (a or b", 22, "`or`, != < <= > >=, =, )"),
         ("exclude where a)", 16, "')' is not expected"),
         ("boost where a", 7, "accepted is a number"),
         ("boost 2x where a", 8, "'x' is not expected"),

@@ -90,8 +90,8 @@ def _accepted_after(beginning: str) -> set[str]:
     return set(read.accepts())  # type: ignore[no-untyped-call]
 
 
-def _listed(terminals: Iterable[str] | None) -> str:
-    names = set(terminals or ()) - {"BACKQUOTED"}
+def _listed(terminals: Iterable[str]) -> str:
+    names = set(terminals) - {"BACKQUOTED"}
     words = sorted(f"`{name.lower()}`" for name in names if name not in _SAID)
     return ", ".join([*words, *(said for name, said in _SAID.items() if name in names)])
 
