@@ -146,7 +146,9 @@ class _Filling:
 
     def _score(self, place: int) -> float:
         scores = self._pool.score
-        return float(scores[place] if place != UNKNOWN else scores.min(initial=0))
+        if place != UNKNOWN:
+            return float(scores[place])
+        return float(scores.min()) if len(scores) else 0.0
 
     def _place(self, item: int) -> int:
         found = np.flatnonzero(self._pool.item == item)
