@@ -17,7 +17,7 @@ KNOWN: Final = 10.0  # interactions that make an item's deviation 1 / sqrt(2) of
 LEAST: Final = 0.1  # of an unmet item's deviation, that any item keeps: it bounds the nodes of the quadrature
 OPTIMISM: Final = 2.0  # deviations above its mean, by which an item comes into the pool
 TAIL: Final = 8.0  # deviations beyond which a normal is nothing: 1e-15
-NODES: Final = 3.0  # of the trapezoidal rule in the least deviation; 2 are exact to 1e-8, 3 to 1e-13
+NODES: Final = 3.0  # of the trapezoidal rule in the least deviation; of 20 equal normals 2 are exact to 1e-5, 3 to 1e-9
 
 Values = npt.NDArray[np.float64]
 
@@ -111,10 +111,11 @@ def deviations_of(met: Values, unmet: float) -> Values:
 def chance_of_greatest(means: Values, deviations: Values, of: int) -> float:
     """The probability that one of n independent normals is the greatest of all: one integral.
 
-    Its density times the distribution functions of all others, by the trapezoidal rule between where the greatest can
-    lie; rounding is kept above 0.
+    Its density times the distribution functions of all others, by the trapezoidal rule between where it can lie as the
+    greatest; rounding is kept above 0.
     """
-    low, high = (means - TAIL * deviations).max(), (means + TAIL * deviations).max()
+    low = max((means - TAIL * deviations).max(), means[of] - TAIL * deviations[of])
+    high = means[of] + TAIL * deviations[of]
     step = deviations.min() / NODES
     at = np.arange(low, high + step, step)
     others = np.delete(np.arange(len(means)), of)
