@@ -44,7 +44,7 @@ from ranking.types import UNKNOWN
 
 MAX_SLOT: Final = 100  # the longest page
 MAX_FACTOR: Final = 1_000.0
-MAX_LINES: Final = 500  # rules of a file
+MAX_LINES: Final = 300  # rules of a file
 STOCK: Final = ("in_stock", "stock")
 REMEMBERED: Final = 256  # compiled rules; a mask of 20,000 items takes 20 kB
 

@@ -87,10 +87,15 @@ def _pins_and_caps(one: Placed, earlier: Sequence[Placed]) -> list[RuleFault]:
     """Pins alone that exceed a cap, as seen at the rule that makes it so."""
     rules = [other.compiled for other in (*earlier, one)]
     pins = {rule.item for rule in rules if isinstance(rule, PinRule)}
-    for cap in (rule for rule in rules if isinstance(rule, CapRule)):
-        counted = Counter(code for item in pins for code in cap.column.values_of(item).tolist())
-        over = [code for code, count in counted.items() if count > cap.most and cap.code in (None, code)]
+    caps = [rule for rule in rules if isinstance(rule, CapRule)]
+    counted = {
+        column.name: Counter(code for item in pins for code in column.values_of(item).tolist())
+        for column in {cap.column.name: cap.column for cap in caps}.values()
+    }
+    for cap in caps:
+        counts = counted[cap.column.name]
+        over = [code for code in (counts if cap.code is None else [cap.code]) if counts[code] > cap.most]
         if over:
-            what = f"{counted[over[0]]} pinned items with {cap.column.name} {cap.column.labels[over[0]]!r}"
+            what = f"{counts[over[0]]} pinned items with {cap.column.name} {cap.column.labels[over[0]]!r}"
             return [one.fault(1, f"{what}, of which {cap.text!r} allows {cap.most}", "raise the cap, or pin fewer")]
     return []
