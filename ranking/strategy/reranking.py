@@ -80,13 +80,14 @@ class Reranker:
     ) -> Page:
         """The page of the first query.
 
-        place: int [n], the ranker's order, as places among the candidates. score: float32 [n], in that order. met:
-        float64 [n_items], how often anybody met each item. seed: of chance.
+        place: int [n], the ranker's order, as places among the candidates. score: float32 [n], in that order; where
+        spreading lets a worse item pass a better one, the better one counts as much as the worse. met: float64
+        [n_items], how often anybody met each item. seed: of chance.
         """
         rules, items = wishes.rules, candidates.item[0][place]
         unit = float(np.std(score)) or 1.0 if len(score) else 1.0
         boosted = [at(rule.mask, int(query.as_of[0]))[items] for rule in rules.boosts]
-        scores = score.astype(np.float64)
+        scores = np.minimum.accumulate(score.astype(np.float64))
         if wishes.weights:
             scores = scores + unit * lifted(candidates, 0, wishes.weights)[place]
         for rule, mask in zip(rules.boosts, boosted, strict=True):
