@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict
+from types import MappingProxyType
+from typing import Final, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,8 @@ from ranking.errors import BadRequestError
 from ranking.evaluation.warehouse import Warehouse
 from ranking.serving.engine import Engine
 from ranking.serving.payloads import GroupWeights, Request, Response
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class FreshnessReport(TypedDict):
@@ -39,16 +42,21 @@ def parse_pairs(texts: Sequence[str], *, what: str, accepted: str) -> dict[str, 
 
 
 def parse_request(
-    user: str, *, k: int, context: Sequence[str], explain: bool, weights: Sequence[str] = (), **wishes: object
+    user: str,
+    *,
+    k: int,
+    context: Sequence[str],
+    explain: bool,
+    weights: Sequence[str] = (),
+    wishes: Mapping[str, object] = NOTHING,
 ) -> Request:
     """A request as the HTTP API takes it; BadRequestError names the first value that it refuses.
 
-    wishes: further keys of the request, as they are.
+    context, weights: KEY=VALUE. wishes: further keys of the request.
     """
     pairs = parse_pairs(context, what="context", accepted="at=ISO-TIME, device=NAME or place=NAME")
     groups = parse_pairs(weights, what="weight", accepted=f"GROUP=NUMBER, of {', '.join(GroupWeights.model_fields)}")
-    known = {"user_id": user, "k": k, "context": pairs, "explain": explain, "weights": groups}
-    return request_of({**known, **wishes})
+    return request_of({"user_id": user, "k": k, "context": pairs, "explain": explain, "weights": groups} | dict(wishes))
 
 
 def request_of(body: Mapping[str, object]) -> Request:

@@ -148,11 +148,13 @@ def recommend(
         context=context or [],
         explain=explain,
         weights=weight or [],
-        rules=rule or [],
-        diversity=diversity,
-        spread=spread,
-        exploration=exploration,
-        explorer=explorer,
+        wishes={
+            "rules": rule or [],
+            "diversity": diversity,
+            "spread": spread,
+            "exploration": exploration,
+            "explorer": explorer,
+        },
     )
     engine = Engine(settings_of(home))
     engine.load()

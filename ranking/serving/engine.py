@@ -267,7 +267,7 @@ class Engine:
 
 def _try(loaded: Loaded, now: datetime) -> None:
     """Let a release answer one request before it serves any, and compute what an event changes: this warms both up."""
-    first = Request(session=(loaded.catalogue.index.ids[0],))
+    first = Request(session=(loaded.catalogue.index.ids[0],), rules=(f"cap {schema.ITEM_ID} at 1",))
     rows_at(loaded.recorded.of([], []), loaded.catalogue.table.slice(0, 0), at=now, users=[""], item_ids=[""])
     try:
         answer(loaded, first, now=now)
