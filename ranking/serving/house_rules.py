@@ -50,7 +50,7 @@ class HouseRules:
             return _Read(stamp, before.rules, broken=True)
         for one in linted.faults:
             _log.log(
-                logging.WARNING if one.warning else logging.ERROR,
+                logging.INFO if one.warning else logging.ERROR,
                 "%s:%d:%d: %s",
                 self._path,
                 one.line,

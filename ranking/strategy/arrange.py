@@ -64,11 +64,14 @@ def arrange(pool: Pool, rules: RuleSet, *, k: int, relevance: Callable[[], Relev
     relevance: a fresh state of the candidates' values.
     """
     if rules.quotas:
-        page = _Filling(pool, rules, k, relevance(), reserve=False)
-        page.fill(Best())
-        short, reserving = page.allotment.missing, _Filling(pool, rules, k, relevance(), reserve=True)
-        if short and reserving.allotment.missing < short:
-            return reserving.fill(draws)
+        first = _Filling(pool, rules, k, relevance(), reserve=False)
+        page, short = first.fill(Best()), first.allotment.missing
+        if short:
+            reserving = _Filling(pool, rules, k, relevance(), reserve=True)
+            if reserving.allotment.missing < short:
+                return reserving.fill(draws)
+        if isinstance(draws, Best):
+            return page
     return _Filling(pool, rules, k, relevance(), reserve=False).fill(draws)
 
 

@@ -21,6 +21,7 @@ from ranking.types import Codes, Floats, Queries
 SMOOTHING: Final = 0.01  # Steck's alpha: the share of the wanted mix in the shown one, so that no logarithm is infinite
 
 Values = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,32 @@ class Variety:
         total = np.asarray(self.shares[liked].sum(axis=0), np.float32).ravel()
         return np.asarray(total / max(float(total.sum()), 1e-9), np.float32)
 
-    def shares_of(self, items: Codes, categories: npt.NDArray[np.int64]) -> Floats:
-        """float32 [items, categories]; SciPy's own slicing of both takes ten times as long for so few rows."""
+    def shares_of(self, item: int) -> Values:
+        """One item's shares of all categories, float64 [c]."""
+        shares, own = np.zeros(self.shares.shape[1]), slice(self.shares.indptr[item], self.shares.indptr[item + 1])
+        shares[self.shares.indices[own]] = self.shares.data[own]
+        return shares
+
+    def entries(self, items: Codes, categories: Rows) -> "Entries":
+        """What some items have of some categories, which are ascending."""
         counts = np.diff(self.shares.indptr)[items]
         before = np.cumsum(counts) - counts
         entry = np.arange(counts.sum()) + np.repeat(self.shares.indptr[items] - before, counts)
-        column = np.full(self.shares.shape[1], len(categories))
-        column[categories] = np.arange(len(categories))
-        found = np.zeros((len(items), len(categories) + 1), np.float32)  # the last column: of the other categories
-        found[np.repeat(np.arange(len(items)), counts), column[self.shares.indices[entry]]] = self.shares.data[entry]
-        return found[:, :-1]
+        place = np.full(self.shares.shape[1], -1)
+        place[categories] = np.arange(len(categories))
+        column = place[self.shares.indices[entry]]
+        row, share = np.repeat(np.arange(len(items)), counts), self.shares.data[entry].astype(np.float64)
+        return Entries(len(items), row[column >= 0], column[column >= 0], share[column >= 0])
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The shares of categories in n items, sparse: row int64 [m] of the item, column int64 [m], share float64 [m]."""
+
+    n: int
+    row: Rows
+    column: Rows
+    share: Values
 
 
 class Relevance:
@@ -93,46 +110,41 @@ class MarginalRelevance(Relevance):
         self._diversity = diversity
         self._vectors = variety.vectors[items]
         self._categories = np.flatnonzero(wanted)
-        self._wanted = wanted[self._categories]
-        self._shares = variety.shares_of(items, self._categories)
-        self._shown = np.zeros(len(self._categories), np.float32)
+        self._wanted = wanted[self._categories].astype(np.float64)
+        self._entries = variety.entries(items, self._categories)
+        self._shown = np.zeros(len(self._categories))
         self._nearest = np.zeros(len(items), np.float32)
         self._count = 0
 
     def values(self) -> Values:
         """float64 [n]."""
-        worse = self._nearest + divergence(self._wanted, self._shares, self._shown, self._count + 1)
+        worse = self._nearest + divergence(self._wanted, self._shown, self._entries, self._count + 1)
         return self._scores - self._diversity * worse
 
     def take(self, item: int) -> None:
         """An item has come onto the page."""
         near = self._vectors @ self._variety.vectors[item]
         self._nearest = np.maximum(self._nearest, near) if self._count else near
-        place = np.flatnonzero(self._items == item)[:1]
-        known = len(place) > 0
-        self._shown += self._shares[place[0]] if known else self._variety.shares_of(_one(item), self._categories)[0]
+        self._shown += self._variety.shares_of(item)[self._categories]
         self._count += 1
 
 
-def _one(item: int) -> Codes:
-    return np.array([item], np.int32)
+def divergence(wanted: Values, shown: Values, joining: Entries, count: int) -> Values:
+    """Kullback-Leibler divergence of a page's mix from the wanted one, if an item joined it, in nats, float64 [n].
 
+    wanted: float64 [c], above 0, of sum 1. shown: float64 [c], the sum of the page's shares. joining: the n items that
+    may. count: items of the page with the one that joins. The mix is smoothed towards `wanted` (Steck 2018,
+    equation 5).
 
-def divergence(wanted: Floats, shares: Floats, shown: Floats, count: int) -> Floats:
-    """Kullback-Leibler divergence of a page's mix from the wanted one, if an item joined it, in nats, float32 [n].
-
-    wanted: float32 [c], above 0, of sum 1. shares: float32 [n, c], of the items that may join. shown: float32 [c], the
-    sum over the page. count: items of the page with the one that joins. The mix is smoothed towards `wanted` (Steck
-    2018, equation 5).
-
-    >>> wanted, drama = np.array([0.5, 0.5], np.float32), np.array([1, 0], np.float32)
-    >>> divergence(wanted, np.array([[1, 0], [0, 1]], np.float32), drama, 2).round(3).tolist()
-    [1.613, 0.0]
+    >>> wanted, drama = np.array([0.5, 0.5]), np.array([1.0, 0.0])
+    >>> either = Entries(2, np.array([0, 1]), np.array([0, 1]), np.ones(2))
+    >>> (divergence(wanted, drama, either, 2).round(3) + 0).tolist()
+    [1.959, 0.0]
     """
-    base = np.float32(1 - SMOOTHING) * shown + np.float32(SMOOTHING * count) * wanted
-    smoothed = np.float32(1 - SMOOTHING) * shares + base  # times count, whose logarithm is taken off again
-    constant = wanted @ np.log(wanted) + np.float32(np.log(count)) * wanted.sum()
-    return np.asarray(constant - np.log(smoothed) @ wanted)
+    before = (1 - SMOOTHING) * shown + SMOOTHING * count * wanted  # times count, whose logarithm is taken off again
+    rises = np.log1p((1 - SMOOTHING) * joining.share / before[joining.column]) * wanted[joining.column]
+    alone = wanted @ np.log(wanted) + np.log(count) * wanted.sum() - wanted @ np.log(before)
+    return np.asarray(alone - np.bincount(joining.row, rises, minlength=joining.n))
 
 
 def scaled(scores: Values) -> Values:

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from feature_repo import schema
 from ranking.strategy.arrange import Pool, arrange
-from ranking.strategy.diversity import SMOOTHING, MarginalRelevance, Relevance, Variety, divergence
+from ranking.strategy.diversity import SMOOTHING, Entries, MarginalRelevance, Relevance, Variety, divergence
 from ranking.strategy.exploration import Best
 from ranking.strategy.rules.compiled import NO_RULES
 from ranking.types import Queries
@@ -95,14 +95,14 @@ def test_like_items_are_kept_apart():
     assert shown(variety, items, scores, nothing, 0.001, 4) == [0, 1, 2, 3]
 
 
-def test_divergence_is_steckes_by_hand():
+def test_divergence_is_stecks_by_hand():
     """Wanted 1/2, 1/4, 1/4; the page holds one item of the first; one of the second joins: 1/2, 1/2, 0."""
-    wanted = np.array([0.5, 0.25, 0.25], np.float32)
-    found = divergence(wanted, np.array([[0, 1, 0]], np.float32), np.array([1, 0, 0], np.float32), 2)
+    wanted = np.array([0.5, 0.25, 0.25])
+    joining = Entries(1, np.array([0]), np.array([1]), np.ones(1))
+    found = divergence(wanted, np.array([1.0, 0, 0]), joining, 2)
     smoothed = 0.99 * np.array([0.5, 0.5, 0]) + 0.01 * wanted
-    assert found[0] == pytest.approx(
-        0.5 * np.log(0.5 / smoothed[0]) + 0.25 * np.log(0.25 / smoothed[1]) + 0.25 * np.log(100), abs=1e-5
-    )
+    by_hand = 0.5 * np.log(0.5 / smoothed[0]) + 0.25 * np.log(0.25 / smoothed[1]) + 0.25 * np.log(100)
+    assert found[0] == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_the_mix_is_of_what_was_liked_each_item_divided_among_its_categories():
@@ -124,7 +124,8 @@ def test_the_mix_is_of_what_was_liked_each_item_divided_among_its_categories():
         n_items=4,
     )
     assert variety.mix(query).tolist() == [0.75, 0.25, 0]
-    assert variety.shares_of(np.array([2, 1], np.int32), np.array([1, 2])).tolist() == [[0, 1], [0.5, 0]]
+    found = variety.entries(np.array([2, 3, 1], np.int32), np.array([1, 2]))
+    assert (found.n, found.row.tolist(), found.column.tolist(), found.share.tolist()) == (3, [0, 2], [1, 0], [1, 0.5])
 
 
 def test_plain_relevance_does_not_change():
