@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.candidates.union import Candidates
-from ranking.types import Bools, Floats
 
 Values = npt.NDArray[np.float64]
 
@@ -80,7 +79,7 @@ def lifted(candidates: Candidates, row: int, weights: Weights) -> Values:
         columns = [index for index, name in enumerate(candidates.generators) if GROUPS.get(name) is group]
         if weights.of(group) == 1 or not columns:
             continue
-        said = [in_deviations(_scores(candidates, row, index, offered)) for index in columns]
+        said = [in_deviations(candidates.score[row, offered, index].astype(np.float64)) for index in columns]
         total += (weights.of(group) - 1) * in_deviations(np.mean(said, axis=0))
     return total
 
@@ -93,8 +92,3 @@ def in_deviations(scores: Values) -> Values:
     centred = np.where(known, scores, 0) - scores[known].mean()
     deviation = scores[known].std()
     return np.where(known & (deviation > 1e-9), centred / max(float(deviation), 1e-9), 0.0)
-
-
-def _scores(candidates: Candidates, row: int, index: int, offered: Bools) -> Values:
-    scores: Floats = candidates.score[row, :, index]
-    return np.where(candidates.rank[row, :, index] > 0, scores, np.nan)[offered].astype(np.float64)
