@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         return self.home / "releases"
 
     @property
+    def rules(self) -> Path:
+        """The text of the rules that every request is answered under; it need not be there."""
+        return self.home / "rules.txt"
+
+    @property
     def reports(self) -> Path:
         """Counts of rejected rows, plots and suites' results."""
         return self.home / "reports"

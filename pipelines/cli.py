@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from feature_repo.errors import FeatureRepoError
-from pipelines.commands import releases, tune
+from pipelines.commands import releases, rules, tune
 from pipelines.commands.options import AsJson, Home, settings_of, wide_console
 from pipelines.errors import PipelineError
 from ranking.errors import RankingError, UnknownEntityError
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(releases.app, name="releases")
+app.add_typer(rules.app, name="rules")
 app.add_typer(tune.app, name="tune")
 
 
@@ -122,6 +123,17 @@ def recommend(
         list[str] | None, typer.Option(help="at=ISO-TIME, device=NAME or place=NAME; may be given several times.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, by exact contributions of features.")] = False,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="A rule of the page, such as 'cap categories at 2'; several times.")
+    ] = None,
+    diversity: Annotated[float, typer.Option(min=0, max=1, help="More different items; 0 to 1.")] = 0,
+    spread: Annotated[float, typer.Option(min=0, max=1, help="More of the catalogue over all users; 0 to 1.")] = 0,
+    exploration: Annotated[float, typer.Option(min=0, max=1, help="More chance; 0 to 1.")] = 0,
+    explorer: Annotated[str, typer.Option(help="epsilon or thompson.")] = "epsilon",
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="popularity, content, collaborative or context =0 to 3; several times."),
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -130,7 +142,20 @@ def recommend(
     from ranking.serving.answer import UNKNOWN_USER
     from ranking.serving.engine import Engine
 
-    request = parse_request(user, k=k, context=context or [], explain=explain)
+    request = parse_request(
+        user,
+        k=k,
+        context=context or [],
+        explain=explain,
+        weights=weight or [],
+        wishes={
+            "rules": rule or [],
+            "diversity": diversity,
+            "spread": spread,
+            "exploration": exploration,
+            "explorer": explorer,
+        },
+    )
     engine = Engine(settings_of(home))
     engine.load()
     response = engine.recommend(request)

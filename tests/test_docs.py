@@ -25,13 +25,16 @@ from pipelines.cli import app
 from pipelines.datasets.tables import read_tables
 from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
-from ranking.serving.payloads import OnlineFeaturesRequest, PostedEvent, Request
+from ranking.serving.payloads import OnlineFeaturesRequest, PostedEvent, Request, RulesToCheck
+from ranking.strategy.rules.parsing import parse
+from ranking.strategy.rules.syntax import Rule
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BODIES = {
     "/v1/recommendations": Request,
     "/v1/events": PostedEvent,
+    "/v1/rules/check": RulesToCheck,
     "/get-online-features": OnlineFeaturesRequest,
 }
 
@@ -148,6 +151,14 @@ def test_the_readmes_dataset_is_read_without_a_rejection(tmp_path: Path) -> None
     assert len(dataset.rejected) == 0, dataset.rejected.summary()
     assert (len(dataset.items), len(dataset.events), len(dataset.users)) == (3, 5, 2)
     assert dataset.items["price"].to_pylist() == [34.5, 12.0, 19.9]
+
+
+def test_rules_of_the_pages_are_rules() -> None:
+    texts = [line for page in PAGES for text in blocks(page, "rules") for line in text.splitlines()]
+    asked = [words[place + 1] for words in of("trichord") for place, word in enumerate(words) if word == "--rule"]
+    found = [parse(text) for text in [*(line for line in texts if line.split("#")[0].strip()), *asked]]
+    assert len(found) > 8
+    assert all(isinstance(one, Rule) for one in found), found
 
 
 def test_sql_examples_parse() -> None:

@@ -92,21 +92,21 @@ def retrieve(
     k: int,
     created_at: Times,
     reserved: Mapping[str, int] | None = None,
+    allowed: Bools | None = None,
     watch: Watch = nobody,
     batch: int = BATCH,
 ) -> Candidates:
     """Score all generators and unite them, `batch` queries at a time; arguments as in `union`.
 
     An item of the history and one that did not exist before `as_of` (`created_at`: int64 [n_items]) never appears.
+    allowed: bool [n_items], the only items that may appear; None allows all. Places are counted among what may.
     watch: is shown every batch as `Watch` says.
     """
     parts = []
     for start in range(0, max(len(queries), 1), batch):
         some = queries.rows(start, min(start + batch, len(queries)))
         scores = {generator.name: generator.score(some) for generator in generators}
-        allowed = exists(created_at, some)
-        allowed[some.row, some.item] = False
-        masked, places = placed(scores, allowed)
+        masked, places = placed(scores, eligible(some, created_at, allowed))
         watch(np.arange(start, start + len(some)), places, reserved or {})
         parts.append(_united(masked, places, k=k, reserved=reserved or {}))
     return Candidates(
@@ -116,6 +116,13 @@ def retrieve(
         rank=np.concatenate([part.rank for part in parts]),
         score=np.concatenate([part.score for part in parts]),
     )
+
+
+def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
+    """Which items may answer each query, bool [q, n_items]: there before it, not in its history, and allowed."""
+    offered = exists(created_at, queries)
+    offered[queries.row, queries.item] = False
+    return offered if allowed is None else offered & allowed
 
 
 def union(
@@ -193,8 +200,7 @@ def rescored(
         some = queries.rows(start, min(start + batch, len(queries)))
         span = slice(start, start + len(some))
         chosen = np.maximum(candidates.item[span], 0)
-        allowed = exists(created_at, some)
-        allowed[some.row, some.item] = False
+        allowed = eligible(some, created_at)
         for generator in generators:
             masked = offer_only(allowed, generator.score(some))
             index = candidates.generators.index(generator.name)

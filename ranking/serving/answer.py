@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,15 +22,18 @@ from ranking.errors import UnknownEntityError
 from ranking.rankers.slates import KEYS, request_rows
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.histories import EMPTY, Histories, History, session
+from ranking.serving.pages import Pages
 from ranking.serving.payloads import Recommended, Request, Response, Source, Timings
 from ranking.serving.reasons import by_contribution, by_provenance
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release
 from ranking.serving.similar import Neighbours
+from ranking.strategy.arrange import Seat
 from ranking.strategy.hybrid import Hybrid, Ranked
 from ranking.types import UNKNOWN, IdIndex, Queries
 
 UNKNOWN_USER: Final = "unknown_user"  # no event names this user: answered as a newcomer
+RULED: Final = "put here by a rule"  # why an item is there that no generator found
 FEATURES: Final = "features"  # the feature store did not answer: in the order of the generators' votes
 
 _log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class Loaded:
     recorded: Recorded
     store: Store
     neighbours: Neighbours
+    pages: Pages
 
 
 @dataclass(frozen=True)
@@ -64,21 +68,24 @@ class Answered:
     read_at: datetime
 
 
-def answer(loaded: Loaded, request: Request, *, now: datetime) -> Answered:
+def answer(loaded: Loaded, request: Request, *, now: datetime, house: bool = True) -> Answered:
     """Recommend.
 
-    now: up to when everything is known; the request's own `at` only says which hour and weekday it is.
+    now: up to when everything is known; the request's own `at` only says which hour and weekday it is. house: whether
+    the house's rules count.
 
     Raises:
         UnknownEntityError: an item of the session is not in the catalogue.
+        RuleError: a rule of the request is wrong.
     """
-    watch = Stopwatch()
-    fallbacks = []
+    watch, request_id = Stopwatch(), uuid4().hex
+    wishes, fallbacks = loaded.pages.wishes(request, house=house)
     if request.user_id is not None and request.user_id not in loaded.histories:
         fallbacks.append(UNKNOWN_USER)
     query = _query(loaded, request, now)
     with watch.stage("candidates"):
-        candidates = loaded.hybrid.retrieve(query)
+        allowed = loaded.pages.allowed(wishes, request, query)
+        candidates = loaded.hybrid.retrieve(query, allowed=allowed)
     read_at = datetime.now(UTC)
     with watch.stage("features"):
         stored = _features(loaded, request, candidates, query, now)
@@ -87,15 +94,18 @@ def answer(loaded: Loaded, request: Request, *, now: datetime) -> Answered:
     with watch.stage("rank"):
         ranked = None
         if stored is not None and len(stored):
-            ranked = loaded.hybrid.order(candidates, query, stored, k=request.k)
+            k = candidates.item.shape[1] if wishes else request.k
+            ranked = loaded.hybrid.order(candidates, query, stored, k=k, spread=request.spread)
     with watch.stage("strategy"):
-        items = _items(loaded, request, query, candidates, ranked)
+        page = loaded.pages.page(wishes, query, candidates, ranked, k=request.k, allowed=allowed, request_id=request_id)
+        items = _items(loaded, request, query, candidates, ranked, page.seats)
     response = Response(
-        request_id=uuid4().hex,
+        request_id=request_id,
         release=loaded.release.id,
         user_id=request.user_id,
         fallbacks=fallbacks,
         items=items,
+        rules=page.notes,
         timings_ms=watch.timings(),
     )
     return Answered(response, stored, loaded.release.manifest.service, read_at)
@@ -158,31 +168,43 @@ def _features(
 
 
 def _items(
-    loaded: Loaded, request: Request, query: Queries, candidates: Candidates, ranked: Ranked | None
+    loaded: Loaded,
+    request: Request,
+    query: Queries,
+    candidates: Candidates,
+    ranked: Ranked | None,
+    seats: Sequence[Seat],
 ) -> list[Recommended]:
-    """The answer's items; without a ranker's order in that of the fusion."""
-    codes, scores = (candidates.item, candidates.fused) if ranked is None else (ranked.item, ranked.score)
-    best = [(code, score) for code, score in zip(codes[0].tolist(), scores[0].tolist(), strict=True) if code >= 0]
-    best = best[: request.k]
-    sources = [candidates.sources(0, code) for code, _ in best]
-    reasons = [by_provenance(found) for found in sources]
+    """The answer's items, in the order of their seats."""
+    sources = [candidates.sources(0, seat.item) for seat in seats]
+    reasons = [
+        [RULED] if seat.place == UNKNOWN else by_provenance(found) for seat, found in zip(seats, sources, strict=True)
+    ]
     if request.explain and ranked is not None:
-        told = by_contribution(loaded.hybrid, loaded.catalogue, query, ranked)
-        reasons = [mine + [one for one in found if one not in mine] for mine, found in zip(told, reasons, strict=True)]
+        told = iter(by_contribution(loaded.hybrid, loaded.catalogue, query, _of(ranked, seats)))
+        for why in (why for why, seat in zip(reasons, seats, strict=True) if seat.place != UNKNOWN):
+            why[:0] = found = next(told)
+            why[len(found) :] = [one for one in why[len(found) :] if one not in found]
     return [
         Recommended(
-            item_id=loaded.catalogue.index.ids[code],
+            item_id=loaded.catalogue.index.ids[seat.item],
             rank=rank,
-            score=score,
-            propensity=1.0,
-            title=loaded.catalogue.titles[code],
-            image=loaded.catalogue.images[code],
+            score=seat.score,
+            propensity=seat.propensity,
+            title=loaded.catalogue.titles[seat.item],
+            image=loaded.catalogue.images[seat.item],
             sources=[Source(generator=one.generator, rank=one.rank, score=one.score) for one in found],
             reasons=why,
-            rules=[],
+            rules=seat.rules,
         )
-        for rank, ((code, score), found, why) in enumerate(zip(best, sources, reasons, strict=True), 1)
+        for rank, (seat, found, why) in enumerate(zip(seats, sources, reasons, strict=True), 1)
     ]
+
+
+def _of(ranked: Ranked, seats: Sequence[Seat]) -> Ranked:
+    """The ranker's answer, of those items alone that it ranked and that got a seat, in the order of their seats."""
+    places = np.array([[seat.place for seat in seats if seat.place != UNKNOWN]], np.int64)
+    return Ranked(ranked.item[:, places[0]], ranked.score[:, places[0]], ranked.place[:, places[0]], ranked.slates)
 
 
 class Stopwatch:

@@ -23,6 +23,7 @@ from ranking.serving.faults import Fault
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
     MAX_K,
+    CheckedRules,
     Id,
     OnlineFeatures,
     OnlineFeaturesRequest,
@@ -31,6 +32,7 @@ from ranking.serving.payloads import (
     Receipt,
     Request,
     Response,
+    RulesToCheck,
     Similar,
 )
 from ranking.serving.problems import Problem, install, problem
@@ -84,6 +86,11 @@ def _add_recommendations(app: FastAPI, engine: Engine) -> None:
     @app.post("/v1/recommendations", summary="Recommend items to a user or a session")
     def recommend(request: Request) -> Response:
         return engine.recommend(request)
+
+    @app.post("/v1/rules/check", summary="What is wrong with rules")
+    def check_rules(asked: RulesToCheck) -> CheckedRules:
+        """Errors, with which a request is refused, and warnings, of rules that do nothing."""
+        return engine.check_rules(asked)
 
     @app.get("/v1/items/{item_id}/similar", summary="Items near an item")
     def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:

@@ -29,7 +29,8 @@ from ranking.serving.answer import FEATURES, Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
-from ranking.serving.payloads import Receipt, Request, Response, Similar
+from ranking.serving.pages import Pages, checked
+from ranking.serving.payloads import CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
 from ranking.serving.similar import Neighbours
@@ -129,6 +130,11 @@ class Engine:
         """An answer with the vectors behind it, neither logged nor counted."""
         return answer(self.follow(), request, now=self.now())
 
+    def check_rules(self, asked: RulesToCheck) -> CheckedRules:
+        """What is wrong with rules, by the items of the release that answers."""
+        loaded = self.follow()
+        return checked(loaded.pages.lint(asked), loaded.release.id)
+
     def similar(self, item_id: str, *, k: int, by: str) -> Similar:
         """The k items nearest to one; raises as `Neighbours.of_item` does."""
         return self.follow().neighbours.of_item(item_id, k=k, by=by)
@@ -222,12 +228,15 @@ class Engine:
         nothing = schema.LABELLED_EVENTS.empty_table()
         nobody = Histories(_interactions(nothing, catalogue.index))
         neighbours = Neighbours(release, lambda: hybrid.knowledge.space, catalogue, self.settings)
-        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings), neighbours)
+        pages = Pages(hybrid, catalogue.table, self.settings.rules)
+        store = Store(self.settings)
+        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), store, neighbours, pages)
         _try(fresh, self.now())
         with self._writing:  # no event may come between what is read here and what is served
             events = self._log.read()
             labelled = _labelled(events, kinds)
             histories = Histories(_interactions(labelled, catalogue.index))
+            pages.begin(labelled)
             self._last = pc.max(events[schema.OCCURRED_AT]).as_py()
             self._loaded = replace(fresh, histories=histories, recorded=Recorded(labelled))
             self._refused = _Refusal()
@@ -238,6 +247,7 @@ class Engine:
         labelled = _labelled(events, loaded.kinds)
         loaded.recorded.add(labelled)
         loaded.histories.add(_interactions(labelled, loaded.catalogue.index))
+        loaded.pages.remember(labelled)
         latest = [one for one in (self._last, pc.max(events[schema.OCCURRED_AT]).as_py()) if one is not None]
         self._last = max(latest, default=None)
 
@@ -257,7 +267,7 @@ class Engine:
 
 def _try(loaded: Loaded, now: datetime) -> None:
     """Let a release answer one request before it serves any, and compute what an event changes: this warms both up."""
-    first = Request(session=(loaded.catalogue.index.ids[0],))
+    first = Request(session=(loaded.catalogue.index.ids[0],), rules=(f"cap {schema.ITEM_ID} at 1",))
     rows_at(loaded.recorded.of([], []), loaded.catalogue.table.slice(0, 0), at=now, users=[""], item_ids=[""])
     try:
         answer(loaded, first, now=now)

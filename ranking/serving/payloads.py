@@ -4,11 +4,19 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from ranking.strategy.exploration import Explorer
+from ranking.strategy.rules.parsing import MAX_LENGTH
+
 MAX_K: Final = 100
 MAX_SESSION: Final = 200
+MAX_RULES: Final = 50
+MAX_RULES_TEXT: Final = 100_000
 NOW_EXAMPLE: Final = "2026-03-14T19:30:00Z"
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
+RuleTexts = Annotated[tuple[Annotated[str, Field(max_length=MAX_LENGTH)], ...], Field(max_length=MAX_RULES)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=3)]
 
 
 class Context(BaseModel):
@@ -21,8 +29,23 @@ class Context(BaseModel):
     place: Id | None = None
 
 
+class GroupWeights(BaseModel):
+    """How much each group of generators counts beside the ranker: 1 as it is, 0 to 3."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    popularity: Weight = 1.0
+    content: Weight = 1.0
+    collaborative: Weight = 1.0
+    context: Weight = 1.0
+
+
 class Request(BaseModel):
-    """Who asks for recommendations: a user, an anonymous session of items (the latest last), both, or nobody known."""
+    """Who asks for recommendations: a user, an anonymous session of items (the latest last), both, or nobody known.
+
+    rules: one rule a text. diversity: more different items, in the user's own mix of categories. spread: more of the
+    catalogue over all users. exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -31,6 +54,7 @@ class Request(BaseModel):
             "examples": [
                 {"user_id": "u00017", "k": 10, "context": {"at": NOW_EXAMPLE, "device": "mobile"}, "explain": True},
                 {"session": ["i00042", "i00007"], "k": 5},
+                {"user_id": "u00017", "rules": ["cap categories at 2"], "diversity": 0.3, "exploration": 0.05},
             ]
         },
     )
@@ -40,6 +64,12 @@ class Request(BaseModel):
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     context: Context = Context()
     explain: bool = False
+    rules: RuleTexts = ()
+    diversity: Share = 0.0
+    spread: Share = 0.0
+    exploration: Share = 0.0
+    explorer: Explorer = Explorer.EPSILON
+    weights: GroupWeights = GroupWeights()
 
 
 class Source(BaseModel):
@@ -51,7 +81,10 @@ class Source(BaseModel):
 
 
 class Recommended(BaseModel):
-    """One item of an answer. propensity: how likely it was to stand here; 1 for an order without chance."""
+    """One item of an answer. rules: those that touched it, and from which place to which.
+
+    propensity: how likely it was to stand here, given the places before; 1 for an order without chance.
+    """
 
     item_id: str
     rank: int
@@ -75,14 +108,59 @@ class Timings(BaseModel):
 
 
 class Response(BaseModel):
-    """Recommendations, best first. fallbacks: what the answer had to do without; empty for a whole one."""
+    """Recommendations, best first. fallbacks: what the answer had to do without; empty for a whole one.
+
+    rules: what became of rules that no single item tells of.
+    """
 
     request_id: str
     release: str
     user_id: str | None
     fallbacks: list[str]
     items: list[Recommended]
+    rules: list[str]
     timings_ms: Timings
+
+
+class RulesToCheck(BaseModel):
+    """Rules, one a text, or a text of one rule a line, as of a rules file."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"rules": ["cap categories at 2"]}, {"text": "# less of it\ncap maker at 1\n"}]
+        },
+    )
+
+    rules: RuleTexts = ()
+    text: Annotated[str, Field(max_length=MAX_RULES_TEXT)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.text is not None and self.rules:
+            raise ValueError("rules and text are both given; give one of them")
+        return self
+
+
+class FoundInRules(BaseModel):
+    """A linter's finding. rule: its number, from 0. line, column: from 1."""
+
+    rule: int
+    line: int
+    column: int
+    severity: Literal["error", "warning"]
+    what: str
+    accepted: str
+    remedy: str
+
+
+class CheckedRules(BaseModel):
+    """ok: nothing is wrong but for warnings. count: rules in all."""
+
+    release: str
+    ok: bool
+    count: int
+    faults: list[FoundInRules]
 
 
 class SimilarItem(BaseModel):

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from feature_repo.errors import EventLogError, FeatureRepoError, StoreUnavailableError
-from ranking.errors import NotReadyError, RankingError
-from ranking.serving.faults import Fault, in_words
+from ranking.errors import NotReadyError, RankingError, RuleError
+from ranking.serving.faults import Fault, in_rules, in_words
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -33,7 +33,7 @@ class Problem(BaseModel):
 def problem(status: int, detail: str, faults: Iterable[Fault] = ()) -> JSONResponse:
     """A response that says what is wrong."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, faults=list(faults))
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+    return JSONResponse(body.model_dump(exclude_none=True), status_code=status, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -59,7 +59,8 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
-    return problem(503 if isinstance(error, _UNAVAILABLE) else 422, str(error))
+    faults = in_rules(error.faults) if isinstance(error, RuleError) else []
+    return problem(503 if isinstance(error, _UNAVAILABLE) else 422, str(error), faults)
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:

@@ -91,10 +91,15 @@ def test_http_answers_what_the_engine_answers(client, settled):
         ({"context": {"at": "2024-01-01T10:00:00"}}, "timezone"),
         ({"context": {"weather": "rain"}}, "context.weather: not supported"),
         ([], "no JSON object"),
-        ({"rules": [{"include": "x"}]}, "rules: not supported by this release"),
+        ({"rules": [{"include": "x"}]}, "rules.0"),
+        ({"rules": ["cap categories at 2"] * 51}, "rules"),
         ({"query": {"text": "blue"}}, "query: not supported by this release"),
-        ({"diversity": 0.5}, "diversity: not supported by this release"),
-        ({"exploration": 0.1}, "exploration: not supported by this release"),
+        ({"diversity": 1.5}, "diversity 1.5: input should be less than or equal to 1"),
+        ({"exploration": -0.1}, "exploration -0.1: input should be greater than or equal to 0"),
+        ({"explorer": "lucky"}, "explorer"),
+        ({"spread": "wide"}, 'spread "wide"'),
+        ({"weights": {"content": 4}}, "weights.content 4"),
+        ({"weights": {"novelty": 1}}, "weights.novelty: not supported"),
     ],
 )
 def test_a_request_that_cannot_be_honoured_is_refused_by_name(client, request_body, named):
@@ -309,6 +314,7 @@ def test_the_schema_describes_every_path_with_examples(client):
     document = client.get("/openapi.json").json()
     assert document["paths"].keys() == {
         "/v1/recommendations",
+        "/v1/rules/check",
         "/v1/events",
         "/v1/items/{item_id}/similar",
         "/get-online-features",

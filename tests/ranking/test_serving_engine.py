@@ -226,6 +226,11 @@ def test_without_the_feature_store_the_fusion_answers(home, world, caplog):
     assert len(answer.items) == len(whole.items)
     assert not set(ids(answer)) & world.seen("u00")
     assert "does not answer" in caplog.text
+    rules = ("exclude where categories has 'north'", "pin 'i02' at 1", "cap categories at 5", "pin 'i01' at 2")
+    ruled = down.recommend(Request(user_id="u00", k=10, rules=rules, diversity=0.2, weights={"popularity": 2}))
+    assert ruled.fallbacks == [FEATURES]
+    assert ids(ruled)[1] == "i01" and len(ruled.items) == 5
+    assert all(int(one[1:]) % 2 for one in ids(ruled))
     receipt = down.accept([click("u00", ids(answer)[0])])
     assert (receipt.accepted, receipt.fallbacks) == (1, [FEATURES])
     assert ids(answer)[0] not in ids(down.recommend(Request(user_id="u00", k=10)))
