@@ -22,7 +22,10 @@ class Context(BaseModel):
 
 
 class Request(BaseModel):
-    """Who asks for recommendations: a user, an anonymous session of items (the latest last), both, or nobody known."""
+    """Who asks for recommendations: a user, an anonymous session of items (the latest last), both, or nobody known.
+
+    release: answer by this one, to compare it with the current one; 503 while it is being loaded.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -40,6 +43,7 @@ class Request(BaseModel):
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     context: Context = Context()
     explain: bool = False
+    release: Id | None = None
 
 
 class Source(BaseModel):

@@ -52,6 +52,11 @@ class Neighbours:
         release.verify()
         return cls(release, lambda: Space.load(release.folder / HYBRID), load_items(release), settings)
 
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Those of `SPACES` in which any item lies."""
+        return tuple(self._vectors)
+
     def of_item(self, item_id: str, *, k: int, by: str = ALL, categories: tuple[str, ...] = ()) -> Similar:
         """The k items nearest to an item, without itself, best first.
 
