@@ -4,7 +4,7 @@ import { address } from "./api.js";
 import { family, moved } from "./answers.js";
 import { cover } from "./covers.js";
 import { h } from "./dom.js";
-import { fixed } from "./format.js";
+import { capital, fixed } from "./format.js";
 import { player } from "./players.js";
 
 const EAGER = 8; // cards whose pictures are asked for at once
@@ -75,5 +75,3 @@ function details(item, sources) {
 function chips(sources) {
   return sources.slice(0, SHOWN).map(({ generator, rank }) => h("span", { class: "chip source", "data-family": family(generator) }, `${generator} #${rank}`));
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -2,7 +2,7 @@
 
 import { choices, get, listed } from "./api.js";
 import { freshId, h } from "./dom.js";
-import { plural } from "./format.js";
+import { capital, plural } from "./format.js";
 import { picker } from "./picker.js";
 import { PARTS, ruleLines } from "./request.js";
 
@@ -192,7 +192,7 @@ export function wishes(wishes, changed, { open = false, summary = "Tuning" } = {
     h(
       "div",
       { class: "pair", "data-field": "weights" },
-      PARTS.map((part) => slider({ label: words(part), field: `weights.${part}`, least: 0, most: 3, step: 0.25, value: wishes.weights[part] ?? 1, off: 1, changed: weight(part) })),
+      PARTS.map((part) => slider({ label: capital(part), field: `weights.${part}`, least: 0, most: 3, step: 0.25, value: wishes.weights[part] ?? 1, off: 1, changed: weight(part) })),
     ),
     h(
       "div",
@@ -208,8 +208,6 @@ export function wishes(wishes, changed, { open = false, summary = "Tuning" } = {
     ),
   );
 }
-
-const words = (part) => part.charAt(0).toUpperCase() + part.slice(1);
 
 /** How many wishes are not as they are by default. */
 export function differing(wishes) {

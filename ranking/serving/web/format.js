@@ -26,3 +26,5 @@ export function duration(seconds) {
 
 /** "warm_items" -> "warm items". */
 export const words = (name) => name.replaceAll("_", " ");
+
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

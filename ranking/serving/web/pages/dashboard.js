@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { refusal } from "../answers.js";
-import { forest, sparkline, table } from "../charts.js";
+import { forest, onResize, sparkline, table } from "../charts.js";
 import { announce, h } from "../dom.js";
 import { count, duration, fixed, moment, ms, percent, plural, words } from "../format.js";
 import { remember } from "../router.js";
@@ -19,7 +19,7 @@ export async function show(main, { query, signal }) {
     try {
       const state = await get("/v1/dashboard", { signal });
       const chosen = new URLSearchParams(location.search).get("protocol") ?? query.get("protocol");
-      body.replaceChildren(tiles(state), h("div", { class: "boards" }, evaluation(state, chosen), traffic(state.traffic), freshness(state), suites(state.suites), releases(state)));
+      body.replaceChildren(...tiles(state), h("div", { class: "boards" }, evaluation(state, chosen), traffic(state.traffic), freshness(state), suites(state.suites), releases(state)));
       if (again) announce("The dashboard is up to date.");
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -30,6 +30,7 @@ export async function show(main, { query, signal }) {
     }
   }
 
+  onResize(() => fill(), signal);
   await fill();
 }
 
@@ -42,12 +43,12 @@ function tiles({ evaluation, freshness, suites, traffic, refused }) {
   const lift = first?.lift;
   const tile = (name, value, note) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "note" }, note));
   return [
-    refused && h("p", { class: "notice bad field" }, h("b", {}, "A newer release is not served. "), refused),
+    refused ? h("p", { class: "notice bad field" }, h("b", {}, "A newer release is not served. "), refused) : "",
     h(
       "dl",
       { class: "tiles" },
       tile("NDCG@10", hybrid ? fixed(hybrid.ndcg) : "–", hybrid ? `hybrid, protocol ${first.name}` : "not evaluated yet"),
-      tile("Over the best baseline", lift?.relative != null ? percent(lift.relative, 0) : "–", lift ? `${lift.baseline}, chosen by validation` : "\u00a0"),
+      tile("Over the baseline", lift?.relative != null ? percent(lift.relative) : "–", lift ? `${lift.baseline}, best in validation` : "\u00a0"),
       tile("Answer, median", total ? ms(total.p50) : "–", total ? `p99 ${ms(total.p99)}` : "no request yet"),
       tile("Requests", count(traffic.requests), `since ${moment(traffic.since)}`),
       tile("Feature views", freshness.length ? `${freshness.length - late} of ${freshness.length}` : "–", late ? `${late} behind` : "are fresh"),
@@ -107,10 +108,14 @@ function protocol({ rule, users, items, cold_item_share: cold, models, lift, sli
   const interval = (ci, say = ndcg) => (ci ? `${say(ci[0])} to ${say(ci[1])}` : "–");
   const kindOf = (model) => (model === "hybrid" ? "hybrid" : model === ORACLE ? "ceiling" : "");
   const scored = models.map(({ model, ndcg: value, ci95: [low, high] }) => ({ label: words(model), value, low, high, text: ndcg(value), kind: kindOf(model) }));
-  const split = slices.flatMap(({ name, hybrid, baseline }) => [
-    { label: words(name), value: hybrid.ndcg, low: hybrid.ci95[0], high: hybrid.ci95[1], text: ndcg(hybrid.ndcg), kind: "hybrid" },
-    { label: baseline.model, value: baseline.ndcg, low: baseline.ci95[0], high: baseline.ci95[1], text: ndcg(baseline.ndcg) },
-  ]);
+  const marked = ({ ndcg: value, ci95: [low, high] }) => ({ value, low, high });
+  const split = slices.map(({ name, hybrid, baseline }) => ({
+    label: words(name),
+    ...marked(hybrid),
+    second: marked(baseline),
+    text: `${ndcg(hybrid.ndcg)} / ${ndcg(baseline.ndcg)}`,
+    kind: "hybrid",
+  }));
   const parts = ablation.map(({ part, relative, ci95: ci }) => ({
     label: `without ${part}`,
     value: relative,
@@ -120,39 +125,39 @@ function protocol({ rule, users, items, cold_item_share: cold, models, lift, sli
     kind: !ci ? "" : ci[1] < 0 ? "helps" : ci[0] > 0 ? "hurts" : "",
   }));
   const gained = lift?.relative != null && `Hybrid over ${lift.baseline}: ${percent(lift.relative)}${lift.ci95 ? `, 95 % interval ${interval(lift.ci95, percent)}` : ""}. `;
-  return h(
+  const rank = h(
     "div",
     {},
-    h("p", { class: "muted small field" }, `${words(rule)}; ${plural(users, "user")}, ${plural(items, "item")}, ${Math.round(cold * 100)} % of what is relevant is cold. `, gained),
-    h("h3", { class: "field" }, "NDCG@10 of every model, with 95 % intervals over users"),
+    h("h3", {}, "NDCG@10 of every model, with 95 % intervals over users"),
     forest(scored, { label: `NDCG@10 by model; best is ${models[0]?.model}. A table follows.`, say: ndcgTick }),
     h("p", { class: "legend" }, h("span", { class: "hybrid" }, "hybrid"), h("span", {}, "tuned baseline"), models.some(({ model }) => model === ORACLE) && h("span", { class: "ceiling" }, "oracle: knows the planted truth")),
     numbers("NDCG@10 of every model", ["Model", "NDCG@10", "95 % interval"], models.map(({ model, ndcg: value, ci95 }) => [words(model), ndcg(value), interval(ci95)])),
-    h(
-      "div",
-      { class: "boards" },
-      slices.length > 0 &&
-        h(
-          "div",
-          {},
-          h("h3", {}, "Slices: hybrid and the best baseline there"),
-          forest(split, { label: "NDCG@10 by slice. A table follows.", say: ndcgTick }),
-          numbers(
-            "NDCG@10 by slice",
-            ["Slice", "Hybrid", "Interval", "Best baseline", "NDCG@10", "Users"],
-            slices.map(({ name, hybrid, baseline }) => [words(name), ndcg(hybrid.ndcg), interval(hybrid.ci95), baseline.model, ndcg(baseline.ndcg), count(hybrid.users)]),
-          ),
-        ),
-      ablation.length > 0 &&
-        h(
-          "div",
-          {},
-          h("h3", {}, "What each part adds: change of NDCG@10 without it"),
-          forest(parts, { label: "Relative change of NDCG@10 without each part. A table follows.", say: (value) => percent(value, 0), zero: true }),
-          h("p", { class: "legend" }, h("span", { class: "helps" }, "the part helps"), h("span", {}, "no clear difference"), h("span", { class: "hurts" }, "it does harm")),
-          numbers("Change of NDCG@10 without each part", ["Part", "Change", "95 % interval"], ablation.map(({ part, relative, ci95 }) => [part, relative === null ? "–" : percent(relative), interval(ci95, percent)])),
-        ),
+  );
+  const added = h(
+    "div",
+    {},
+    h("h3", {}, "What each part adds: change of NDCG@10 without it"),
+    forest(parts, { label: "Relative change of NDCG@10 without each part. A table follows.", say: (value) => percent(value, 0), zero: true }),
+    h("p", { class: "legend" }, h("span", { class: "helps" }, "the part helps"), h("span", {}, "no clear difference"), h("span", { class: "hurts" }, "it does harm")),
+    numbers("Change of NDCG@10 without each part", ["Part", "Change", "95 % interval"], ablation.map(({ part, relative, ci95 }) => [part, relative === null ? "–" : percent(relative), interval(ci95, percent)])),
+  );
+  const sliced = h(
+    "div",
+    {},
+    h("h3", {}, "Slices: the hybrid above the best baseline there"),
+    forest(split, { label: "NDCG@10 by slice. A table follows.", say: ndcgTick }),
+    h("p", { class: "legend" }, h("span", { class: "hybrid" }, "hybrid"), h("span", {}, "best baseline of the slice")),
+    numbers(
+      "NDCG@10 by slice",
+      ["Slice", "Hybrid", "Interval", "Best baseline", "NDCG@10", "Users"],
+      slices.map(({ name, hybrid, baseline }) => [words(name), ndcg(hybrid.ndcg), interval(hybrid.ci95), baseline.model, ndcg(baseline.ndcg), count(hybrid.users)]),
     ),
+  );
+  return h(
+    "div",
+    {},
+    h("p", { class: "muted small field" }, `Split: ${words(rule)}. ${plural(users, "user")}, ${plural(items, "item")}; ${Math.round(cold * 100)} % of what is relevant is cold. `, gained),
+    h("div", { class: "boards" }, rank, h("div", { class: "stacked" }, ablation.length > 0 && added, slices.length > 0 && sliced)),
   );
 }
 

@@ -4,7 +4,7 @@ import { address, choices, get, listed, sound } from "../api.js";
 import { refusal } from "../answers.js";
 import { cover } from "../covers.js";
 import { h } from "../dom.js";
-import { date, fixed, plural, words } from "../format.js";
+import { capital, count, date, fixed, words } from "../format.js";
 
 const NEIGHBOURS = 14;
 const WAITING = 6;
@@ -51,9 +51,9 @@ function about(item, title) {
       "dl",
       { class: "attributes" },
       h("dt", {}, "Events"),
-      h("dd", {}, plural(item.events, "event")),
+      h("dd", {}, count(item.events)),
       item.created_at && [h("dt", {}, "Since"), h("dd", {}, date(item.created_at))],
-      told.map(([name, value]) => [h("dt", {}, words(name)), h("dd", {}, Array.isArray(value) ? value.join(", ") : String(value))]),
+      told.map(([name, value]) => [h("dt", {}, capital(words(name))), h("dd", {}, Array.isArray(value) ? value.join(", ") : String(value))]),
     ),
     h("p", { class: "row field" }, h("a", { class: "button primary", href: `/?${new URLSearchParams({ who: "session", item: item.item_id })}` }, "Recommend from this item")),
   );
