@@ -111,7 +111,7 @@ def dashboard_routes(engine: Engine) -> APIRouter:
         views, freshness_fault = _freshness(engine)
         return Dashboard(
             release=release.id,
-            dataset=release.manifest.dataset,
+            dataset=release.manifest.dataset_name,
             now=engine.now(),
             refused=engine.refused,
             evaluation=evaluation,

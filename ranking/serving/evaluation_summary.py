@@ -68,7 +68,6 @@ class ProtocolSummary(BaseModel):
 class EvaluationSummary(BaseModel):
     """A whole evaluation."""
 
-    dataset: str
     seeds: list[int]
     protocols: list[ProtocolSummary]
 
@@ -105,7 +104,6 @@ class _Protocol(BaseModel):
 
 
 class _Report(BaseModel):
-    dataset: str
     seeds: list[int]
     protocols: dict[str, _Protocol]
 
@@ -117,7 +115,7 @@ def summary_of(report: bytes) -> EvaluationSummary:
     except ValidationError as error:
         raise ArtifactError(f"the evaluation is not readable ({error}); run `trichord run` again") from error
     protocols = [_summary(name, one) for name, one in whole.protocols.items()]
-    return EvaluationSummary(dataset=whole.dataset, seeds=whole.seeds, protocols=protocols)
+    return EvaluationSummary(seeds=whole.seeds, protocols=protocols)
 
 
 def save_summary(folder: Path, report: Path) -> None:

@@ -83,7 +83,7 @@ def _choices(engine: Engine, listings: Listings) -> Choices:
     loaded, around = listings.loaded, listings.surroundings
     return Choices(
         release=loaded.release.id,
-        dataset=loaded.release.manifest.dataset,
+        dataset=loaded.release.manifest.dataset_name,
         now=engine.now(),
         devices=around[schema.DEVICE],
         places=around[schema.PLACE],

@@ -5,7 +5,7 @@ import { h, s } from "./dom.js";
 const NARROW = matchMedia("(max-width: 620px)");
 const ROW = 27;
 const AXIS = 30;
-const TICKS = 5;
+const TICKS = 5; // about; of a narrow drawing half of them
 
 /**
  * Points with intervals, one row each.
@@ -17,7 +17,7 @@ export function forest(rows, { label, say, zero = false }) {
   const known = rows.flatMap((row) => [row, row.second]).filter((one) => one && one.value !== null);
   const bounds = known.flatMap(({ low, high, value }) => [low ?? value, high ?? value]);
   const { least, most, ticks } = scale(Math.min(0, ...bounds), Math.max(0, ...bounds));
-  const left = NARROW.matches ? 132 : 170;
+  const left = NARROW.matches ? 138 : 170;
   const right = wide - 96;
   const x = (value) => left + ((value - least) / (most - least)) * (right - left);
   const bottom = rows.length * ROW + 8;
@@ -38,7 +38,7 @@ export function forest(rows, { label, say, zero = false }) {
 }
 
 /** How wide a drawing is in its own units, which are pixels or a little less. */
-const width = () => (NARROW.matches ? 400 : 640);
+const width = () => (NARROW.matches ? 360 : 640);
 
 /** Call a function when drawings should be drawn anew, as the window is another one. */
 export const onResize = (call, signal) => NARROW.addEventListener("change", call, { signal });
@@ -107,7 +107,7 @@ export function table(caption, columns, rows) {
 /** Round numbers that span an interval. */
 function scale(low, high) {
   const wide = high - low || 1;
-  const rough = wide / TICKS;
+  const rough = wide / (NARROW.matches ? TICKS / 2 : TICKS);
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((one) => one * size).find((one) => one >= rough);
   const least = Math.floor(low / step) * step;

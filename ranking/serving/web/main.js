@@ -25,8 +25,7 @@ start();
 
 choices().then(
   ({ dataset, release, now }) => {
-    const name = dataset.split("/").at(-1);
-    document.getElementById("server").textContent = `${name} · release ${release} · data until ${moment(now)}`;
+    document.getElementById("server").textContent = `${dataset} · release ${release} · data until ${moment(now)}`;
   },
   () => {}, // the view says what is wrong
 );

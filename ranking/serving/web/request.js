@@ -93,7 +93,7 @@ export function toBody(request) {
 
 /** For whom, in words. */
 export function whom(request) {
-  if (request.mode === "user" && request.user) return request.user;
+  if (request.mode === "user" && request.user) return `user ${request.user}`;
   const n = request.session.length;
   if (request.mode === "session" && n) return `a session of ${n} item${n === 1 ? "" : "s"}`;
   return "nobody known";
