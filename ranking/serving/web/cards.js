@@ -52,8 +52,8 @@ function details(item, sources) {
     "details",
     {},
     h("summary", {}, "Why this", h("span", { class: "visually-hidden" }, `: ${item.title ?? item.item_id}`)),
-    item.reasons.length > 0 && [h("h4", {}, "Reasons"), h("ul", { class: "plain" }, item.reasons.map((text) => h("li", {}, capital(text))))],
-    h("h4", {}, `Found by ${sources.length} generator${sources.length === 1 ? "" : "s"}`),
+    item.reasons.length > 0 && [h("p", { class: "head" }, "Reasons"), h("ul", { class: "plain" }, item.reasons.map((text) => h("li", {}, capital(text))))],
+    h("p", { class: "head" }, `Found by ${sources.length} generator${sources.length === 1 ? "" : "s"}`),
     h(
       "ul",
       { class: "sources" },
@@ -67,7 +67,7 @@ function details(item, sources) {
         ),
       ),
     ),
-    item.rules.length > 0 && [h("h4", {}, "Rules"), h("ul", { class: "plain" }, item.rules.map((text) => h("li", {}, text)))],
+    item.rules.length > 0 && [h("p", { class: "head" }, "Rules"), h("ul", { class: "plain" }, item.rules.map((text) => h("li", {}, text)))],
   );
 }
 

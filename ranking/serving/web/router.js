@@ -9,6 +9,7 @@ const ROUTES = [
 ];
 
 let leaving = new AbortController();
+let shown = ""; // the address without its fragment
 
 /** Go to an address of this page. */
 export function navigate(address, { replace = false } = {}) {
@@ -22,11 +23,13 @@ export function remember(query, { replace = false } = {}) {
   const address = text ? `${location.pathname}?${text}` : location.pathname;
   if (address === location.pathname + location.search) return;
   history[replace ? "replaceState" : "pushState"](null, "", address);
+  shown = address;
 }
 
 /** Show what the address names. focus: the reader came by a link, so the heading is where to go on reading. */
 export async function render({ focus = false } = {}) {
   leaving.abort();
+  shown = location.pathname + location.search;
   leaving = new AbortController();
   const { signal } = leaving;
   const main = document.getElementById("main");
@@ -56,6 +59,6 @@ export function start() {
     event.preventDefault();
     navigate(url.pathname + url.search);
   });
-  addEventListener("popstate", () => render());
+  addEventListener("popstate", () => shown !== location.pathname + location.search && render());
   return render();
 }
