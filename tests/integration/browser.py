@@ -87,8 +87,8 @@ class Page:
     def open(self, path: str) -> None:
         self.chrome.get(self.address + path)
 
-    def run(self, script: str):  # whatever JavaScript answers
-        return self.chrome.execute_script(script)
+    def run(self, script: str, *arguments: object):  # whatever JavaScript answers
+        return self.chrome.execute_script(script, *arguments)
 
     def all(self, selector: str) -> list[WebElement]:
         return self.chrome.find_elements(By.CSS_SELECTOR, selector)
@@ -109,7 +109,9 @@ class Page:
         self.until(lambda: self.run(busy), "the end of loading")
 
     def texts(self, selector: str) -> list[str]:
-        return [one.text for one in self.all(selector)]
+        """What all that match say, at one moment, on one line each."""
+        said = self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText)", selector)
+        return [" ".join(one.split()) for one in said]
 
     def emulate(self, *, scheme: str = "light", motion: str = "no-preference") -> None:
         features = [

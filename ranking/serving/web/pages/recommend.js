@@ -105,7 +105,10 @@ export async function show(main, { query, signal }) {
         messages.replaceChildren(refusal(error));
         showFaults(form, error, request.rules);
         announce(`Not answered: ${error.message}`);
-        if (!answer) list.replaceChildren();
+        if (!answer) {
+          list.replaceChildren();
+          toolbar.hidden = true;
+        }
       } finally {
         list.removeAttribute("aria-busy");
       }
