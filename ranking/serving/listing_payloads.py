@@ -40,10 +40,14 @@ class ListedItems(BaseModel):
 
 
 class ItemDetails(ListedItem):
-    """An item with all that its dataset says of it. attributes: columns beside the ones that every dataset has."""
+    """An item with all that its dataset says of it.
+
+    attributes: columns beside the ones that every dataset has. modalities: by which it has neighbours.
+    """
 
     description: str | None
     attributes: dict[str, JsonValue]
+    modalities: list[str]
     release: str
 
 

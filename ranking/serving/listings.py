@@ -69,6 +69,7 @@ class Listings:
             **self._listed(code).model_dump(),
             description=self._table[schema.DESCRIPTION][code].as_py(),
             attributes={name: plain(self._table[name][code].as_py()) for name in others},
+            modalities=list(self.loaded.neighbours.spaces_of(code)),
             release=self.loaded.release.id,
         )
 

@@ -107,6 +107,13 @@ def test_an_item_is_told_with_its_release(client):
     assert "image" not in item["attributes"]
 
 
+def test_an_item_names_the_modalities_by_which_it_has_neighbours(client):
+    choices, item = client.get("/v1/choices").json(), client.get("/v1/items/i05").json()
+    for by in choices["modalities"]:
+        answered = client.get("/v1/items/i05/similar", params={"by": by}).status_code == 200
+        assert answered == (by in item["modalities"])
+
+
 def test_an_unknown_item_is_not_found(client):
     answer = client.get("/v1/items/i99")
     assert answer.status_code == 404

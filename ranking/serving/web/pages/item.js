@@ -29,7 +29,7 @@ export async function show(main, { id, signal }) {
     const order = Object.keys(SHELVES).filter((by) => modalities.includes(by));
     const shelves = order.map((by) => shelf(by));
     main.append(...shelves.map(({ element }) => element));
-    await Promise.all(shelves.map(({ fill }) => fill(id, signal)));
+    await Promise.all(shelves.map(({ fill }) => fill(item, signal)));
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.faults === undefined) throw error;
@@ -65,11 +65,12 @@ function shelf(by) {
   const list = h("ul", { tabindex: "0", role: "list", "aria-labelledby": label }, Array.from({ length: WAITING }, () => h("li", { class: "skeleton", "aria-hidden": "true" })));
   const element = h("section", { class: "shelf", "aria-labelledby": label }, h("div", { class: "row" }, h("h2", { id: label }, title), h("span", { class: "muted small" }, note)), list);
 
-  async function fill(id, signal) {
+  async function fill(item, signal) {
+    if (!item.modalities.includes(by)) return list.replaceWith(h("p", { class: "notice field" }, `This item has no ${by} to ask by.`));
     try {
-      const found = await get(`/v1/items/${encodeURIComponent(id)}/similar?${new URLSearchParams({ by, k: NEIGHBOURS })}`, { signal });
-      const shown = await listed(found.items.map(({ item_id: one }) => one), { signal });
-      list.replaceChildren(...found.items.map((item) => neighbour(item, shown.get(item.item_id))));
+      const found = await get(`/v1/items/${encodeURIComponent(item.item_id)}/similar?${new URLSearchParams({ by, k: NEIGHBOURS })}`, { signal });
+      const shown = await listed(found.items.map((one) => one.item_id), { signal });
+      list.replaceChildren(...found.items.map((one) => neighbour(one, shown.get(one.item_id))));
       if (found.asked) list.before(h("p", { class: "muted small" }, `It has no ${by} of its own: asked by its ${found.asked}.`));
     } catch (error) {
       if (error.name === "AbortError") return;
