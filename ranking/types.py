@@ -12,6 +12,7 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
@@ -49,6 +50,14 @@ class IdIndex:
         """Codes of ids, `UNKNOWN` where an id is not in the index."""
         get = self._code.get
         return np.fromiter((get(one, UNKNOWN) for one in ids), np.int32)
+
+    @cached_property
+    def _arrow(self) -> pa.Array:
+        return pa.array(self.ids, pa.string())
+
+    def arrow(self, codes: Codes) -> pa.Array:
+        """Ids of codes as Arrow strings, empty for `UNKNOWN`."""
+        return pc.fill_null(self._arrow.take(pa.array(codes, mask=codes == UNKNOWN)), "")
 
     def take(self, codes: Codes) -> list[str]:
         """Ids of codes."""
@@ -211,8 +220,15 @@ class Queries:
 
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""
-        data = np.ones(len(self.item), np.float32) if values is None else values
-        return sparse.csr_matrix((data, (self.row, self.item)), shape=(len(self), self.n_items))
+        data = np.ones(len(self.item), np.float32) if values is None else values.copy()
+        found = sparse.csr_matrix((data, self.item.copy(), self.indptr), shape=(len(self), self.n_items))
+        found.sum_duplicates()  # in place: hence the copies
+        return found
+
+    @cached_property
+    def memo(self) -> dict[object, sparse.csr_matrix]:
+        """Matrices of these queries that several models ask for, by what they are made of; not to be changed."""
+        return {}
 
     def rows(self, start: int, stop: int) -> "Queries":
         """A contiguous batch of the queries."""

@@ -1,6 +1,7 @@
 """Nearest items to the taste of a history, in a space of given item vectors."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -47,7 +48,11 @@ class Aligned(Generator):
     def score(self, queries: Queries) -> Floats:
         """Cosines of taste and item, plus the items' bias."""
         tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
-        return offer_only(answered[:, None] & filled(self.vectors), products_with_all(self.vectors, tastes) + self.bias)
+        return offer_only(answered[:, None] & self._filled, products_with_all(self.vectors, tastes) + self.bias)
+
+    @cached_property
+    def _filled(self) -> Bools:
+        return filled(self.vectors)
 
     def save(self, folder: Path) -> None:
         """Write the vectors."""

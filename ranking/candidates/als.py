@@ -1,12 +1,10 @@
 """iALS of the `implicit` library: the baseline that practitioners know."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
@@ -48,7 +46,6 @@ class Als(Generator):
         chosen = self.config.memory.training(train)
         confidence = self._above_one(chosen.matrix(chosen.weight))
         confidence.data += 1
-        self._known: Bools = np.bincount(chosen.item, minlength=len(train.items)) > 0
         with one_blas_thread():  # the library runs its own threads
             model = AlternatingLeastSquares(
                 factors=self.config.factors,
@@ -57,23 +54,18 @@ class Als(Generator):
                 random_state=self.config.seed,
             )
             model.fit(confidence, show_progress=False)
-        self._items: Floats = model.item_factors
+        return self._holding(model.item_factors, np.bincount(chosen.item, minlength=len(train.items)) > 0)
+
+    def _holding(self, items: Floats, known: Bools) -> Self:
+        """What is learned, and what folding a query in needs of it: in double precision, alone as in a batch."""
+        self._items, self._known = items, known
+        self._exact = items.astype(np.float64)
+        self._everything = self._exact.T @ self._exact
         return self
 
     def _above_one(self, weights: sparse.csr_matrix) -> sparse.csr_matrix:
         """What confidences are above that of no event, CSR like `weights`."""
-        weights.sum_duplicates()
-        weights.data = self.config.alpha * weights.data
-        return weights
-
-    @cached_property
-    def _exact(self) -> npt.NDArray[np.float64]:
-        """The items' factors in double precision, in which a query is folded in: alone as in a batch."""
-        return self._items.astype(np.float64)
-
-    @cached_property
-    def _everything(self) -> npt.NDArray[np.float64]:
-        return self._exact.T @ self._exact
+        return sparse.csr_matrix((self.config.alpha * weights.data, weights.indices, weights.indptr), weights.shape)
 
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
@@ -91,6 +83,4 @@ class Als(Generator):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, AlsConfig)
-        model = cls(config)
-        model._items, model._known = state.floats("items"), state.bools("known")
-        return model
+        return cls(config)._holding(state.floats("items"), state.bools("known"))

@@ -50,13 +50,15 @@ class Bpr(Generator):
         x = binary(self.config.memory.training(train))
         self._known: Bools = np.bincount(x.indices, minlength=x.shape[1]) > 0
         known = x[np.diff(x.indptr) > 0]
-        self._items: Floats = np.zeros((x.shape[1], self.config.factors + 1), np.float32)
+        self._factors: Floats = np.zeros((x.shape[1], self.config.factors), np.float32)
+        self._bias: Floats = np.zeros(x.shape[1], np.float32)
         self._to_users: Floats = np.zeros((self.config.factors + 1, self.config.factors), np.float32)
         if not known.nnz:
             return self
         model = self._library_model()
         model.fit(known, show_progress=False)
-        self._items = model.item_factors  # the last column is the bias
+        self._factors = np.ascontiguousarray(model.item_factors[:, :-1])
+        self._bias = model.item_factors[:, -1].copy()
         means = self._means(known)
         left = means.T @ means + FOLD_IN_L2 * np.eye(means.shape[1], dtype=np.float32)
         self._to_users = np.linalg.solve(left, means.T @ model.user_factors[:, :-1])
@@ -76,7 +78,7 @@ class Bpr(Generator):
     def _means(self, profiles: sparse.csr_matrix) -> Floats:
         """Weighted means of the profiles' item factors, and a 1, float32 [rows, factors + 1]; a 0 row for none."""
         total = np.asarray(profiles.sum(axis=1))
-        means = np.asarray(profiles @ self._items[:, :-1]) / np.maximum(total, 1e-9)
+        means = np.asarray(profiles @ self._factors) / np.maximum(total, 1e-9)
         return np.hstack([means, total > 0]).astype(np.float32)
 
     def score(self, queries: Queries) -> Floats:
@@ -84,18 +86,19 @@ class Bpr(Generator):
         profiles = self.config.memory.profiles(queries)
         users = self._means(profiles) @ self._to_users
         answered = np.diff(profiles.indptr) > 0
-        scores = products_with_all(self._items[:, :-1], users) + self._items[:, -1]
+        scores = products_with_all(self._factors, users) + self._bias
         return offer_only(answered[:, None] & self._known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
-        save_state(folder, self.config, {"items": self._items, "to_users": self._to_users, "known": self._known})
+        arrays = {"factors": self._factors, "bias": self._bias, "to_users": self._to_users, "known": self._known}
+        save_state(folder, self.config, arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, BprConfig)
         model = cls(config)
-        model._items, model._to_users = state.floats("items"), state.floats("to_users")
-        model._known = state.bools("known")
+        model._factors, model._bias = state.floats("factors"), state.floats("bias")
+        model._to_users, model._known = state.floats("to_users"), state.bools("known")
         return model

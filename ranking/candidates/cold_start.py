@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ranking.artifacts import Arrays
 from ranking.candidates.aligned import filled
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
@@ -72,25 +73,35 @@ class ColdStart(Generator):
     def fit(self, train: Interactions) -> Self:
         """Learn which items are cold."""
         events = np.bincount(train.item, minlength=len(train.items))
-        self._cold: Bools = events < self.config.max_events
-        return self
+        return self._among(events < self.config.max_events)
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions; for a query without a taste the bias, or 1 / (1 + age in days)."""
+        cold = self._cold_ones
         profiles = self.config.memory.profiles(queries)
         summed = profiles @ self.vectors
         answered = filled(summed)
-        default = self._recency(queries) if self.bias is None else self.bias
-        scores = unit_rows(summed) @ self.vectors.T + (0 if self.bias is None else self.bias)
-        offered = self._cold & exists(self.created_at, queries) & (filled(self.vectors) | ~answered[:, None])
-        if self.audience is not None:
-            agreement = (profiles @ self.audience.remembered) @ self.audience.predicted.T
+        default = _recency(cold.created_at, queries) if cold.bias is None else cold.bias
+        scores = unit_rows(summed) @ cold.vectors.T + (0 if cold.bias is None else cold.bias)
+        offered = exists(cold.created_at, queries) & (filled(cold.vectors) | ~answered[:, None])
+        if self.audience is not None and cold.predicted is not None:
+            agreement = (profiles @ self.audience.remembered) @ cold.predicted.T
             scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
-        return offer_only(offered, np.where(answered[:, None], scores, default))
+        everything = np.full((len(queries), queries.n_items), NOT_OFFERED, np.float32)
+        everything[:, cold.code] = offer_only(offered, np.where(answered[:, None], scores, default))
+        return everything
 
-    def _recency(self, queries: Queries) -> Floats:
-        age_days = (queries.as_of[:, None] - self.created_at.astype(np.float64)) / DAY_US
-        return (1 / (1 + np.maximum(age_days, 0))).astype(np.float32)
+    def _among(self, cold: Bools) -> Self:
+        """Answer with these items alone, bool [n_items]."""
+        self._cold, code = cold, np.flatnonzero(cold)
+        self._cold_ones = _Cold(
+            code,
+            self.vectors[code],
+            self.created_at[code],
+            None if self.bias is None else self.bias[code],
+            None if self.audience is None else self.audience.predicted[code],
+        )
+        return self
 
     def save(self, folder: Path) -> None:
         """Write vectors, times and which items are cold."""
@@ -110,8 +121,23 @@ class ColdStart(Generator):
         if "predicted" in state:
             audience = Audience(state.floats("predicted"), state.floats("remembered"))
         model = cls(config, state.floats("vectors"), state.times("created_at"), bias, audience)
-        model._cold = state.bools("cold")
-        return model
+        return model._among(state.bools("cold"))
+
+
+@dataclass(frozen=True)
+class _Cold:
+    """The cold items: codes int64 [c], and of each what the model knows of all, rows in that order."""
+
+    code: npt.NDArray[np.int64]
+    vectors: Floats
+    created_at: Times
+    bias: Floats | None
+    predicted: Floats | None
+
+
+def _recency(created_at: Times, queries: Queries) -> Floats:
+    age_days = (queries.as_of[:, None] - created_at.astype(np.float64)) / DAY_US
+    return (1 / (1 + np.maximum(age_days, 0))).astype(np.float32)
 
 
 def exists(created_at: Times, queries: Queries) -> Bools:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from ranking.artifacts import Arrays
-from ranking.candidates.generator import ItemToItem, offer_only
+from ranking.candidates.generator import ItemToItem, offer_only, only_known
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import State, load_state, pack, save_state
@@ -76,7 +76,7 @@ class Ease(ItemToItem):
         """Scores in units of an event's weight."""
         profiles = self.config.memory.profiles(queries)
         scores = np.zeros((len(queries), queries.n_items), np.float32)
-        scores[:, self._known] = self._model.score(profiles[:, self._known])
+        scores[:, self._known] = self._model.score(only_known(profiles, self._known))
         answered = np.diff(profiles.indptr) > 0
         return offer_only(answered[:, None] & self._known, scores)
 

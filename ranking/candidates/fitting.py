@@ -1,6 +1,7 @@
 """What is chosen at such moments: by where items lie and how often they are chosen, whoever asks."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 from ranking.artifacts import Arrays
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import DAY_US
+from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.surroundings import Surroundings
 from ranking.types import Bools, Floats, Interactions, Queries, Times
@@ -52,9 +54,13 @@ class Fitting(Generator):
         """Log odds plus log choices a day."""
         wanted = self._surroundings.directions(queries)
         total = np.nansum(np.stack(list(wanted.values())), axis=0)
-        there = self.vectors.any(axis=1)
-        fit = np.where(there, total @ self.vectors.T - (total @ self._surroundings.centre)[:, None], 0)
+        middle = (total @ self._surroundings.centre)[:, None]
+        fit = np.where(self._there, products_with_all(self.vectors, total) - middle, 0)
         return offer_only(self._known, fit + self.config.pace * self._pace)
+
+    @cached_property
+    def _there(self) -> Bools:
+        return np.asarray(self.vectors.any(axis=1))
 
     def save(self, folder: Path) -> None:
         """Write vectors, times, paces and what tells choices apart."""

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Interactions, Queries
 
@@ -49,7 +50,18 @@ class ItemToItem(Generator):
 
 def offer_only(offered: Bools, scores: npt.NDArray[np.floating]) -> Floats:
     """Scores float32 [q, n_items] with `NOT_OFFERED` where `offered`, of a shape that broadcasts, is false."""
-    return np.where(offered, scores, NOT_OFFERED).astype(np.float32)
+    return np.where(offered, scores, NOT_OFFERED).astype(np.float32, copy=False)
+
+
+def only_known(profiles: sparse.csr_matrix, known: Bools) -> sparse.csr_matrix:
+    """The columns of some items, bool [n_items]; as `profiles[:, known]`, without going through all columns."""
+    if known.all():
+        return profiles
+    place = np.cumsum(known) - 1
+    kept = known[profiles.indices]
+    indptr = np.append(0, np.cumsum(kept))[profiles.indptr]
+    columns = place[profiles.indices[kept]]
+    return sparse.csr_matrix((profiles.data[kept], columns, indptr), (profiles.shape[0], int(place[-1]) + 1))
 
 
 def top_k(scores: Floats, k: int) -> tuple[Codes, Floats]:
@@ -66,12 +78,19 @@ def top_k(scores: Floats, k: int) -> tuple[Codes, Floats]:
     return np.where(np.isneginf(best), UNKNOWN, codes).astype(np.int32), best
 
 
-def ranks(scores: Floats) -> Codes:
-    """Each item's place in its row, 1 the best, ties by item code, int32 [q, n_items]; 0 where not offered."""
-    codes = _codes_of(np.sort(_ascending_keys(scores), axis=1))
-    places = np.empty(scores.shape, np.int32)
-    np.put_along_axis(places, codes, np.arange(1, scores.shape[1] + 1, dtype=np.int32)[None, :], axis=1)
-    places[np.isneginf(scores)] = 0
+def ranks(scores: Floats, depth: int | None = None) -> Codes:
+    """Each item's place in its row, 1 the best, ties by item code, int32 [q, n_items]; 0 where not offered.
+
+    depth: places beyond it are 0 too; finding the first tenth of 20,000 takes a quarter of the time of sorting all.
+    """
+    keys = _ascending_keys(scores)
+    if depth is not None and depth < scores.shape[1]:
+        keys.partition(depth, axis=1)
+        keys = keys[:, :depth]
+    codes = _codes_of(np.sort(keys, axis=1))
+    place = np.arange(1, codes.shape[1] + 1, dtype=np.int32)
+    places = np.zeros(scores.shape, np.int32)
+    np.put_along_axis(places, codes, np.where(np.isneginf(np.take_along_axis(scores, codes, axis=1)), 0, place), axis=1)
     return places
 
 

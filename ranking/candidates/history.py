@@ -50,7 +50,15 @@ class Memory:
         return np.ones(len(queries.item), bool) if self.feedback is Feedback.ALL else queries.positive
 
     def profiles(self, queries: Queries) -> sparse.csr_matrix:
-        """Queries x items, float32: the sum of an item's faded event weights; rows without a usable event are empty."""
+        """Queries x items, float32: the sum of an item's faded event weights; rows without a usable event are empty.
+
+        Models of the same memory share one matrix of the same queries: it must not be changed.
+        """
+        if self not in queries.memo:
+            queries.memo[self] = self._faded(queries)
+        return queries.memo[self]
+
+    def _faded(self, queries: Queries) -> sparse.csr_matrix:
         counts = self.counts(queries)
         row, at = queries.row[counts], queries.occurred_at[counts]
         end = np.cumsum(np.bincount(row, minlength=len(queries)))[row] - 1  # position of the row's last event

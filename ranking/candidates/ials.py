@@ -1,12 +1,10 @@
 """iALS: matrix factorisation of implicit feedback by alternating least squares, our own."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only
@@ -54,13 +52,20 @@ class Ials(Generator):
         chosen = self.config.memory.training(train)
         by_user = chosen.matrix(chosen.weight)
         by_item = by_user.T.tocsr()
-        self._known: Bools = np.diff(by_item.indptr) > 0
+        known: Bools = np.diff(by_item.indptr) > 0
         rng = np.random.default_rng(self.config.seed)
         scale = self.config.init_scale / np.sqrt(self.config.factors)
         start = rng.normal(0, scale, (by_item.shape[0], self.config.factors)).astype(np.float32)
-        self._items: Floats = start * self._known[:, None]
+        items: Floats = start * known[:, None]
         for _ in range(self.config.iterations):
-            self._items = self._solve(by_item, self._solve(by_user, self._items))
+            items = self._solve(by_item, self._solve(by_user, items))
+        return self._holding(items, known)
+
+    def _holding(self, items: Floats, known: Bools) -> Self:
+        """What is learned, and what folding a query in needs of it: in double precision, alone as in a batch."""
+        self._items, self._known = items, known
+        self._exact = items.astype(np.float64)
+        self._everything = self.config.unobserved * (self._exact.T @ self._exact)
         return self
 
     def _solve(self, rows: sparse.csr_matrix, factors: Floats) -> Floats:
@@ -71,15 +76,6 @@ class Ials(Generator):
         """float32 [r], by how many of the n of the other side a row has."""
         config = self.config
         return np.asarray(config.l2 * (np.diff(rows.indptr) + config.unobserved * n) ** config.nu, np.float32)
-
-    @cached_property
-    def _exact(self) -> npt.NDArray[np.float64]:
-        """The items' factors in double precision, in which a query is folded in: alone as in a batch."""
-        return self._items.astype(np.float64)
-
-    @cached_property
-    def _everything(self) -> npt.NDArray[np.float64]:
-        return self.config.unobserved * (self._exact.T @ self._exact)
 
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
@@ -97,6 +93,4 @@ class Ials(Generator):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, IalsConfig)
-        model = cls(config)
-        model._items, model._known = state.floats("items"), state.bools("known")
-        return model
+        return cls(config)._holding(state.floats("items"), state.bools("known"))

@@ -88,24 +88,28 @@ class PopularWindowed(Generator):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
         chosen = Memory(self.config.feedback).training(train)
-        self._item: Codes = chosen.item
-        self._occurred_at: Times = chosen.occurred_at
-        self._weight: Floats = chosen.weight
-        self._known: Bools = np.bincount(chosen.item, minlength=len(train.items)) > 0
+        known = np.bincount(chosen.item, minlength=len(train.items)) > 0
+        return self._counting(chosen.item, chosen.occurred_at, chosen.weight, known)
+
+    def _counting(self, item: Codes, at: Times, weight: Floats, known: Bools) -> Self:
+        """Answer by these events; what holds from the log's end on is counted once."""
+        self._item, self._occurred_at, self._weight, self._known = item, at, weight, known
+        self._end = int(at[-1]) + 1 if len(at) else 0
+        self._at_end = self._counts(self._end, len(known)).astype(np.float32)
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Scores: summed, faded event weights of the window, plus a thousandth of the earlier ones."""
-        moments, row = np.unique(queries.as_of, return_inverse=True)
+        moments, row = np.unique(np.minimum(queries.as_of, self._end), return_inverse=True)
         scores = np.empty((len(moments), queries.n_items), np.float32)
         for index, moment in enumerate(moments.tolist()):
-            scores[index] = self._counts(moment, queries.n_items)
+            scores[index] = self._at_end if moment == self._end else self._counts(moment, queries.n_items)
         return np.where(self._known, scores, np.float32(NOT_OFFERED))[row]
 
     def _counts(self, moment: int, n_items: int) -> npt.NDArray[np.float64]:
         config, at = self.config, self._occurred_at
         until = int(np.searchsorted(at, moment))  # events strictly before
-        end = min(moment, int(at[-1]) + 1) if len(at) else moment
+        end = min(moment, self._end)
         days = min(config.window_days or np.inf, FORGOTTEN * (config.half_life_days or np.inf))
         since = int(np.searchsorted(at, end - days * DAY_US)) if np.isfinite(days) else 0
         weight = self._weight[since:until].astype(np.float64)
@@ -128,7 +132,5 @@ class PopularWindowed(Generator):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, PopularWindowedConfig)
-        model = cls(config)
-        model._item, model._occurred_at = state.codes("item"), state.times("occurred_at")
-        model._weight, model._known = state.floats("weight"), state.bools("known")
-        return model
+        arrays = state.codes("item"), state.times("occurred_at"), state.floats("weight"), state.bools("known")
+        return cls(config)._counting(*arrays)

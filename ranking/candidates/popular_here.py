@@ -1,11 +1,11 @@
 """What many choose in such surroundings: on this device, at this place, at this time of the day."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from ranking.artifacts import Arrays, load_as, save_as
 from ranking.candidates.generator import Generator, offer_only
@@ -52,37 +52,42 @@ class PopularHere(Generator):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
         chosen = Memory(self.config.feedback).training(train)
-        self._values = tuple(_distinct(one) for one in (chosen.device, chosen.place))
-        self._item: Codes = chosen.item
-        self._occurred_at: Times = chosen.occurred_at
-        self._weight: Floats = chosen.weight
-        self._where: Codes = self._surroundings(chosen.device, chosen.place, chosen.occurred_at)
-        self._known: Bools = np.bincount(chosen.item, minlength=len(train.items)) > 0
-        return self
+        values = tuple(_distinct(one) for one in (chosen.device, chosen.place))
+        where = _surroundings(values, chosen.device, chosen.place, chosen.occurred_at)
+        known = np.bincount(chosen.item, minlength=len(train.items)) > 0
+        return self._counting(values, chosen.item, chosen.occurred_at, chosen.weight, where, known)
 
-    def _surroundings(self, device: Strings, place: Strings, at: Times) -> Codes:
-        """Codes int32 [3, n] of device, place and part of the day, `UNKNOWN` where there is none."""
-        device_codes, place_codes = (
-            [values.get(one, UNKNOWN) for one in column.tolist()]
-            for values, column in zip(self._values, (device, place), strict=True)
-        )
-        daypart = at % DAY_US * DAYPARTS // DAY_US
-        return np.array([device_codes, place_codes, daypart], np.int32).reshape(3, len(at))
+    def _counting(
+        self, values: Sequence[Mapping[str, int]], item: Codes, at: Times, weight: Floats, where: Codes, known: Bools
+    ) -> Self:
+        """Answer by these events; what holds from the log's end on is counted once for each surroundings."""
+        self._values, self._item, self._occurred_at, self._weight = values, item, at, weight
+        self._where, self._known = where, known
+        self._end = int(at[-1]) + 1 if len(at) else 0
+        self._at_end: dict[tuple[int, ...], Floats] = {}
+        return self
 
     def score(self, queries: Queries) -> Floats:
         """Log of an expected number of events."""
-        where = self._surroundings(queries.device, queries.place, queries.at)
-        asked = np.concatenate([queries.as_of[None], where]).T
+        where = _surroundings(self._values, queries.device, queries.place, queries.at)
+        asked = np.concatenate([np.minimum(queries.as_of, self._end)[None], where]).T
         distinct, row = np.unique(asked, axis=0, return_inverse=True)
         scores = np.empty((len(distinct), queries.n_items), np.float32)
         for index, (moment, *codes) in enumerate(distinct.tolist()):
-            scores[index] = self._counted(moment, codes, queries.n_items)
+            scores[index] = self._scores(moment, tuple(codes))
         return offer_only(self._known, scores[row.reshape(-1)])
 
-    def _counted(self, moment: int, where: list[int], n_items: int) -> npt.NDArray[np.float64]:
-        days, at = self.config.window_days, self._occurred_at
+    def _scores(self, moment: int, where: tuple[int, ...]) -> Floats:
+        if moment < self._end:
+            return self._counted(moment, where)
+        if where not in self._at_end:
+            self._at_end[where] = self._counted(moment, where)
+        return self._at_end[where]
+
+    def _counted(self, moment: int, where: tuple[int, ...]) -> Floats:
+        days, at, n_items = self.config.window_days, self._occurred_at, len(self._known)
         until = int(np.searchsorted(at, moment))  # events strictly before
-        end = min(moment, int(at[-1]) + 1) if len(at) else moment
+        end = min(moment, self._end)
         since = 0 if days is None else min(until, int(np.searchsorted(at, end - days * DAY_US)))
         item, weight = self._item[since:until], self._weight[since:until].astype(np.float64)
         recent = np.bincount(item, weight, minlength=n_items)
@@ -94,7 +99,7 @@ class PopularHere(Generator):
                 chosen = np.bincount(item[here], weight[here], minlength=n_items)
                 expected = recent * (weight[here].sum() / weight.sum())
                 score += np.log((chosen + self.config.prior) / (expected + self.config.prior))
-        return np.asarray(score)
+        return np.asarray(score, np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
@@ -112,15 +117,22 @@ class PopularHere(Generator):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, PopularHereConfig)
-        model = cls(config)
-        model._values = tuple(
-            {one: code for code, one in enumerate(values)} for values in load_as(folder / VALUES_FILE, Values)
-        )
-        model._item, model._occurred_at = state.codes("item"), state.times("occurred_at")
-        model._weight, model._where, model._known = state.floats("weight"), state.codes("where"), state.bools("known")
-        return model
+        names = load_as(folder / VALUES_FILE, Values)
+        values = tuple({one: code for code, one in enumerate(of_column)} for of_column in names)
+        arrays = state.codes("item"), state.times("occurred_at"), state.floats("weight"), state.codes("where")
+        return cls(config)._counting(values, *arrays, state.bools("known"))
 
 
 def _distinct(column: Strings) -> dict[str, int]:
     """Values of a column, in ascending order, and their codes."""
     return {one: code for code, one in enumerate(sorted({one for one in column.tolist() if one is not None}))}
+
+
+def _surroundings(values: Sequence[Mapping[str, int]], device: Strings, place: Strings, at: Times) -> Codes:
+    """Codes int32 [3, n] of device, place and part of the day, `UNKNOWN` where there is none."""
+    device_codes, place_codes = (
+        [known.get(one, UNKNOWN) for one in column.tolist()]
+        for known, column in zip(values, (device, place), strict=True)
+    )
+    daypart = at % DAY_US * DAYPARTS // DAY_US
+    return np.array([device_codes, place_codes, daypart], np.int32).reshape(3, len(at))

@@ -1,6 +1,6 @@
 """How much of what is relevant the union finds, what each generator gives to it, and what more places would bring."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.candidates.generator import top_k
-from ranking.candidates.union import fuse
-from ranking.types import UNKNOWN, Bools, Codes, Floats
+from ranking.candidates.union import Votes, merit_of, vote
+from ranking.types import UNKNOWN, Bools, Codes
 
 BUDGETS: Final = (25, 50, 100, 200, 400)
 UNION: Final = "union"
@@ -67,15 +67,18 @@ class Survey:
         row, item = self._wanted[rows].nonzero()
         worth = 1 / np.maximum(self._needed[rows], 1)[row]  # a hit's part of its query's recall
         place = {name: one[row, item] for name, one in places.items()}
+        votes = {name: vote(one, name in reserved) for name, one in places.items()}
+        fused = _summed(votes.values())
         for budget in BUDGETS:
             fewer = {name: round(mine * budget / self._k) for name, mine in reserved.items()}
-            self._add(UNION, budget, worth, _chosen(places, fewer, budget)[row, item])
+            self._add(UNION, budget, worth, _chosen(fused, places, fewer, budget)[row, item])
             for name, one in place.items():
                 self._add(name, budget, worth, (one > 0) & (one <= budget))
-        self._credit(_chosen(places, reserved, self._k)[row, item], worth, place)
+        self._credit(_chosen(fused, places, reserved, self._k)[row, item], worth, place)
         for name in places:
             others = {other: one for other, one in places.items() if other != name}
-            hits = _chosen(others, reserved, self._k)[row, item] if others else np.zeros(len(row), bool)
+            without = _summed(votes[other] for other in others)
+            hits = _chosen(without, others, reserved, self._k)[row, item] if others else np.zeros(len(row), bool)
             self._without[name] = self._without.get(name, 0.0) + float(worth[hits].sum())
 
     def _credit(self, found: Bools, worth: Doubles, place: Mapping[str, Codes]) -> None:
@@ -114,10 +117,14 @@ class Survey:
         return Reach(self._k, queries, gifts, by_budget)
 
 
-def _chosen(places: Mapping[str, Codes], reserved: Mapping[str, int], k: int) -> Bools:
+def _summed(votes: Iterable[Votes]) -> Votes:
+    """Always from the first to the last, so that equal sums stay equal."""
+    return np.asarray(sum(votes), np.float64)
+
+
+def _chosen(fused: Votes, places: Mapping[str, Codes], reserved: Mapping[str, int], k: int) -> Bools:
     """Which items are candidates, bool [q, n_items]."""
-    merit: Floats
-    _, merit = fuse(places, reserved)
+    merit = merit_of(fused, places, reserved)
     codes, _ = top_k(merit, k)
     found = np.zeros(merit.shape, bool)
     row, column = np.nonzero(codes != UNKNOWN)

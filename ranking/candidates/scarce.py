@@ -74,14 +74,21 @@ class Scarce(Generator):
         """Learn from `train`."""
         config = self.config
         events = np.bincount(train.item, minlength=len(train.items))
-        self._scarce: Bools = (events <= config.max_events) & ((events > 0) | filled(self.vectors))
+        self._among((events <= config.max_events) & ((events > 0) | filled(self.vectors)))
         self._obscure: Bools = events <= config.obscure_events
         later = followers(train, window=config.window, half_life=config.pair_half_life, touching=self._scarce)
         scale = sparse.diags(np.maximum(events, 1).astype(np.float32) ** -0.5)
-        near = (scale @ (later + later.T) @ scale).tocsr()[:, np.flatnonzero(self._scarce)]
+        near = (scale @ (later + later.T) @ scale).tocsr()[:, self._columns]
         self._company = sparse.csr_matrix(near).astype(np.float32)
         self._mean_share = np.array([self._shares(_met(train)).mean() if len(train) else 1.0], np.float32)
         return self
+
+    def _among(self, scarce: Bools) -> None:
+        """Answer with these items alone, bool [n_items]: their codes, each one's column or -1, and what is known."""
+        self._scarce, self._columns = scarce, np.flatnonzero(scarce)
+        self._column = np.where(scarce, np.cumsum(scarce) - 1, -1)
+        self._created_at, self._vectors = self.created_at[self._columns], self.vectors[self._columns]
+        self._predicted = self.audience.predicted[self._columns]
 
     def _shares(self, met: sparse.csr_matrix) -> npt.NDArray[np.float64]:
         """How obscure each row's items are, float64 [rows]; met: bool [rows, n_items]."""
@@ -92,11 +99,12 @@ class Scarce(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions for the query's best scarce items, `NOT_OFFERED` beyond its places."""
-        columns = np.flatnonzero(self._scarce)
+        columns = self._columns
         met = queries.matrix().astype(bool)
-        offered = exists(self.created_at[columns], queries) & (np.diff(met.indptr) > 0)[:, None]
-        offered &= ~met[:, columns].toarray()
-        scores = offer_only(offered, self._opinions(queries, columns, offered))
+        offered = exists(self._created_at, queries) & (np.diff(met.indptr) > 0)[:, None]
+        there = self._column[queries.item] >= 0
+        offered[queries.row[there], self._column[queries.item[there]]] = False
+        scores = offer_only(offered, self._opinions(queries, offered))
         places = np.round(self.config.places * self._shares(met) / self._mean_share[0])
         rank = ranks(scores)
         everything = np.full((len(queries), queries.n_items), -np.inf, np.float32)
@@ -105,11 +113,11 @@ class Scarce(Generator):
         )
         return everything
 
-    def _opinions(self, queries: Queries, columns: npt.NDArray[np.int64], offered: Bools) -> Floats:
+    def _opinions(self, queries: Queries, offered: Bools) -> Floats:
         taste = self.config.taste.profiles(queries)
         company = (self.config.memory.profiles(queries) @ self._company).toarray()
-        agreement = (taste @ self.audience.remembered) @ self.audience.predicted[columns].T
-        nearness = unit_rows(np.asarray(taste @ self.vectors)) @ self.vectors[columns].T
+        agreement = (taste @ self.audience.remembered) @ self._predicted.T
+        nearness = unit_rows(np.asarray(taste @ self.vectors)) @ self._vectors.T
         content = standardised(agreement, offered) + standardised(nearness, offered)
         return standardised(company, offered) + np.float32(self.config.content_weight) * content
 
@@ -133,7 +141,8 @@ class Scarce(Generator):
         config, state = load_state(folder, ScarceConfig)
         audience = Audience(state.floats("predicted"), state.floats("remembered"))
         model = cls(config, state.floats("vectors"), state.times("created_at"), audience)
-        model._scarce, model._obscure = state.bools("scarce"), state.bools("obscure")
+        model._among(state.bools("scarce"))
+        model._obscure = state.bools("obscure")
         model._mean_share, model._company = state.floats("mean_share"), state.matrix("company")
         return model
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.generator import Generator, offer_only, only_known
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.types import Bools, Floats, Interactions, Queries
@@ -75,7 +75,7 @@ class Sequel(Generator):
         """Scores in units of an event to come."""
         profiles = self.config.memory.profiles(queries)
         scores = np.zeros((len(queries), queries.n_items), np.float32)
-        scores[:, self._known] = profiles[:, self._known] @ self._weights
+        scores[:, self._known] = only_known(profiles, self._known) @ self._weights
         answered = np.diff(profiles.indptr) > 0
         return offer_only(answered[:, None] & self._known, scores)
 

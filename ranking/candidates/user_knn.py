@@ -45,17 +45,22 @@ class UserKnn(Generator):
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
-        self._users = binary(self.config.memory.training(train))
+        return self._among(binary(self.config.memory.training(train)))
+
+    def _among(self, users: sparse.csr_matrix) -> Self:
+        """Answer by users x items, and what of them is looked up: an item is worth the less, the more users have it."""
+        self._users = users
+        users_of = np.bincount(users.indices, minlength=users.shape[1])
+        self._worth: Floats = np.maximum(users_of, 1).astype(np.float32) ** -self.config.rarity
+        known = _scaled(users, self._worth)
+        self._by_item, self._lengths = known.T.tocsr(), _lengths(known)
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Scores: summed powers of cosines."""
-        users_of = np.bincount(self._users.indices, minlength=self._users.shape[1])
-        worth = sparse.diags(np.maximum(users_of, 1).astype(np.float32) ** -self.config.rarity)
-        asking = sparse.csr_matrix(self.config.memory.profiles(queries) @ worth)
-        known = sparse.csr_matrix(self._users @ worth)
-        shared: Floats = (asking @ known.T).toarray()
-        length = np.outer(_lengths(asking), _lengths(known)) + np.float32(self.config.shrink)
+        asking = _scaled(self.config.memory.profiles(queries), self._worth)
+        shared: Floats = (asking @ self._by_item).toarray()
+        length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
         near = strongest(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
         near.data **= np.float32(self.config.power)
         scores: Floats = (near @ self._users).toarray()
@@ -69,10 +74,15 @@ class UserKnn(Generator):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, UserKnnConfig)
-        model = cls(config)
-        model._users = state.matrix("users")
-        return model
+        return cls(config)._among(state.matrix("users"))
+
+
+def _scaled(rows: sparse.csr_matrix, worth: Floats) -> sparse.csr_matrix:
+    """Columns times what they are worth."""
+    return sparse.csr_matrix((rows.data * worth[rows.indices], rows.indices, rows.indptr), rows.shape)
 
 
 def _lengths(rows: sparse.csr_matrix) -> Floats:
-    return np.asarray(sparse.linalg.norm(rows, axis=1), np.float32)
+    squares = np.append(rows.data.astype(np.float64) ** 2, 0)  # a row of nothing at the end has a place to begin
+    length = np.sqrt(np.add.reduceat(squares, rows.indptr[:-1]))
+    return np.where(np.diff(rows.indptr) > 0, length, 0).astype(np.float32)

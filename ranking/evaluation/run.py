@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,21 +14,22 @@ from ranking.candidates.content import ContentKnn
 from ranking.candidates.full_ranking import full_ranking
 from ranking.candidates.fusion import Fusion
 from ranking.candidates.generator import Generator
+from ranking.candidates.threads import two_at_once
 from ranking.evaluation.pairs import measure_pairs
 from ranking.evaluation.points import measure_points
-from ranking.evaluation.report_types import HYBRID, RANKER_ALONE, REPLICATE, SPREAD, WITHOUT
+from ranking.evaluation.report_types import HYBRID, REPLICATE, WITHOUT
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.seeds import SEEDS, reseeded
+from ranking.evaluation.variants import Variant, answers_of
 from ranking.evaluation.warehouse import Warehouse
-from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
 from ranking.splits import Split
 from ranking.strategy.fit import Window, fit_ranker, fit_routes, slates_of, vocabulary_of
-from ranking.strategy.hybrid import HybridConfig, rank
+from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.routes import Routes
 from ranking.strategy.tuned import TunedModels
-from ranking.types import Floats, ItemContent
+from ranking.types import Codes, Floats, ItemContent
 
 ABLATED: Final = (Part.BEHAVIOUR, Part.CONTEXT)  # by leaving columns out; modalities by placing items without them
 
@@ -36,14 +38,18 @@ def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels,
     """Fit each tuned single model on the training part, rank the whole catalogue and store it."""
     by_content = content_knn(content)
     models: dict[str, Generator] = {**tuned.baselines(), ContentKnn.name: by_content}
-    vectors = by_content.vectors
-    for name, model in models.items():
+
+    def answered(model: Generator) -> tuple[Codes, Floats, float]:
         started = time.perf_counter()
         model.fit(division.train)
         fit_s = time.perf_counter() - started
-        ranked = full_ranking(model, division.queries, k=TOP)
-        chosen_by = tuned.validation_ndcg.get(name)
-        warehouse.write_rankings(division, name, *ranked, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
+        return *full_ranking(model, division.queries, k=TOP), fit_s
+
+    for (name, model), (items, scores, fit_s) in zip(
+        models.items(), two_at_once(answered, models.values()), strict=True
+    ):
+        chosen_by, vectors = tuned.validation_ndcg.get(name), by_content.vectors
+        warehouse.write_rankings(division, name, items, scores, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
         if isinstance(model, Fusion):
             measure_pairs(warehouse, division, model)
 
@@ -90,51 +96,25 @@ def measure_hybrid(
     earlier = fit_ranker(full[2:], [window.division for window in past[1:]], config.ranker) if past[1:] else None
     newcomer = None if first is None else (first.slates(content, users, vocabulary), first.division)
     routes = fit_routes(full[1:], [window.division for window in past], newcomer, config, earlier=earlier)
-    steps = len(seeds) + len(ABLATED) + len(modalities)
-    for done, seed in enumerate(seeds):
-        progress(done, steps)
-        name = f"{REPLICATE}{seed}" if done else HYBRID
-        _measure(warehouse, windows, name, full, reseeded(config.ranker, seed), vectors, routes)
     learned = None if earlier is None else earlier.trees
     measure_points(warehouse, [window.division for window in windows], full, config.ranker.trees, trees=learned)
+
+    def without(part: Part) -> list[Slates]:
+        return [replace(one, features=one.features.without(part)) for one in full]
+
+    def blind(modality: Modality) -> list[Slates]:
+        return [one.blind(slates, content, modality) for one, slates in zip(windows, full, strict=True)]
+
     served = reseeded(config.ranker, seeds[0])
-    for done, part in enumerate(ABLATED, len(seeds)):
-        progress(done, steps)
-        _measure(warehouse, windows, f"{WITHOUT}{part}", [_without(one, part) for one in full], served, vectors)
-    for done, modality in enumerate(modalities, len(seeds) + len(ABLATED)):
-        progress(done, steps)
-        blind = slates_of(windows, content, users, vocabulary, without=modality)
-        reduced = [_without(one, Part(modality.value)) for one in blind]
-        _measure(warehouse, windows, f"{WITHOUT}{modality}", reduced, served, vectors)
+    variants = [
+        Variant(HYBRID, served, lambda: full, led=True),
+        *(Variant(f"{REPLICATE}{one}", reseeded(config.ranker, one), lambda: full, led=True) for one in seeds[1:]),
+        *(Variant(f"{WITHOUT}{part}", served, partial(without, part)) for part in ABLATED),
+        *(Variant(f"{WITHOUT}{one}", served, partial(blind, one)) for one in modalities),
+    ]
+    answered = two_at_once(lambda one: answers_of(one, windows, routes), variants)
+    for done in range(len(variants)):
+        progress(done, len(variants))
+        for one in next(answered):
+            warehouse.write_rankings(asked.division, one.model, one.items, one.scores, fit_s=one.fit_s, vectors=vectors)
     return routes
-
-
-def _measure(
-    warehouse: Warehouse,
-    windows: Sequence[Window],
-    name: str,
-    slates: Sequence[Slates],
-    config: BlendConfig,
-    vectors: Floats,
-    routes: Routes | None = None,
-) -> None:
-    divided = [window.division for window in windows]
-    started = time.perf_counter()
-    ranker = fit_ranker(slates[1:], divided[1:], config)
-    fit_s = time.perf_counter() - started
-    k = slates[0].candidates.item.shape[1]
-    ranked = rank(slates[0], divided[0].queries, ranker, k=k, routes=routes)
-    warehouse.write_rankings(divided[0], name, ranked.item, ranked.score, fit_s=fit_s, vectors=vectors)
-    if name != HYBRID or routes is None:
-        return
-    alone = rank(slates[0], divided[0].queries, ranker, k=k)
-    warehouse.write_rankings(divided[0], RANKER_ALONE, alone.item, alone.score, fit_s=fit_s, vectors=vectors)
-    if routes.spread is not None:
-        items, scores = ranked.item, ranked.score
-        order = routes.spread.priced(items, scores).order(items, scores, diversity=1.0)
-        items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        warehouse.write_rankings(divided[0], SPREAD, items, scores, fit_s=fit_s, vectors=vectors)
-
-
-def _without(slates: Slates, part: Part) -> Slates:
-    return replace(slates, features=slates.features.without(part))

@@ -12,7 +12,8 @@ from ranking.rankers.features import FeatureMatrix
 from ranking.rankers.linear import Linear, LinearConfig
 from ranking.rankers.neural import Neural
 from ranking.rankers.neural_config import NeuralConfig
-from ranking.rankers.trees import REFERENCE, Trees, TreesConfig, standardise
+from ranking.rankers.standardised import standardise
+from ranking.rankers.trees import REFERENCE, Trees, TreesConfig
 from ranking.types import Bools, Floats
 
 SHARES: Final = (1.0, 0.5, 0.25, 0.0)

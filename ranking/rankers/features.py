@@ -1,6 +1,6 @@
 """The matrix that rankers learn from: named columns, each belonging to a part of the platform."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,15 +40,27 @@ class FeatureMatrix:
         return cls(tuple(columns), np.column_stack(list(columns.values())).astype(np.float32, copy=False), parts)
 
     def select(self, names: Sequence[str]) -> Floats:
-        """Columns in the order asked for, float32 [n, len(names)]; KeyError names the first one that is missing."""
+        """Columns in the order asked for, float32 [n, len(names)]; KeyError names the first one that is missing.
+
+        No copy where that is the order they are in.
+        """
+        if tuple(names) == self.names:
+            return self.values
         place = {name: column for column, name in enumerate(self.names)}
-        return self.values[:, [place[name] for name in names]]
+        return np.take(self.values, [place[name] for name in names], axis=1)  # C order, as the values are
+
+    def replaced(self, columns: Mapping[str, Floats]) -> "FeatureMatrix":
+        """The matrix with other values, float32 [n], of some of its columns; KeyError for one that it lacks."""
+        place = {name: column for column, name in enumerate(self.names)}
+        values = self.values.copy()
+        values[:, [place[name] for name in columns]] = np.stack(list(columns.values()), axis=1)
+        return FeatureMatrix(self.names, values, self.parts)
 
     def without(self, part: Part) -> "FeatureMatrix":
         """The matrix without the columns of one part."""
         keep = [column for column, name in enumerate(self.names) if self.parts[name] is not part]
         names = tuple(self.names[column] for column in keep)
-        return FeatureMatrix(names, self.values[:, keep], {name: self.parts[name] for name in names})
+        return FeatureMatrix(names, np.take(self.values, keep, axis=1), {name: self.parts[name] for name in names})
 
 
 def stack(matrices: Iterable[FeatureMatrix]) -> FeatureMatrix:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,29 @@ from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
 from ranking.rankers.tastes import Tastes
 from ranking.types import Codes, Floats, Interactions, ItemContent, Queries
+
+Columns: TypeAlias = dict[str, Floats]  # float32 [n], a row a candidate
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """What goes by where items lie: how near they are to what a user liked, and to what is wanted when and where."""
+
+    space: Space
+    surroundings: Surroundings
+
+    @classmethod
+    def fit(cls, train: Interactions, where: Space) -> Self:
+        """From a log; where: item vectors learned from nothing later than `train`."""
+        return cls(where, Surroundings.fit(train, where.fused))
+
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> tuple[Columns, dict[str, Part]]:
+        """Columns for candidates (row of the query, ascending; item code), and what each tells of."""
+        placed = self.space.features(row, item, queries)
+        fitting = self.surroundings.features(row, item, queries, self.space.fused)
+        parts = {name: space.part_of(name) for name in placed}
+        parts |= dict.fromkeys(fitting, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
+        return placed | fitting, parts
 
 
 @dataclass(frozen=True)
@@ -41,20 +64,17 @@ class Knowledge:
 
     def features(
         self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, user: pa.ChunkedArray
-    ) -> tuple[dict[str, Floats], dict[str, Part]]:
-        """Columns float32 [n] for candidates (row of the query, ascending; item code), and what each tells of.
+    ) -> tuple[Columns, dict[str, Part]]:
+        """Columns for candidates (row of the query, ascending; item code), and what each tells of.
 
         user: string [n], the id of each row's user, empty for an anonymous one.
         """
-        placed = self.space.features(row, item, queries)
-        fitting = self.surroundings.features(row, item, queries, self.space.fused)
+        placed, parts = Whereabouts(self.space, self.surroundings).features(row, item, queries)
         tastes = self.tastes.features(row, item, queries)
         liked = self.liking.features(row, item, queries)
         alike = self.groups.features(user, item)
-        parts = {name: space.part_of(name) for name in placed}
-        parts |= dict.fromkeys(fitting, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
         parts |= dict.fromkeys([*tastes, *liked, *alike], Part.BEHAVIOUR)
-        return {**placed, **fitting, **tastes, **liked, **alike}, parts
+        return {**placed, **tastes, **liked, **alike}, parts
 
     def save(self, folder: Path) -> None:
         """Write all parts into one folder."""

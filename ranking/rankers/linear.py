@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
 from ranking.rankers.features import FeatureMatrix
-from ranking.rankers.trees import SAME
+from ranking.rankers.standardised import SAME
 from ranking.types import Bools, Floats
 
 STEPS: Final = 12

@@ -50,6 +50,4 @@ class Probability:
 
 def _margins(trees: Trees, features: FeatureMatrix) -> npt.NDArray[np.float64]:
     """Mean over the boosters."""
-    values = features.select(trees.names)
-    margins = [np.asarray(one.predict(values, raw_score=True, num_threads=1)) for one in trees.boosters]
-    return np.asarray(np.mean(margins, axis=0), np.float64)
+    return np.asarray(np.mean(trees.margins(features.select(trees.names)), axis=0), np.float64)

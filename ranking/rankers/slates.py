@@ -5,7 +5,7 @@ store says of user, item and surroundings at the query's moment, and what a log 
 (`Knowledge`): where the item lies in the aligned space, and how it compares with what the user is used to.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,9 +20,9 @@ from ranking.candidates.union import Candidates
 from ranking.metrics import relevant_at
 from ranking.rankers import store_columns
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.rankers.knowledge import Knowledge
+from ranking.rankers.knowledge import Knowledge, Whereabouts
+from ranking.rankers.standardised import standardise
 from ranking.rankers.store_columns import Vocabulary, as_numbers
-from ranking.rankers.trees import standardise
 from ranking.types import UNKNOWN, Bools, Floats, IdIndex, Queries
 
 FeatureSource: TypeAlias = Callable[[pa.Table], pa.Table]
@@ -38,6 +38,8 @@ KEYS: Final = (
 )
 CONTENT_GENERATORS: Final = frozenset({"aligned", "aligned_recent", "aligned_session", "cold_start"})
 CONTEXT_GENERATORS: Final = frozenset({"fitting"})
+IN_SLATE: Final = "_in_slate"  # ends the name of a column that is standardised within the slate
+AT_ONCE: Final = 500  # slates that are standardised at one time
 _RELATIVE: Final = ("item_positives", "item_positives_28d", "item_positives_365d", "item_mean_value")
 
 
@@ -69,12 +71,10 @@ def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items
     """The rows to ask a feature source for: `KEYS`, one a candidate; an anonymous user's id is empty."""
     offered = candidates.item != UNKNOWN
     row = np.nonzero(offered)[0]
-    user_ids = np.array([*users.ids, ""], object)  # UNKNOWN is -1: the last
-    item_ids = np.array(items.ids, object)
     return pa.table(
         {
-            schema.USER_ID: pa.array(user_ids[queries.user[row]], pa.string()),
-            schema.ITEM_ID: pa.array(item_ids[candidates.item[offered]], pa.string()),
+            schema.USER_ID: users.arrow(queries.user[row]),
+            schema.ITEM_ID: items.arrow(candidates.item[offered]),
             schema.EVENT_TIMESTAMP: pa.array(queries.as_of[row], schema.TIMESTAMP),
             REQUESTED_AT: pa.array(queries.at[row], schema.TIMESTAMP),
             schema.DEVICE: pa.array(queries.device[row], pa.string()),
@@ -100,35 +100,51 @@ def describe(
     parts = {name: store_columns.part_of(name) for name in stored}
     for name in _RELATIVE:
         if name in stored:
-            stored[f"{name}_in_slate"] = _within_slate(stored[name], groups)
-            parts[f"{name}_in_slate"] = parts[name]
-    found, found_parts = _provenance(candidates, offered, groups)
+            stored[name + IN_SLATE] = stored[name]
+            parts[name + IN_SLATE] = parts[name]
+    found, found_parts = _provenance(candidates, candidates.generators, offered)
+    found["fused"], found_parts["fused"] = candidates.fused[offered], Part.BEHAVIOUR
     found["history_length"] = np.diff(queries.indptr)[row].astype(np.float32)
     found_parts["history_length"] = Part.BEHAVIOUR
-    near = {f"{name}_in_slate": _within_slate(values, groups) for name, values in sorted(close.items())}
+    near = {name + IN_SLATE: values for name, values in sorted(close.items())}
     known, known_parts = knowledge.features(row, candidates.item[offered], queries, store_rows[schema.USER_ID])
     parts |= found_parts | known_parts | dict.fromkeys(near, Part.BEHAVIOUR)
-    return Slates(candidates, groups, row, FeatureMatrix.of({**found, **near, **stored, **known}, parts))
+    features = FeatureMatrix.of({**found, **near, **stored, **known}, parts)
+    return Slates(candidates, groups, row, _in_slates(features, groups))
+
+
+def moved(
+    slates: Slates, candidates: Candidates, queries: Queries, *, generators: Sequence[str], where: Whereabouts
+) -> Slates:
+    """The slates where the items lie elsewhere: what goes by their places is told anew.
+
+    candidates: the same ones, as those generators, which go by places, rank them now.
+    """
+    offered = candidates.item != UNKNOWN
+    found, parts = _provenance(candidates, generators, offered)
+    told, _ = where.features(slates.row, candidates.item[offered], queries)
+    here = _in_slates(FeatureMatrix.of(found, parts), slates.groups)
+    features = slates.features.replaced({**dict(zip(here.names, here.values.T, strict=True)), **told})
+    return Slates(candidates, slates.groups, slates.row, features)
 
 
 def _provenance(
-    candidates: Candidates, offered: Bools, groups: npt.NDArray[np.int64]
+    candidates: Candidates, generators: Sequence[str], offered: Bools
 ) -> tuple[dict[str, Floats], dict[str, Part]]:
-    """Score, standardised score and rank by each generator, NaN where it did not offer the item."""
+    """Score, twice (`_in_slates`), and rank by each of the generators, NaN where it tells none."""
     columns: dict[str, Floats] = {}
     parts: dict[str, Part] = {}
-    for index, name in enumerate(candidates.generators):
+    for name in generators:
+        index = candidates.generators.index(name)
         score, rank = candidates.score[offered, index], candidates.rank[offered, index]
-        score = np.where(rank > 0, score, np.nan).astype(np.float32)
+        score = np.where(np.isneginf(score), np.nan, score).astype(np.float32)
         mine = {
             f"{name}_score": score,
-            f"{name}_score_in_slate": _within_slate(score, groups),
+            f"{name}_score{IN_SLATE}": score,
             f"{name}_rank": np.where(rank > 0, rank, np.nan).astype(np.float32),
         }
         columns |= mine
         parts |= dict.fromkeys(mine, _part_of(name))
-    columns["fused"] = candidates.fused[offered]
-    parts["fused"] = Part.BEHAVIOUR
     return columns, parts
 
 
@@ -138,8 +154,15 @@ def _part_of(generator: str) -> Part:
     return Part.CONTENT if generator in CONTENT_GENERATORS else Part.BEHAVIOUR
 
 
-def _within_slate(values: Floats, groups: npt.NDArray[np.int64]) -> Floats:
-    """Standardised within the slate, NaN counted as the slate's zero and left NaN."""
-    known = ~np.isnan(values)
-    filled = np.where(known, values, 0).astype(np.float64)
-    return np.where(known, standardise(filled, groups), np.nan).astype(np.float32)
+def _in_slates(features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> FeatureMatrix:
+    """With the columns whose names end so standardised within the slate; NaN counts as 0 there and stays NaN."""
+    columns = [column for column, name in enumerate(features.names) if name.endswith(IN_SLATE)]
+    ends = np.cumsum(groups)
+    for first in range(0, len(groups), AT_ONCE):
+        some = groups[first : first + AT_ONCE]
+        rows = slice(int(ends[first] - groups[first]), int(ends[first : first + AT_ONCE][-1]))
+        given = features.values[rows, columns]
+        known = ~np.isnan(given)
+        placed = standardise(np.where(known, given, 0).astype(np.float64), some)
+        features.values[rows, columns] = np.where(known, placed, np.nan)
+    return features

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from ranking.artifacts import load_as, save_as
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix
+from ranking.rankers.standardised import standardise
 from ranking.types import Bools, Floats
 
 REFERENCE: Final = 20  # of TreeSHAP's cost, which grows with rows: 200 rows take 0.8 s
-SAME: Final = 1e-6  # deviation over mean: what float32 leaves uncertain in a sum of some hundred products
 ALONE: Final = 2_000  # rows below which one thread is fastest: 200 rows, six models: 12 ms, with two busy cores 41 ms
 
 Objective: TypeAlias = Literal["binary", "lambdarank"]
@@ -93,7 +93,7 @@ class Trees:
         """Scores float32 [n], comparable within a slate only: the sum of each booster's slate-standardised margin."""
         values = features.select(self.names)
         total = np.zeros(len(values))
-        for margins in self._all_margins(values):
+        for margins in self.margins(values):
             total += standardise(margins, groups)
         return total.astype(np.float32)
 
@@ -115,8 +115,8 @@ class Trees:
                 total += (parts[: len(rows)] - parts[len(rows) :].mean(axis=0)) / deviation
         return total
 
-    def _all_margins(self, values: Floats) -> list[npt.NDArray[np.float64]]:
-        """Every booster's margins; a thread a booster where there are rows enough to pay for it."""
+    def margins(self, values: Floats) -> list[npt.NDArray[np.float64]]:
+        """Every booster's margins, columns as `names`; a thread a booster where there are rows enough to pay for it."""
         if len(values) < ALONE:
             return [_margins(booster, values) for booster in self.boosters]
         with ThreadPoolExecutor(self.config.threads) as pool:
@@ -142,21 +142,6 @@ class Trees:
 
 def _margins(booster: lgb.Booster, values: Floats) -> npt.NDArray[np.float64]:
     return np.asarray(booster.predict(values, raw_score=True, num_threads=1))
-
-
-def standardise(scores: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Zero mean and unit variance within each slate; a slate of scores equal to within `SAME` becomes zeros.
-
-    >>> standardise(np.array([1.0, 3.0, 5.0, 5.0]), np.array([2, 2]))
-    array([-1.,  1.,  0.,  0.])
-    """
-    slate = np.repeat(np.arange(len(groups)), groups)
-    sizes = np.maximum(groups, 1)
-    mean = np.bincount(slate, scores, minlength=len(groups)) / sizes
-    centred = scores - mean[slate]
-    deviation = np.sqrt(np.bincount(slate, centred**2, minlength=len(groups)) / sizes)
-    differ = deviation > np.maximum(1e-12, SAME * np.abs(mean))
-    return np.divide(centred, deviation[slate], out=np.zeros_like(centred), where=differ[slate])
 
 
 def _params(config: TreesConfig) -> dict[str, object]:

@@ -22,9 +22,9 @@ from ranking.candidates.threads import two_at_once
 from ranking.candidates.union import Candidates, rescored
 from ranking.rankers.blend import Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.closeness import closeness
-from ranking.rankers.features import FeatureMatrix, stack
-from ranking.rankers.knowledge import Knowledge
-from ranking.rankers.slates import KEYS, FeatureSource, Slates, describe, request_rows
+from ranking.rankers.features import FeatureMatrix, Part, stack
+from ranking.rankers.knowledge import Knowledge, Whereabouts
+from ranking.rankers.slates import KEYS, FeatureSource, Slates, describe, moved, request_rows
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.representation.alignment import Alignment
@@ -63,21 +63,25 @@ class Window:
     stored: pa.Table
     reach: Reach
 
-    def slates(
-        self, content: ItemContent, users: pa.Table, vocabulary: Vocabulary, *, without: Modality | None = None
-    ) -> Slates:
-        """Candidates with all their features; users: their attributes; without: a modality that is not looked at."""
-        queries = self.division.queries
-        left_out = frozenset() if without is None else frozenset({without})
-        where = place_items(self.alignment, self.mapping, content, without=left_out)
-        candidates = self.candidates
-        if without is not None:
-            again = fit_content_generators(
-                self.division.train, self.configs, space=where, created_at=content.created_at
-            )
-            candidates = rescored(candidates, again, queries, created_at=content.created_at)
+    def slates(self, content: ItemContent, users: pa.Table, vocabulary: Vocabulary) -> Slates:
+        """Candidates with all their features; users: their attributes."""
+        where = place_items(self.alignment, self.mapping, content)
         knowledge = Knowledge.fit(self.division.train, content, where, users)
-        return describe(candidates, queries, self.stored, close=self.close, knowledge=knowledge, vocabulary=vocabulary)
+        queries = self.division.queries
+        return describe(
+            self.candidates, queries, self.stored, close=self.close, knowledge=knowledge, vocabulary=vocabulary
+        )
+
+    def blind(self, slates: Slates, content: ItemContent, modality: Modality) -> Slates:
+        """The window's slates where a modality is not looked at: items lie where the others put them."""
+        train, queries, created_at = self.division.train, self.division.queries, content.created_at
+        where = place_items(self.alignment, self.mapping, content, without=frozenset({modality}))
+        again = fit_content_generators(train, self.configs, space=where, created_at=created_at)
+        candidates = rescored(self.candidates, again, queries, created_at=created_at)
+        names = [one.name for one in again]
+        left = slates.features.without(Part(modality.value))
+        seen = replace(slates, features=left)
+        return moved(seen, candidates, queries, generators=names, where=Whereabouts.fit(train, where))
 
     def joined(self, features: FeatureSource) -> Self:
         """The window with the feature-store columns that were asked for."""
@@ -194,16 +198,9 @@ def open_windows(
     return two_at_once(opened, divided)
 
 
-def slates_of(
-    windows: Sequence[Window],
-    content: ItemContent,
-    users: pa.Table,
-    vocabulary: Vocabulary,
-    *,
-    without: Modality | None = None,
-) -> list[Slates]:
+def slates_of(windows: Sequence[Window], content: ItemContent, users: pa.Table, vocabulary: Vocabulary) -> list[Slates]:
     """Each window's slates, two windows at one time."""
-    return list(two_at_once(lambda one: one.slates(content, users, vocabulary, without=without), windows))
+    return list(two_at_once(lambda one: one.slates(content, users, vocabulary), windows))
 
 
 def vocabulary_of(windows: Sequence[Window]) -> Vocabulary:

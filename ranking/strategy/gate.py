@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ranking.artifacts import load_as, save_as
 from ranking.metrics import ndcg
 from ranking.rankers.slates import CONTENT_GENERATORS, CONTEXT_GENERATORS, Slates
-from ranking.rankers.trees import standardise
+from ranking.rankers.standardised import standardise
 from ranking.types import UNKNOWN, Bools, Floats
 
 Values = npt.NDArray[np.float64]
@@ -138,15 +138,13 @@ def said_by(slates: Slates, ranker: Floats) -> Floats:
     """
     candidates, groups = slates.candidates, slates.groups
     offered = candidates.item != UNKNOWN
-    known, scores = candidates.rank[offered] > 0, candidates.score[offered].astype(np.float64)  # [n, g]
+    opinions = standardise(_least_filled(candidates.score[offered].astype(np.float64), groups), groups)  # [n, g]
     total = {name: np.zeros(len(slates.row)) for name in EXPERTS}
     for index, name in enumerate(candidates.generators):
-        filled = _least_filled(scores[:, index], known[:, index], slates.row, len(groups))
-        total[expert_of(name)] += standardise(filled, groups)
+        total[expert_of(name)] += opinions[:, index]
     total[RANKER] += ranker
     said = np.full((*offered.shape, len(EXPERTS)), -np.inf, np.float32)
-    for index, values in enumerate(total.values()):
-        said[:, :, index][offered] = standardise(values, groups)
+    said[offered] = standardise(np.stack(list(total.values()), axis=1), groups)
     return said
 
 
@@ -184,11 +182,14 @@ def _measured(told: Opinions, weights: Values) -> Values:
     return ndcg_of(scores, told.chosen, told.wanted)
 
 
-def _least_filled(scores: Values, known: Bools, row: Sizes, n_slates: int) -> Values:
-    """Unknown scores as the least of their slate; 0 where none is known."""
-    least = np.full(n_slates, np.inf)
-    np.minimum.at(least, row[known], scores[known])
-    return np.where(known, scores, np.where(np.isfinite(least), least, 0)[row])
+def _least_filled(scores: Values, groups: Sizes) -> Values:
+    """What is not offered as the least that is in its slate, float64 [n, g]; 0 where none is."""
+    sizes = groups[groups > 0]
+    if not len(sizes):
+        return scores
+    known = np.isfinite(scores)
+    least = np.minimum.reduceat(np.where(known, scores, np.inf), np.cumsum(sizes) - sizes, axis=0)
+    return np.where(known, scores, np.repeat(np.where(np.isfinite(least), least, 0), sizes, axis=0))
 
 
 def _near(told: Opinions, knot: int) -> Opinions:

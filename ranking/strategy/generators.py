@@ -24,12 +24,13 @@ from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.semantic_ease import SemanticEase, SemanticEaseConfig
 from ranking.candidates.sequel import Sequel, SequelConfig
 from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
+from ranking.candidates.threads import two_at_once
 from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
 
-EXACT_EASE: Final = 20_000  # items; the weights of so many take 1.6 GB
+EXACT_EASE: Final = 10_000  # items: the weights of so many take .4 GB, and a request reads a row of them an event
 
 
 class EasePositive(Ease):
@@ -118,7 +119,7 @@ def fit_generators(
     )
     if configs.sasrec is not None:
         collaborative = (*collaborative, Sasrec(configs.sasrec))
-    fitted = tuple(generator.fit(train) for generator in collaborative)
+    fitted = two_at_once(lambda one: one.fit(train), collaborative)
     return (*fitted, *fit_content_generators(train, configs, space=space, created_at=created_at))
 
 

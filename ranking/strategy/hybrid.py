@@ -208,18 +208,25 @@ def _of_rows(rows: npt.NDArray[np.int64], watch: Watch) -> Watch:
 
 
 def rank(
-    slates: Slates, queries: Queries, ranker: Voice, *, k: int, routes: Routes | None = None, diversity: float = 0.0
+    slates: Slates,
+    queries: Queries,
+    ranker: Voice,
+    *,
+    k: int,
+    routes: Routes | None = None,
+    diversity: float = 0.0,
+    said: Floats | None = None,
 ) -> Ranked:
     """Order slates by who is asked about histories of their length.
 
-    diversity: 0 to 1, how much is given up for showing more of the catalogue (`Spread`).
+    diversity: 0 to 1, how much is given up for showing more of the catalogue (`Spread`). said: as in `Routes.scores`.
 
     Without routes the ranker orders all but the answers to a query without history, which are what is popular of late:
     it has learned from users with a history and is worse than popularity for those without (on MovieLens 1M by two
     thirds).
     """
     routes = routes or RANKER_ALONE
-    scores = routes.scores(slates, queries, ranker)
+    scores = routes.scores(slates, queries, ranker, said=said)
     if diversity and routes.spread is not None:
         place, best = _spread(slates.candidates.item, scores, routes.spread, diversity)
         place, best = place[:, :k], best[:, :k]

@@ -95,7 +95,7 @@ class Routes:
     def spreading(self, told: Told, ranker: Voice) -> "Routes":
         """With what these slates tell of spreading; ranker: the one whose scores they hold."""
         candidates, opinions = told.slates.candidates, told.opinions()
-        scores = self.scores(told.slates, told.division.queries, ranker)
+        scores = self.scores(told.slates, told.division.queries, ranker, said=told.scores)
         place, best = top_k(scores, scores.shape[1])
         at = np.maximum(place, 0)
         items = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(candidates.item, at, axis=1))
@@ -103,12 +103,15 @@ class Routes:
         n_items = told.division.relevant.shape[1]
         return replace(self, spread=Spread.learn(items, best, hits, opinions.wanted, n_items=n_items))
 
-    def scores(self, slates: Slates, queries: Queries, ranker: Voice) -> Floats:
-        """Scores of the candidates, float32 [q, k], -inf in the padding, comparable within a query only."""
+    def scores(self, slates: Slates, queries: Queries, ranker: Voice, *, said: Floats | None = None) -> Floats:
+        """Scores of the candidates, float32 [q, k], -inf in the padding, comparable within a query only.
+
+        said: the ranker's scores of all rows, float32 [n], where it was asked before.
+        """
         lengths = np.diff(queries.indptr)
-        found = np.zeros(len(slates.row), np.float32)
+        found = np.zeros(len(slates.row), np.float32) if said is None else said.copy()
         short = self._short(lengths)
-        for voice, mine in ((self.newcomer, short), (ranker, ~short)):
+        for voice, mine in ((self.newcomer, short), (ranker if said is None else None, ~short)):
             rows = np.repeat(mine, slates.groups)
             if voice is not None and rows.any():
                 found[rows] = voice.score(_rows(slates.features, rows), slates.groups[mine])

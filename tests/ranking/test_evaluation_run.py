@@ -32,12 +32,12 @@ def measured(past, checkerboard):
     steps: list[tuple[int, int]] = []
     taught: dict[str, list[tuple[str, ...]]] = {}
 
-    def listening(warehouse, windows, name, slates, config, vectors, routes=None, inner=run._measure):
-        taught[name] = [one.features.names for one in slates]
-        inner(warehouse, windows, name, slates, config, vectors, routes)
+    def listening(variant, windows, routes, inner=run.answers_of):
+        taught[variant.name] = [one.features.names for one in variant.slates()]
+        return inner(variant, windows, routes)
 
     with pytest.MonkeyPatch.context() as patch, Warehouse(Path(":memory:")) as warehouse:
-        patch.setattr(run, "_measure", listening)
+        patch.setattr(run, "answers_of", listening)
         warehouse.write_run(dataset="checkerboard", seeds=[0])
         warehouse.write_split(past[0].division)
         measure_baselines(warehouse, past[0].division, TunedModels(), checkerboard.content)

@@ -529,8 +529,9 @@ def test_memory_of_liked_events_takes_no_distance_from_the_others():
         elements=st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1e-30, 2.0, 3e30]) | st.floats(-2, 2, width=32),
     ),
     k=st.integers(0, 9),
+    depth=st.integers(1, 9),
 )
-def test_top_k_and_ranks_equal_a_stable_sort(scores, k):
+def test_top_k_and_ranks_equal_a_stable_sort(scores, k, depth):
     order = np.argsort(-scores, axis=1, kind="stable")
     best = np.take_along_axis(scores, order, axis=1)
     codes, values = top_k(scores, k)
@@ -538,3 +539,4 @@ def test_top_k_and_ranks_equal_a_stable_sort(scores, k):
     np.testing.assert_array_equal(values, best[:, :k])
     expected = np.where(np.isneginf(scores), 0, np.argsort(order, axis=1) + 1)
     np.testing.assert_array_equal(ranks(scores), expected)
+    np.testing.assert_array_equal(ranks(scores, depth), np.where(expected <= depth, expected, 0))

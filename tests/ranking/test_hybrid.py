@@ -258,7 +258,7 @@ def test_a_saved_window_gives_the_same_slates(past, checkerboard, tmp_path: Path
 def test_leaving_a_modality_out_leaves_candidates_and_behaviour_as_they_are(past, checkerboard):
     vocabulary = vocabulary_of(past)
     whole = past[0].slates(checkerboard.content, checkerboard.users, vocabulary)
-    lacking = past[0].slates(checkerboard.content, checkerboard.users, vocabulary, without=Modality.TEXT)
+    lacking = past[0].blind(whole, checkerboard.content, Modality.TEXT)
     np.testing.assert_array_equal(lacking.candidates.item, whole.candidates.item)
     assert set(whole.features.names) - set(lacking.features.names) == {"text_similarity"}
     mixed = ("ease_semantic_", "scarce_")  # of behaviour and of where the items lie

@@ -12,7 +12,8 @@ from ranking.errors import ArtifactError
 from ranking.rankers.blend import SHARES, Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.linear import Linear, LinearConfig, in_slates
-from ranking.rankers.trees import REFERENCE, TreesConfig, standardise
+from ranking.rankers.standardised import standardise
+from ranking.rankers.trees import REFERENCE, TreesConfig
 
 GROUPS = np.full(30, 20)
 TREES = TreesConfig(objectives=("binary", "lambdarank"), seeds=(0, 1), trees=20, min_rows_in_leaf=5, threads=1)

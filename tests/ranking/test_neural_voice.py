@@ -12,7 +12,8 @@ from ranking.rankers.linear import LinearConfig
 from ranking.rankers.neural import Neural
 from ranking.rankers.neural_config import NeuralConfig
 from ranking.rankers.neural_contributions import contributions
-from ranking.rankers.trees import REFERENCE, TreesConfig, standardise
+from ranking.rankers.standardised import standardise
+from ranking.rankers.trees import REFERENCE, TreesConfig
 
 GROUPS = np.full(30, 20)
 NEURAL = NeuralConfig(hidden=(8,), rank=2, negatives=1.0, learning_rate=0.01, epochs=4, categories=("code",), l2=1e-5)

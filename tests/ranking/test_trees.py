@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.linear import in_slates
-from ranking.rankers.trees import Trees, TreesConfig, standardise
+from ranking.rankers.standardised import standardise
+from ranking.rankers.trees import Trees, TreesConfig
 
 SIZE, SLATES = 20, 60
 CONFIG = TreesConfig(
