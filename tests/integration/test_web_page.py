@@ -251,6 +251,22 @@ def test_a_page_can_be_used_without_eyes_and_read_by_all(page, path, scheme):
     assert page.faults() == {}, shown(page.faults())
 
 
+def test_who_comes_before_the_release_is_told_and_served_once_it_is_there(page):
+    problem = '{"title": "x", "status": 503, "detail": "no release is loaded: it is on its way"}'
+    script = (
+        "let left = 2; const real = fetch; window.fetch = (path, init) => path === '/v1/choices' && left-- > 0"
+        f" ? Promise.resolve(new Response('{problem}', {{ status: 503, headers: {{ 'Retry-After': '1' }} }}))"
+        " : real(path, init);"
+    )
+    added = page.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    page.open("/")
+    page.until(lambda: "on its way" in page.one("#waiting").text, "the reason")
+    page.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    page.idle()
+    assert len(listed(page)) == 12
+    assert not page.one("#waiting").is_displayed()
+
+
 def test_nothing_jumps_while_a_page_loads(page):
     for path in ("/?user=u00001", "/items/i00001"):
         page.open(path)

@@ -16,19 +16,31 @@ export const get = (path, options) => ask(path, {}, options);
 export const post = (path, body, options) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }, options);
 
-/** Ask; while the server says 503, ask again after as long as it says. waiting: is told why. */
-async function ask(path, init, { signal, waiting } = {}) {
+/** Ask; while the server says 503, ask again after as long as it says. waiting: is told why, else the whole page is. */
+async function ask(path, init, { signal, waiting = sayWaiting } = {}) {
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
     const answer = await sent(path, { ...init, signal });
     const body = await answer.json().catch(() => ({ title: `HTTP ${answer.status}: no JSON` }));
-    if (answer.ok) return body;
+    if (answer.ok) {
+      sayWaiting("");
+      return body;
+    }
     const problem = new Problem(answer.status, body);
     const again = Number(answer.headers.get("Retry-After"));
-    if (answer.status !== 503 || !again || Date.now() > until) throw problem;
-    waiting?.(problem.message);
+    if (answer.status !== 503 || !again || Date.now() > until) {
+      sayWaiting("");
+      throw problem;
+    }
+    waiting(problem.message);
     await pause(again * 1000, signal);
   }
+}
+
+function sayWaiting(why) {
+  const place = document.getElementById("waiting");
+  place.hidden = !why;
+  if (place.textContent !== why) place.textContent = why;
 }
 
 async function sent(path, init) {
