@@ -256,8 +256,10 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
     home: Home = None,
 ) -> None:
-    """Serve the HTTP API; /docs describes it."""
+    """Serve the web page and the HTTP API; /docs describes it."""
+    from pipelines.serving import served_media
     from ranking.serving.app import serve as serve_http
 
     logging.getLogger("ranking").setLevel(logging.INFO)
-    serve_http(settings_of(home), host=host, port=port)
+    settings = settings_of(home)
+    serve_http(settings, host=host, port=port, media_root=served_media(settings))

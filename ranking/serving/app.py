@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import Body, FastAPI, Header, Query
@@ -18,8 +19,11 @@ from feature_repo.feast_json import as_json
 from feature_repo.settings import Settings
 from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
+from ranking.serving.dashboard import dashboard_routes
 from ranking.serving.engine import Engine
 from ranking.serving.faults import Fault
+from ranking.serving.listing_routes import listing_routes
+from ranking.serving.media_routes import media_routes
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
     MAX_K,
@@ -38,6 +42,7 @@ from ranking.serving.payloads import (
 from ranking.serving.problems import Problem, install, problem
 from ranking.serving.releases import Releases
 from ranking.serving.similar import ALL
+from ranking.serving.web_routes import add_web
 
 MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
 
@@ -47,8 +52,11 @@ _EVENT: Final = PostedEvent.model_json_schema()
 _EVENTS: Final = WithJsonSchema({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]})
 
 
-def create_app(engine: Engine) -> FastAPI:
-    """The API over an engine; it begins to load the current release when the server starts, unless it is loaded."""
+def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
+    """The API over an engine, and the page; it begins to load the current release when the server starts.
+
+    media_root: the folder that the dataset's pictures and sounds lie in; None: none are sent.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,10 +76,14 @@ def create_app(engine: Engine) -> FastAPI:
     _add_recommendations(app, engine)
     _add_features(app, engine)
     _add_health(app, engine)
+    app.include_router(listing_routes(engine))
+    app.include_router(media_routes(engine, media_root))
+    app.include_router(dashboard_routes(engine))
+    add_web(app)
     return app
 
 
-def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, media_root: Path | None = None) -> None:
     """Run the API until interrupted, with a log on stderr; raises `ArtifactError` where no release is current."""
     import uvicorn  # only a server needs one
 
@@ -79,7 +91,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> N
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("ranking").setLevel(logging.INFO)
     one_blas_thread_for_good()  # more threads in each request only wait for cores
-    uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
+    uvicorn.run(create_app(Engine(settings), media_root=media_root), host=host, port=port, access_log=False)
 
 
 def _add_recommendations(app: FastAPI, engine: Engine) -> None:

@@ -18,23 +18,23 @@ from feature_repo.compute import TICK, rows_at
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.feast_json import Value, first_values
-from feature_repo.labels import label_events
 from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
-from feature_repo.schema import EventKind
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
 from ranking.serving.answer import FEATURES, Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
+from ranking.serving.compared import Compared
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
+from ranking.serving.labelled import interactions, labelled
 from ranking.serving.pages import Pages, checked
 from ranking.serving.payloads import CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
 from ranking.serving.similar import Neighbours
-from ranking.types import IdIndex, Interactions
+from ranking.serving.traffic import Traffic
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
 
@@ -70,6 +70,8 @@ class Engine:
         self.settings = settings
         self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
+        self.traffic = Traffic(wall())
+        self._compared = Compared(self.releases, self._open_to_compare)
         self._wall = wall
         self._log = EventLog(settings.events)
         self._writing = threading.Lock()  # events in, histories swapped
@@ -105,9 +107,15 @@ class Engine:
         return last + TICK if wall - last >= LIVE else max(wall, last + TICK)
 
     def recommend(self, request: Request) -> Response:
-        """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue."""
+        """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue.
+
+        An answer by a release that the request names is a mere look at it: neither logged nor counted.
+        """
         answered = self.answered(request)
         response = answered.response
+        if request.release is not None:
+            return response
+        self.traffic.answered(response)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -127,8 +135,14 @@ class Engine:
         return response
 
     def answered(self, request: Request) -> Answered:
-        """An answer with the vectors behind it, neither logged nor counted."""
-        return answer(self.follow(), request, now=self.now())
+        """An answer with the vectors behind it, neither logged nor counted.
+
+        Raises as `Compared.of` does for a release that the request names, if it is not the current one.
+        """
+        loaded = self.follow()
+        if request.release not in (None, loaded.release.id):
+            loaded = self._beside(loaded, request)
+        return answer(loaded, request, now=self.now())
 
     def check_rules(self, asked: RulesToCheck) -> CheckedRules:
         """What is wrong with rules, by the items of the release that answers."""
@@ -159,6 +173,7 @@ class Engine:
             rejected=refused,
             fallbacks=fallbacks,
         )
+        self.traffic.received(receipt)
         _log.info(
             "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
             receipt.accepted,
@@ -199,6 +214,20 @@ class Engine:
             threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
         return self.loaded
 
+    def _beside(self, loaded: Loaded, request: Request) -> Loaded:
+        """The release that a request names, with the user's history in its own item codes."""
+        other = self._compared.of(request.release or "")
+        with self._writing:
+            mine = loaded.recorded.of([request.user_id or ""], [])
+        known = labelled(mine.select(schema.EVENTS.names), other.kinds)
+        return replace(other, histories=Histories(interactions(known, other.catalogue.index)))
+
+    def _open_to_compare(self, release: Release) -> Loaded:
+        """With what users were shown up to now; histories come with each request."""
+        fresh = self._open(release)
+        fresh.pages.begin(labelled(self._log.read(), fresh.kinds))
+        return fresh
+
     @cached_property
     def _logged_until(self) -> datetime | None:
         """When the log's last event occurred, read once: a load reads it anew."""
@@ -222,32 +251,37 @@ class Engine:
             gc.freeze()
             self._loading.release()
 
-    def _load(self, release: Release) -> None:
+    def _open(self, release: Release) -> Loaded:
+        """A release in memory, tried, of nobody's history."""
         hybrid, catalogue = load_parts(release)
         kinds = {kind.name: kind for kind in release.manifest.kinds}
         nothing = schema.LABELLED_EVENTS.empty_table()
-        nobody = Histories(_interactions(nothing, catalogue.index))
+        nobody = Histories(interactions(nothing, catalogue.index))
         neighbours = Neighbours(release, lambda: hybrid.knowledge.space, catalogue, self.settings)
         pages = Pages(hybrid, catalogue.table, self.settings.rules)
         store = Store(self.settings)
         fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), store, neighbours, pages)
         _try(fresh, self.now())
+        return fresh
+
+    def _load(self, release: Release) -> None:
+        fresh = self._open(release)
         with self._writing:  # no event may come between what is read here and what is served
             events = self._log.read()
-            labelled = _labelled(events, kinds)
-            histories = Histories(_interactions(labelled, catalogue.index))
-            pages.begin(labelled)
+            known = labelled(events, fresh.kinds)
+            histories = Histories(interactions(known, fresh.catalogue.index))
+            fresh.pages.begin(known)
             self._last = pc.max(events[schema.OCCURRED_AT]).as_py()
-            self._loaded = replace(fresh, histories=histories, recorded=Recorded(labelled))
+            self._loaded = replace(fresh, histories=histories, recorded=Recorded(known))
             self._refused = _Refusal()
         _log.info("release %s is served", release.id)
 
     def _remember(self, loaded: Loaded, events: pa.Table) -> None:
         """Take further events into memory."""
-        labelled = _labelled(events, loaded.kinds)
-        loaded.recorded.add(labelled)
-        loaded.histories.add(_interactions(labelled, loaded.catalogue.index))
-        loaded.pages.remember(labelled)
+        known = labelled(events, loaded.kinds)
+        loaded.recorded.add(known)
+        loaded.histories.add(interactions(known, loaded.catalogue.index))
+        loaded.pages.remember(known)
         latest = [one for one in (self._last, pc.max(events[schema.OCCURRED_AT]).as_py()) if one is not None]
         self._last = max(latest, default=None)
 
@@ -276,18 +310,6 @@ def _try(loaded: Loaded, now: datetime) -> None:
             f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
             "have; build a release with the feature definitions as they are now"
         ) from error
-
-
-def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:
-    """Events of the kinds that a release knows, with what it makes of them."""
-    return label_events(
-        events.filter(pc.is_in(events[schema.KIND], pa.array(kinds, pa.string()))), list(kinds.values())
-    )
-
-
-def _interactions(labelled: pa.Table, items: IdIndex) -> Interactions:
-    users = IdIndex.of(labelled[schema.USER_ID].to_pylist())
-    return Interactions.from_events(labelled, users=users, items=items)
 
 
 def _first_of_each(events: pa.Table, known: set[str]) -> pa.Table:

@@ -12,13 +12,14 @@ from feature_repo import schema
 from ranking.candidates.union import Candidates
 from ranking.serving.histories import Histories
 from ranking.serving.house_rules import HouseRules
+from ranking.serving.labelled import interactions
 from ranking.serving.payloads import CheckedRules, FoundInRules, Request, RulesToCheck
 from ranking.strategy.arrange import Page, Seat
 from ranking.strategy.hybrid import Hybrid, Ranked
 from ranking.strategy.reranking import Reranker, Wishes
 from ranking.strategy.rules.compiler import Compiler, Linted
 from ranking.strategy.weighting import Weights
-from ranking.types import UNKNOWN, Bools, IdIndex, Interactions, Queries
+from ranking.types import UNKNOWN, Bools, Interactions, Queries
 
 RULES: Final = "rules"  # the house's rules have a fault: answered with those that were good
 
@@ -37,7 +38,7 @@ class Pages:
         self._reranker = Reranker(table, vectors=space.fused, appeal=space.appeal, created_at=hybrid.created_at)
         self._items = hybrid.items
         self._house = HouseRules(rules, self.compiler)
-        self._exposures = Histories(_interactions(schema.LABELLED_EVENTS.empty_table(), self._items))
+        self._exposures = Histories(interactions(schema.LABELLED_EVENTS.empty_table(), self._items))
         self._met = np.zeros(len(self._items))
 
     @property
@@ -49,15 +50,15 @@ class Pages:
         """What is wrong with rules."""
         return self.compiler.lint(asked.rules) if asked.text is None else self.compiler.lint_lines(asked.text)
 
-    def begin(self, labelled: pa.Table) -> None:
-        """Know these events alone; before anybody asks."""
-        self._exposures = Histories(_interactions(_exposures(labelled), self._items))
-        self._met = _counts(_interactions(labelled, self._items))
+    def begin(self, events: pa.Table) -> None:
+        """Know these labelled events alone; before anybody asks."""
+        self._exposures = Histories(interactions(_exposures(events), self._items))
+        self._met = _counts(interactions(events, self._items))
 
-    def remember(self, labelled: pa.Table) -> None:
-        """Know further events."""
-        self._exposures.add(_interactions(_exposures(labelled), self._items))
-        self._met = self._met + _counts(_interactions(labelled, self._items))
+    def remember(self, events: pa.Table) -> None:
+        """Know further labelled events."""
+        self._exposures.add(interactions(_exposures(events), self._items))
+        self._met = self._met + _counts(interactions(events, self._items))
 
     def wishes(self, request: Request, *, house: bool = True) -> tuple[Wishes, list[str]]:
         """What is asked for, the request's own rules first, and the fallbacks; RuleError for a bad one of its own."""
@@ -132,16 +133,11 @@ def checked(linted: Linted, release: str) -> CheckedRules:
     return CheckedRules(release=release, ok=not linted.errors, count=linted.count, faults=found)
 
 
-def _exposures(labelled: pa.Table) -> pa.Table:
-    """Events of what was shown alone, as if each weighed something: else they are no interactions."""
-    shown = labelled.filter(pc.equal(labelled[schema.WEIGHT], 0))
+def _exposures(events: pa.Table) -> pa.Table:
+    """Labelled events of what was shown alone, as if each weighed something: else they are no interactions."""
+    shown = events.filter(pc.equal(events[schema.WEIGHT], 0))
     place = shown.schema.get_field_index(schema.WEIGHT)
     return shown.set_column(place, shown.schema.field(place), pa.array(np.ones(len(shown), np.float32)))
-
-
-def _interactions(labelled: pa.Table, items: IdIndex) -> Interactions:
-    users = IdIndex.of(labelled[schema.USER_ID].to_pylist())
-    return Interactions.from_events(labelled, users=users, items=items)
 
 
 def _counts(log: Interactions) -> npt.NDArray[np.float64]:

@@ -45,6 +45,7 @@ class Request(BaseModel):
 
     rules: one rule a text. diversity: more different items, in the user's own mix of categories. spread: more of the
     catalogue over all users. exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
+    release: answer by this one, to compare it with the current one; 503 while it is being loaded.
     """
 
     model_config = ConfigDict(
@@ -70,6 +71,7 @@ class Request(BaseModel):
     exploration: Share = 0.0
     explorer: Explorer = Explorer.EPSILON
     weights: GroupWeights = GroupWeights()
+    release: Id | None = None
 
 
 class Source(BaseModel):

@@ -16,6 +16,7 @@ from ranking.errors import NotReadyError, RankingError, RuleError
 from ranking.serving.faults import Fault, in_rules, in_words
 
 MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1  # of what is on its way
 
 _UNAVAILABLE: Final = (NotReadyError, EventLogError, StoreUnavailableError)
 
@@ -33,7 +34,9 @@ class Problem(BaseModel):
 def problem(status: int, detail: str, faults: Iterable[Fault] = ()) -> JSONResponse:
     """A response that says what is wrong."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, faults=list(faults))
-    return JSONResponse(body.model_dump(exclude_none=True), status_code=status, media_type=MEDIA_TYPE)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    content = body.model_dump(exclude_none=True)
+    return JSONResponse(content, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
