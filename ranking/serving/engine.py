@@ -27,7 +27,7 @@ from ranking.serving.answer import FEATURES, Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
 from ranking.serving.compared import Compared
 from ranking.serving.histories import Histories
-from ranking.serving.intake import TOLERANCE, Gate
+from ranking.serving.intake import TOLERANCE, Gate, first_of_each
 from ranking.serving.labelled import interactions, labelled
 from ranking.serving.pages import Pages, checked
 from ranking.serving.payloads import CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
@@ -162,7 +162,7 @@ class Engine:
             loaded = self.loaded
             gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
             good, refused = gate.read(posted)
-            new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
+            new = first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
             self._remember(loaded, new)
             # duplicates too: their first sender may have died before their features were written
@@ -310,12 +310,3 @@ def _try(loaded: Loaded, now: datetime) -> None:
             f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
             "have; build a release with the feature definitions as they are now"
         ) from error
-
-
-def _first_of_each(events: pa.Table, known: set[str]) -> pa.Table:
-    """The first event of every id that is not known."""
-    rows: dict[str, int] = {}
-    for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
-        if event_id not in known:
-            rows.setdefault(event_id, row)
-    return events.take(pa.array(rows.values(), pa.int64()))

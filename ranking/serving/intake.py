@@ -63,3 +63,12 @@ class Gate:
             schema.EVENT_ID: event.event_id or uuid4().hex,
             schema.OCCURRED_AT: event.occurred_at or self.now,
         }
+
+
+def first_of_each(events: pa.Table, known: set[str]) -> pa.Table:
+    """The first event of every id that is not known."""
+    rows: dict[str, int] = {}
+    for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
+        if event_id not in known:
+            rows.setdefault(event_id, row)
+    return events.take(pa.array(rows.values(), pa.int64()))
