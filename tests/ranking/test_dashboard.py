@@ -135,7 +135,13 @@ def timings(total):
 
 def response(total, fallbacks=()):
     return Response(
-        request_id="r", release="first", user_id=None, fallbacks=list(fallbacks), items=[], timings_ms=timings(total)
+        request_id="r",
+        release="first",
+        user_id=None,
+        fallbacks=list(fallbacks),
+        items=[],
+        rules=[],
+        timings_ms=timings(total),
     )
 
 
