@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.asked import Asked
-from feature_repo.compute import TICK, rows_at
+from feature_repo.compute import TICK
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.feast_json import Value, first_values
@@ -22,18 +22,17 @@ from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
-from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
+from ranking.errors import NotReadyError, RankingError, UnknownEntityError
 from ranking.serving.answer import FEATURES, Answered, Loaded, answer
-from ranking.serving.catalogue import load_parts
 from ranking.serving.compared import Compared
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate, first_of_each
 from ranking.serving.labelled import interactions, labelled
-from ranking.serving.pages import Pages, checked
+from ranking.serving.opening import opened
+from ranking.serving.pages import checked
 from ranking.serving.payloads import CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
-from ranking.serving.similar import Neighbours
 from ranking.serving.traffic import Traffic
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
@@ -224,7 +223,7 @@ class Engine:
 
     def _open_to_compare(self, release: Release) -> Loaded:
         """With what users were shown up to now; histories come with each request."""
-        fresh = self._open(release)
+        fresh = opened(release, self.settings, now=self.now())
         fresh.pages.begin(labelled(self._log.read(), fresh.kinds))
         return fresh
 
@@ -251,21 +250,8 @@ class Engine:
             gc.freeze()
             self._loading.release()
 
-    def _open(self, release: Release) -> Loaded:
-        """A release in memory, tried, of nobody's history."""
-        hybrid, catalogue = load_parts(release)
-        kinds = {kind.name: kind for kind in release.manifest.kinds}
-        nothing = schema.LABELLED_EVENTS.empty_table()
-        nobody = Histories(interactions(nothing, catalogue.index))
-        neighbours = Neighbours(release, lambda: hybrid.knowledge.space, catalogue, self.settings)
-        pages = Pages(hybrid, catalogue.table, self.settings.rules)
-        store = Store(self.settings)
-        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), store, neighbours, pages)
-        _try(fresh, self.now())
-        return fresh
-
     def _load(self, release: Release) -> None:
-        fresh = self._open(release)
+        fresh = opened(release, self.settings, now=self.now())
         with self._writing:  # no event may come between what is read here and what is served
             events = self._log.read()
             known = labelled(events, fresh.kinds)
@@ -297,16 +283,3 @@ class Engine:
             _log.warning("online features stay behind %d events: %s", len(events), error)
             return False
         return True
-
-
-def _try(loaded: Loaded, now: datetime) -> None:
-    """Let a release answer one request before it serves any, and compute what an event changes: this warms both up."""
-    first = Request(session=(loaded.catalogue.index.ids[0],), rules=(f"cap {schema.ITEM_ID} at 1",))
-    rows_at(loaded.recorded.of([], []), loaded.catalogue.table.slice(0, 0), at=now, users=[""], item_ids=[""])
-    try:
-        answer(loaded, first, now=now)
-    except KeyError as error:
-        raise ArtifactError(
-            f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
-            "have; build a release with the feature definitions as they are now"
-        ) from error
