@@ -36,6 +36,7 @@ from ranking.serving.payloads import (
     Similar,
 )
 from ranking.serving.problems import Problem, install, problem
+from ranking.serving.rank_routes import rank_routes
 from ranking.serving.releases import Releases
 from ranking.serving.similar import ALL
 
@@ -68,6 +69,7 @@ def create_app(engine: Engine) -> FastAPI:
     _add_recommendations(app, engine)
     _add_features(app, engine)
     _add_health(app, engine)
+    app.include_router(rank_routes(engine))
     return app
 
 

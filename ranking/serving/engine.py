@@ -25,12 +25,13 @@ from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
-from ranking.serving.answer import FEATURES, Answered, Loaded, answer
+from ranking.serving.answer import Answered, Loaded, answer
 from ranking.serving.catalogue import load_parts
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
+from ranking.serving.made import FEATURES
 from ranking.serving.pages import Pages, checked
-from ranking.serving.payloads import CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
+from ranking.serving.payloads import Asker, CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
 from ranking.serving.similar import Neighbours
@@ -104,8 +105,8 @@ class Engine:
             return wall
         return last + TICK if wall - last >= LIVE else max(wall, last + TICK)
 
-    def recommend(self, request: Request) -> Response:
-        """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue."""
+    def recommend(self, request: Asker) -> Response:
+        """Answer a request, for items or for their order; raises as `answer` does."""
         answered = self.answered(request)
         response = answered.response
         if answered.vectors is not None:
@@ -126,7 +127,7 @@ class Engine:
         )
         return response
 
-    def answered(self, request: Request) -> Answered:
+    def answered(self, request: Asker) -> Answered:
         """An answer with the vectors behind it, neither logged nor counted."""
         return answer(self.follow(), request, now=self.now())
 

@@ -1,5 +1,6 @@
 """What comes in and goes out over HTTP and in the shell's JSON. Unknown keys are refused, none is ignored."""
 
+from collections import Counter
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -9,6 +10,7 @@ from ranking.strategy.rules.parsing import MAX_LENGTH
 
 MAX_K: Final = 100
 MAX_SESSION: Final = 200
+MAX_RANKED: Final = 500
 MAX_RULES: Final = 50
 MAX_RULES_TEXT: Final = 100_000
 NOW_EXAMPLE: Final = "2026-03-14T19:30:00Z"
@@ -40,12 +42,28 @@ class GroupWeights(BaseModel):
     context: Weight = 1.0
 
 
-class Request(BaseModel):
-    """Who asks for recommendations: a user, an anonymous session of items (the latest last), both, or nobody known.
+class Asker(BaseModel):
+    """Who asks: a user, an anonymous session of items (the latest last), both, or nobody known; and how it is ordered.
 
-    rules: one rule a text. diversity: more different items, in the user's own mix of categories. spread: more of the
-    catalogue over all users. exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
+    diversity: more different items, in the user's own mix of categories. spread: more of the catalogue over all users.
+    exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user_id: Id | None = None
+    session: Annotated[tuple[Id, ...], Field(max_length=MAX_SESSION)] = ()
+    context: Context = Context()
+    explain: bool = False
+    diversity: Share = 0.0
+    spread: Share = 0.0
+    exploration: Share = 0.0
+    explorer: Explorer = Explorer.EPSILON
+    weights: GroupWeights = GroupWeights()
+
+
+class Request(Asker):
+    """A request for recommendations. k: at most so many. rules: one rule a text."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -59,17 +77,32 @@ class Request(BaseModel):
         },
     )
 
-    user_id: Id | None = None
-    session: Annotated[tuple[Id, ...], Field(max_length=MAX_SESSION)] = ()
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
-    context: Context = Context()
-    explain: bool = False
     rules: RuleTexts = ()
-    diversity: Share = 0.0
-    spread: Share = 0.0
-    exploration: Share = 0.0
-    explorer: Explorer = Explorer.EPSILON
-    weights: GroupWeights = GroupWeights()
+
+
+class RankRequest(Asker):
+    """A request to put these items in order, all of them, those that the user knows among them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"user_id": "u00017", "items": ["i00042", "i00007", "i00311"], "context": {"device": "mobile"}},
+                {"session": ["i00042"], "items": ["i00007", "i00311"], "explain": True},
+            ]
+        },
+    )
+
+    items: Annotated[tuple[Id, ...], Field(min_length=1, max_length=MAX_RANKED)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        twice = [one for one, count in Counter(self.items).items() if count > 1]
+        if twice:
+            raise ValueError(f"items: {twice[0]!r} is given {self.items.count(twice[0])} times; give each item once")
+        return self
 
 
 class Source(BaseModel):

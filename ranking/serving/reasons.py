@@ -11,14 +11,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_repo import schema
 from ranking.candidates.generator import Generator
 from ranking.candidates.union import Source
 from ranking.rankers.closeness import PARTS
+from ranking.rankers.slates import Slates
 from ranking.serving.catalogue import Catalogue
-from ranking.strategy.hybrid import Hybrid, Ranked
-from ranking.types import UNKNOWN, Codes, Floats, Queries
+from ranking.strategy.hybrid import Hybrid
+from ranking.types import Codes, Floats, Queries
 
 TOLD: Final = 3  # reasons an item
 EVIDENCE: Final = 30  # latest liked items among which the one that speaks most for an item is looked for
@@ -135,23 +137,24 @@ def by_provenance(sources: Sequence[Source]) -> list[str]:
     return [FOUND_BY.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
 
 
-def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked: Ranked) -> list[list[str]]:
-    """Up to `TOLD` reasons for each item of one query's answer, what adds most first.
+def by_contribution(
+    hybrid: Hybrid, catalogue: Catalogue, query: Queries, slates: Slates, rows: npt.NDArray[np.int64]
+) -> list[list[str]]:
+    """Up to `TOLD` reasons for the items at some places of one query's slate, what adds most first.
 
     A feature without a meaning of its own (an axis of the space, a property of the user) is not told, and nothing of
     an order that is a single model's.
     """
-    voice, features = hybrid.voice(query), ranked.slates.features
+    voice, features = hybrid.voice(query), slates.features
     if voice is None:
-        return [[] for item in ranked.item[0].tolist() if item != UNKNOWN]
-    rows = ranked.place[0][ranked.place[0] != UNKNOWN]
+        return [[] for _ in rows]
     added = voice.contributions(features, rows)
     values = features.select(voice.names)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.nansum(values, axis=0) / counts
     speaker = _Speaker(hybrid, catalogue, query)
     reasons = []
-    for item, row, lifted in zip(ranked.item[0].tolist(), rows.tolist(), added, strict=False):
+    for item, row, lifted in zip(slates.candidates.item[0][rows].tolist(), rows.tolist(), added, strict=True):
         lifts: Counter[str] = Counter()
         for column in np.flatnonzero(lifted > 0).tolist():
             words = WORDS.get(voice.names[column].removesuffix("_in_slate"), Words())

@@ -7,11 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ranking.errors import RuleError
-from ranking.serving.answer import RULED, _features, _query
+from ranking.serving.answer import _features, _query
 from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
+from ranking.serving.order import Order
 from ranking.serving.pages import RULES
 from ranking.serving.payloads import MAX_RULES, Request, Response
+from ranking.serving.shown import RULED
 from ranking.strategy.exploration import Explorer
 
 NORTH, SOUTH = 'categories has "north"', 'categories has "south"'
