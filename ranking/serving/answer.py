@@ -54,16 +54,24 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer, and what its ranker was given.
+    """An answer, and how it was made.
 
-    vectors: `KEYS` and the features of `service`, one row a candidate; None where the feature store did not answer.
-    read_at: by the machine's clock, just before the online store was read.
+    service: whose features the ranker was given.
     """
 
     response: Response
-    vectors: pa.Table | None
+    made: Made
     service: str
-    read_at: datetime
+
+    @property
+    def vectors(self) -> pa.Table | None:
+        """`KEYS` and the features, one row a candidate; None where the feature store did not answer."""
+        return self.made.stored
+
+    @property
+    def read_at(self) -> datetime:
+        """By the machine's clock, just before the online store was read."""
+        return self.made.read_at
 
 
 def answer(loaded: Loaded, request: Asker, *, now: datetime, house: bool = True) -> Answered:
@@ -87,7 +95,7 @@ def answer(loaded: Loaded, request: Asker, *, now: datetime, house: bool = True)
         rules=made.page.notes,
         timings_ms=watch.timings(),
     )
-    return Answered(response, made.stored, loaded.release.manifest.service, made.read_at)
+    return Answered(response, made, loaded.release.manifest.service)
 
 
 def understand(loaded: Loaded, request: Asker, *, now: datetime, request_id: str, house: bool = True) -> Asked:
@@ -97,11 +105,13 @@ def understand(loaded: Loaded, request: Asker, *, now: datetime, request_id: str
         fallbacks.append(UNKNOWN_USER)
     named = _known(loaded, request.items, "items") if isinstance(request, RankRequest) else None
     query = _query(loaded, request, now)
-    return Asked(request, request_id, now, query, wishes, named, tuple(fallbacks))
+    return Asked(request, request_id, now, query, wishes, named, fallbacks=tuple(fallbacks))
 
 
-def make(loaded: Loaded, asked: Asked, watch: Stopwatch) -> Made:
+def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | None = None) -> Made:
     """The whole path from candidates to a page.
+
+    known: rows of an earlier `Made.stored`, for the candidates that are among them; the others' features are read now.
 
     Named items are ordered beside the candidates that an answer would be chosen from: so they have the scores that they
     would have there, and the answer's order.
@@ -109,10 +119,13 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch) -> Made:
     request, query, wishes, named = asked.request, asked.query, asked.wishes, asked.named
     with watch.stage("candidates"):
         allowed = loaded.pages.allowed(wishes, request, query)
+        if asked.barred is not None:
+            allowed = np.ones(query.n_items, bool) if allowed is None else allowed.copy()
+            allowed[asked.barred] = False
         candidates = loaded.hybrid.retrieve(query, allowed=allowed, named=named)
     read_at = datetime.now(UTC)
     with watch.stage("features"):
-        stored = _features(loaded, request, candidates, query, asked.now)
+        stored = _features(loaded, request, candidates, query, asked.now, known)
     k = _asked_for(asked)
     with watch.stage("rank"):
         ranked = None
@@ -186,23 +199,44 @@ def _known(loaded: Loaded, item_ids: Sequence[str], field: str) -> Codes:
     return codes
 
 
-def _features(loaded: Loaded, request: Asker, candidates: Candidates, query: Queries, now: datetime) -> pa.Table | None:
-    """The candidates' rows with the features of the release's service; None when the store does not answer."""
+def _features(
+    loaded: Loaded,
+    request: Asker,
+    candidates: Candidates,
+    query: Queries,
+    now: datetime,
+    known: pa.Table | None = None,
+) -> pa.Table | None:
+    """The candidates' rows with the features of the release's service; None when the store does not answer.
+
+    known: rows that were read before.
+    """
     rows = request_rows(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
-    try:
-        found = loaded.store.online_frame(
-            request.user_id or "",
-            rows[schema.ITEM_ID].to_pylist(),
-            at=now,
-            requested_at=request.context.at,
-            device=request.context.device,
-            place=request.context.place,
-            service=loaded.release.manifest.service,
-        )
-    except StoreError as error:
-        _log.warning("features are left out: %s", error)
-        return None
-    for name in found.column_names:
-        if name not in KEYS:
-            rows = rows.append_column(name, found[name])
+    item_ids = rows[schema.ITEM_ID].to_pylist()
+    there = [] if known is None else known[schema.ITEM_ID].to_pylist()
+    read_before = set(there)
+    unread = [one for one in item_ids if one not in read_before]
+    parts = [] if known is None else [known.drop_columns(list(KEYS))]
+    if unread or known is None:
+        try:
+            found = loaded.store.online_frame(
+                request.user_id or "",
+                unread,
+                at=now,
+                requested_at=request.context.at,
+                device=request.context.device,
+                place=request.context.place,
+                service=loaded.release.manifest.service,
+            )
+        except StoreError as error:
+            _log.warning("features are left out: %s", error)
+            return None
+        read = [name for name in found.column_names if name not in KEYS]
+        parts.append(found.select(read if known is None else parts[0].column_names))
+    features = parts[0]
+    if known is not None:
+        place = {one: row for row, one in enumerate([*there, *unread])}
+        features = pa.concat_tables(parts).take(pa.array([place[one] for one in item_ids], pa.int64()))
+    for name in features.column_names:
+        rows = rows.append_column(name, features[name])
     return rows

@@ -19,6 +19,7 @@ from feature_repo.settings import Settings
 from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
 from ranking.serving.engine import Engine
+from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
@@ -70,6 +71,7 @@ def create_app(engine: Engine) -> FastAPI:
     _add_features(app, engine)
     _add_health(app, engine)
     app.include_router(rank_routes(engine))
+    app.include_router(explanation_routes(engine))
     return app
 
 

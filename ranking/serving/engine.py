@@ -24,9 +24,12 @@ from feature_repo.schema import EventKind
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
-from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
+from ranking.errors import ArtifactError, GoneError, NotReadyError, RankingError, UnknownEntityError
 from ranking.serving.answer import Answered, Loaded, answer
+from ranking.serving.answers import Answers, Given, Place
 from ranking.serving.catalogue import load_parts
+from ranking.serving.explanation_payloads import Explanation
+from ranking.serving.explanations import explain
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
 from ranking.serving.made import FEATURES
@@ -71,6 +74,7 @@ class Engine:
         self.settings = settings
         self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
+        self.answers = Answers(settings.answers)
         self._wall = wall
         self._log = EventLog(settings.events)
         self._writing = threading.Lock()  # events in, histories swapped
@@ -109,6 +113,7 @@ class Engine:
         """Answer a request, for items or for their order; raises as `answer` does."""
         answered = self.answered(request)
         response = answered.response
+        self.answers.keep(_given(answered), answered.vectors)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -131,6 +136,21 @@ class Engine:
         """An answer with the vectors behind it, neither logged nor counted."""
         return answer(self.follow(), request, now=self.now())
 
+    def explain(self, request_id: str) -> Explanation:
+        """Why an earlier answer held what it held; GoneError where it cannot be made again."""
+        loaded, given = self.follow(), self.answers.of(request_id)
+        if given is None:
+            raise GoneError(
+                f"request {request_id!r}: its answer is not remembered here; this server holds the latest "
+                f"{self.answers.size:,} that it gave itself since it started: ask for recommendations again"
+            )
+        if given.release != loaded.release.id:
+            raise GoneError(
+                f"request {request_id!r}: was answered by release {given.release}, which is no longer loaded; "
+                f"{loaded.release.id} is: ask for recommendations again"
+            )
+        return explain(loaded, given, self.answers.vectors(request_id))
+
     def check_rules(self, asked: RulesToCheck) -> CheckedRules:
         """What is wrong with rules, by the items of the release that answers."""
         loaded = self.follow()
@@ -147,8 +167,9 @@ class Engine:
         """
         with self._writing:
             loaded = self.loaded
-            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
-            good, refused = gate.read(posted)
+            latest = self._wall() + TOLERANCE
+            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=latest, answers=self.answers)
+            good, refused, unmatched = gate.read(posted)
             new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
             self._remember(loaded, new)
@@ -158,6 +179,7 @@ class Engine:
             accepted=appended.accepted,
             duplicates=len(good) - appended.accepted,
             rejected=refused,
+            unmatched=unmatched,
             fallbacks=fallbacks,
         )
         _log.info(
@@ -277,6 +299,12 @@ def _try(loaded: Loaded, now: datetime) -> None:
             f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
             "have; build a release with the feature definitions as they are now"
         ) from error
+
+
+def _given(answered: Answered) -> Given:
+    response, asked = answered.response, answered.made.asked
+    items = {one.item_id: Place(one.rank, one.score, one.propensity) for one in response.items}
+    return Given(response.request_id, asked.request, asked.now, response.release, len(asked.query.item), items)
 
 
 def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:

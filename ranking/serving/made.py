@@ -22,7 +22,7 @@ class Asked:
     """A request, understood.
 
     now: up to when everything is known. query: a batch of one. named: int32 [m], the items to put in order; None where
-    they are to be chosen.
+    they are to be chosen. barred: an item that may not be chosen, whatever else is allowed.
     """
 
     request: Asker
@@ -31,6 +31,7 @@ class Asked:
     query: Queries
     wishes: Wishes
     named: Codes | None = None
+    barred: int | None = None
     fallbacks: tuple[str, ...] = field(default=())
 
 

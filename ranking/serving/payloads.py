@@ -250,15 +250,24 @@ class Refused(BaseModel):
     reason: str
 
 
+class Unmatched(BaseModel):
+    """An event that names an answer which did not hold its item: its place in the batch, from 0, and what is amiss."""
+
+    index: int
+    reason: str
+
+
 class Receipt(BaseModel):
     """What became of a batch. `accepted` ones are on disk and count from now on; `duplicates` were there before.
 
+    unmatched: those of them that name an answer without their item; they count nevertheless.
     fallbacks: holds `features` when the feature store could not be told; it catches up with the next materialization.
     """
 
     accepted: int
     duplicates: int
     rejected: list[Refused]
+    unmatched: list[Unmatched] = []
     fallbacks: list[str]
 
 

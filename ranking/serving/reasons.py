@@ -14,16 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo import schema
-from ranking.candidates.generator import Generator
 from ranking.candidates.union import Source
 from ranking.rankers.closeness import PARTS
 from ranking.rankers.slates import Slates
 from ranking.serving.catalogue import Catalogue
+from ranking.serving.evidence import LOOKED_AT, scores_one_by_one
 from ranking.strategy.hybrid import Hybrid
 from ranking.types import Codes, Floats, Queries
 
 TOLD: Final = 3  # reasons an item
-EVIDENCE: Final = 30  # latest liked items among which the one that speaks most for an item is looked for
 
 FOUND_BY: Final = {
     "ease": "chosen by people with a history like yours",
@@ -172,7 +171,7 @@ class _Speaker:
 
     def __init__(self, hybrid: Hybrid, catalogue: Catalogue, query: Queries) -> None:
         self._catalogue = catalogue
-        self._liked: Codes = query.item[query.positive][-EVIDENCE:]
+        self._liked: Codes = query.item[query.positive][-LOOKED_AT:]
         moment = datetime.fromtimestamp(int(query.at[0]) // 1_000_000, UTC)
         self._here = {
             "daypart": ("at night", "in the morning", "in the afternoon", "in the evening")[moment.hour // 6],
@@ -181,7 +180,7 @@ class _Speaker:
             "place": query.place[0],
         }
         self._fused: Floats = hybrid.knowledge.space.fused
-        self._one_by_one = _scores_one_by_one(hybrid.generators, query, self._liked)
+        self._one_by_one = scores_one_by_one(hybrid.generators, query, self._liked)
 
     def say(self, text: str, item: int) -> str:
         """A reason's text for one item."""
@@ -196,25 +195,3 @@ class _Speaker:
     def _title(self, speaks: Floats) -> str:
         """The liked item that speaks most, the latest of equal ones."""
         return self._catalogue.title(int(self._liked[len(speaks) - 1 - int(np.argmax(speaks[::-1]))]))
-
-
-def _scores_one_by_one(generators: Sequence[Generator], query: Queries, liked: Codes) -> Floats:
-    """What the first collaborative generator would score if the user had liked one thing alone: [liked, n_items]."""
-    generator = next((one for one in generators if one.name in ("ease_positive", "ease", "item_knn")), None)
-    if generator is None or not len(liked):
-        return np.empty((0, query.n_items), np.float32)
-    n = len(liked)
-    alone = Queries(
-        user=np.full(n, -1, np.int32),
-        at=np.repeat(query.at, n),
-        as_of=np.repeat(query.as_of, n),
-        device=np.repeat(query.device, n),
-        place=np.repeat(query.place, n),
-        indptr=np.arange(n + 1),
-        item=liked,
-        occurred_at=np.repeat(query.as_of - 1, n),
-        weight=np.ones(n, np.float32),
-        positive=np.ones(n, bool),
-        n_items=query.n_items,
-    )
-    return generator.score(alone)

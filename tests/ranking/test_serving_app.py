@@ -156,7 +156,7 @@ def test_a_posted_event_changes_the_next_answer(writable):
     answer = writable.post("/v1/events", json=event)
     assert (answer.status_code, answer.json()) == (
         200,
-        {"accepted": 1, "duplicates": 0, "rejected": [], "fallbacks": []},
+        {"accepted": 1, "duplicates": 0, "rejected": [], "unmatched": [], "fallbacks": []},
     )
     assert first not in ids()
     again = writable.post("/v1/events", json=[event, {"user_id": "u00"}])
@@ -314,6 +314,8 @@ def test_the_schema_describes_every_path_with_examples(client):
     document = client.get("/openapi.json").json()
     assert document["paths"].keys() == {
         "/v1/recommendations",
+        "/v1/rank",
+        "/v1/explanations/{request_id}",
         "/v1/rules/check",
         "/v1/events",
         "/v1/items/{item_id}/similar",

@@ -46,9 +46,8 @@ def test_the_items_of_an_answer_have_its_order_and_scores(settled, wishes, data)
     some = data.draw(st.lists(st.sampled_from(named), min_size=1, unique=True))
     assert set(ids(settled.recommend(RankRequest(items=some, **wishes)))) == set(some)
     if not wishes["diversity"]:  # which weighs what else is on the page
-        assert ids(settled.recommend(RankRequest(items=some, **wishes))) == [
-            one for one in ids(answered) if one in some
-        ]
+        wanted = [one for one in ids(answered) if one in some]
+        assert ids(settled.recommend(RankRequest(items=some, **wishes))) == wanted
 
 
 def test_exactly_the_named_items_are_ranked_seen_ones_too(settled, world):
