@@ -15,7 +15,7 @@ from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
 from feature_repo.store import Store
-from ranking.candidates.union import Candidates
+from ranking.candidates.union import Candidates, eligible
 from ranking.errors import UnknownEntityError
 from ranking.rankers.slates import KEYS, request_rows
 from ranking.serving.catalogue import Catalogue
@@ -24,13 +24,15 @@ from ranking.serving.made import Asked, Made
 from ranking.serving.order import Order
 from ranking.serving.pages import Pages
 from ranking.serving.payloads import Asker, RankRequest, Request, Response
+from ranking.serving.query_content import contents_of
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release
 from ranking.serving.shown import shown
 from ranking.serving.similar import Neighbours
+from ranking.serving.sought import SHARE, Sought
 from ranking.serving.stopwatch import Stopwatch
 from ranking.strategy.hybrid import Hybrid
-from ranking.types import UNKNOWN, Bools, Codes, IdIndex, Queries
+from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Queries
 
 UNKNOWN_USER: Final = "unknown_user"  # no event names this user: answered as a newcomer
 
@@ -98,14 +100,29 @@ def answer(loaded: Loaded, request: Asker, *, now: datetime, house: bool = True)
     return Answered(response, made, loaded.release.manifest.service)
 
 
-def understand(loaded: Loaded, request: Asker, *, now: datetime, request_id: str, house: bool = True) -> Asked:
-    """What a release makes of a request's words; arguments and errors as of `answer`."""
+def understand(
+    loaded: Loaded,
+    request: Asker,
+    *,
+    now: datetime,
+    request_id: str,
+    house: bool = True,
+    vector: Floats | None = None,
+) -> Asked:
+    """What a release makes of a request's words; arguments and errors as of `answer`.
+
+    vector: float32 [d], where the request's query lies, if that is known already.
+    """
     wishes, fallbacks = loaded.pages.wishes(request, house=house)
     if request.user_id is not None and request.user_id not in loaded.histories:
         fallbacks.append(UNKNOWN_USER)
     named = _known(loaded, request.items, "items") if isinstance(request, RankRequest) else None
     query = _query(loaded, request, now)
-    return Asked(request, request_id, now, query, wishes, named, fallbacks=tuple(fallbacks))
+    if vector is None and request.query is not None:
+        vector = loaded.neighbours.place(**contents_of(request.query))
+    vectors = loaded.hybrid.knowledge.space.fused
+    sought = None if vector is None else Sought(vector, request.query_weight, vectors)
+    return Asked(request, request_id, now, query, wishes, named, sought=sought, fallbacks=tuple(fallbacks))
 
 
 def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | None = None) -> Made:
@@ -117,23 +134,27 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
     would have there, and the answer's order.
     """
     request, query, wishes, named = asked.request, asked.query, asked.wishes, asked.named
+    k = _asked_for(asked)
     with watch.stage("candidates"):
         allowed = loaded.pages.allowed(wishes, request, query)
         if asked.barred is not None:
             allowed = np.ones(query.n_items, bool) if allowed is None else allowed.copy()
             allowed[asked.barred] = False
-        candidates = loaded.hybrid.retrieve(query, allowed=allowed, named=named)
+        near = _near(loaded, asked, allowed, k)
+        joining = near if named is None else np.concatenate([named, near[~np.isin(near, named)]])
+        candidates = loaded.hybrid.retrieve(query, allowed=allowed, named=joining if len(joining) else None)
     read_at = datetime.now(UTC)
     with watch.stage("features"):
         stored = _features(loaded, request, candidates, query, asked.now, known)
-    k = _asked_for(asked)
     with watch.stage("rank"):
         ranked = None
         if stored is not None and len(stored):
-            deep = k if named is None and not wishes else candidates.item.shape[1]
+            deep = k if named is None and asked.sought is None and not wishes else candidates.item.shape[1]
             ranked = loaded.hybrid.order(candidates, query, stored, k=deep, spread=request.spread)
     with watch.stage("strategy"):
         order = Order.of(candidates, ranked)
+        if asked.sought is not None:
+            order = order.mixed(candidates, asked.sought)
         page = loaded.pages.page(
             wishes,
             query,
@@ -144,7 +165,15 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
             request_id=asked.request_id,
             only=None if named is None else _mask(named, query.n_items),
         )
-    return Made(asked, candidates, stored, None if ranked is None else ranked.slates, order, page, read_at)
+    return Made(asked, candidates, stored, None if ranked is None else ranked.slates, near, order, page, read_at)
+
+
+def _near(loaded: Loaded, asked: Asked, allowed: Bools | None, k: int) -> Codes:
+    """Items near what is looked for, that join the candidates; at least as many as the page holds."""
+    if asked.sought is None:
+        return np.empty(0, np.int32)
+    offered = eligible(asked.query, loaded.hybrid.created_at, allowed)[0]
+    return asked.sought.near(offered, max(k, round(SHARE * loaded.hybrid.config.candidates)))
 
 
 def _asked_for(asked: Asked) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from ranking.serving.payloads import Asker
+from ranking.types import Floats
 
 VECTOR_BYTES: Final = 64_000_000  # of what rankers were given; about 500 answers from 200 candidates
 
@@ -27,7 +28,7 @@ class Place:
 class Given:
     """An answer that was given. now: what it knew of had happened before. history: so many events of the asker.
 
-    items: where each stood, by id, best first.
+    items: where each stood, by id, best first. vector: float32 [d], where its query lay; the query's files are not kept.
     """
 
     request_id: str
@@ -36,6 +37,7 @@ class Given:
     release: str
     history: int
     items: Mapping[str, Place]
+    vector: Floats | None = None
 
 
 class Answers:

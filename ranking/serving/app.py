@@ -1,4 +1,4 @@
-"""The HTTP API. No path or URL in a request is ever opened, and no body beyond `MAX_BODY` is read."""
+"""The HTTP API. No path or URL in a request is ever opened, and no body beyond its limit is read."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -42,6 +42,8 @@ from ranking.serving.releases import Releases
 from ranking.serving.similar import ALL
 
 MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
+MAX_QUERY_BODY: Final = 1 << 24  # bytes: a picture and a sound of `MAX_FILE` each, in base64
+ASKS: Final = frozenset({"/v1/recommendations", "/v1/rank"})  # whose bodies may hold a query
 
 _JSON: Final = "application/json"
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
@@ -149,7 +151,7 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
 
 
 class LimitedBody:
-    """Middleware that stops reading a body at `MAX_BODY` bytes, whatever its header says."""
+    """Middleware that stops reading a body at its limit, whatever its header says."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -157,13 +159,14 @@ class LimitedBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what comes in."""
         read = 0
+        most = MAX_QUERY_BODY if scope.get("path") in ASKS else MAX_BODY
 
         async def counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY:
-                raise HTTPException(413, f"body over {MAX_BODY} bytes; accepted are at most so many: send it in parts")
+            if read > most:
+                raise HTTPException(413, f"body over {most} bytes; accepted are at most so many: send it in parts")
             return message
 
         await self._app(scope, counted, send)

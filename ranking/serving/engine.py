@@ -304,7 +304,15 @@ def _try(loaded: Loaded, now: datetime) -> None:
 def _given(answered: Answered) -> Given:
     response, asked = answered.response, answered.made.asked
     items = {one.item_id: Place(one.rank, one.score, one.propensity) for one in response.items}
-    return Given(response.request_id, asked.request, asked.now, response.release, len(asked.query.item), items)
+    return Given(
+        response.request_id,
+        asked.request.model_copy(update={"query": None}),
+        asked.now,
+        response.release,
+        len(asked.query.item),
+        items,
+        None if asked.sought is None else asked.sought.vector,
+    )
 
 
 def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:

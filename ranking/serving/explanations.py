@@ -37,7 +37,7 @@ TRIES: Final = 10  # events that are left out, one at a time: each takes as long
 def explain(loaded: Loaded, given: Given, vectors: pa.Table | None) -> Explanation:
     """Why an answer held its items. vectors: what its ranker was given, None where that is no longer held."""
     request = given.request.model_copy(update={"explain": True})
-    asked = understand(loaded, request, now=given.now, request_id=given.request_id)
+    asked = understand(loaded, request, now=given.now, request_id=given.request_id, vector=given.vector)
     made = make(loaded, asked, Stopwatch(), known=vectors)
     items = shown(loaded.hybrid, loaded.catalogue, made)
     exact = _same(items, given) and len(asked.query.item) == given.history

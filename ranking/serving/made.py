@@ -10,6 +10,7 @@ from ranking.candidates.union import Candidates
 from ranking.rankers.slates import Slates
 from ranking.serving.order import Order
 from ranking.serving.payloads import Asker
+from ranking.serving.sought import Sought
 from ranking.strategy.arrange import Page
 from ranking.strategy.reranking import Wishes
 from ranking.types import Codes, Queries
@@ -22,7 +23,8 @@ class Asked:
     """A request, understood.
 
     now: up to when everything is known. query: a batch of one. named: int32 [m], the items to put in order; None where
-    they are to be chosen. barred: an item that may not be chosen, whatever else is allowed.
+    they are to be chosen. barred: an item that may not be chosen, whatever else is allowed. sought: what
+    the request's query looks for.
     """
 
     request: Asker
@@ -32,6 +34,7 @@ class Asked:
     wishes: Wishes
     named: Codes | None = None
     barred: int | None = None
+    sought: Sought | None = None
     fallbacks: tuple[str, ...] = field(default=())
 
 
@@ -40,13 +43,14 @@ class Made:
     """From candidates to a page.
 
     stored: `KEYS` and features, one row a candidate; None where the feature store did not answer. slates: what the
-    ranker read; None where it was not asked. read_at: by the machine's clock, just before the online store was read.
+    ranker read; None where it was not asked. near: int32 [m], candidates that lie near the query, nearest first. read_at: by the machine's clock, just before the online store was read.
     """
 
     asked: Asked
     candidates: Candidates
     stored: pa.Table | None
     slates: Slates | None
+    near: Codes
     order: Order
     page: Page
     read_at: datetime

@@ -11,6 +11,9 @@ from ranking.strategy.rules.parsing import MAX_LENGTH
 MAX_K: Final = 100
 MAX_SESSION: Final = 200
 MAX_RANKED: Final = 500
+MAX_TEXT: Final = 2_000
+MAX_FILE: Final = 5_000_000  # bytes of a query's picture or sound
+MAX_BASE64: Final = MAX_FILE * 4 // 3 + 4
 MAX_RULES: Final = 50
 MAX_RULES_TEXT: Final = 100_000
 NOW_EXAMPLE: Final = "2026-03-14T19:30:00Z"
@@ -42,11 +45,31 @@ class GroupWeights(BaseModel):
     context: Weight = 1.0
 
 
+class QueryContent(BaseModel):
+    """Something to look for: a text, a picture, a sound, or several of them as those of one item.
+
+    image, audio: a file's bytes in base64. Pictures are JPEG, PNG, WEBP, GIF or BMP, sounds FLAC, WAV, OGG or MP3.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = None
+    image: Annotated[str, Field(min_length=1, max_length=MAX_BASE64)] | None = None
+    audio: Annotated[str, Field(min_length=1, max_length=MAX_BASE64)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.text is None and self.image is None and self.audio is None:
+            raise ValueError("nothing to look for; give a text, an image or an audio")
+        return self
+
+
 class Asker(BaseModel):
     """Who asks: a user, an anonymous session of items (the latest last), both, or nobody known; and how it is ordered.
 
     diversity: more different items, in the user's own mix of categories. spread: more of the catalogue over all users.
     exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
+    query: what is looked for. query_weight: how much that counts against the asker's taste, 0 to 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +83,8 @@ class Asker(BaseModel):
     exploration: Share = 0.0
     explorer: Explorer = Explorer.EPSILON
     weights: GroupWeights = GroupWeights()
+    query: QueryContent | None = None
+    query_weight: Share = 0.5
 
 
 class Request(Asker):
@@ -73,6 +98,7 @@ class Request(Asker):
                 {"user_id": "u00017", "k": 10, "context": {"at": NOW_EXAMPLE, "device": "mobile"}, "explain": True},
                 {"session": ["i00042", "i00007"], "k": 5},
                 {"user_id": "u00017", "rules": ["cap categories at 2"], "diversity": 0.3, "exploration": 0.05},
+                {"user_id": "u00017", "query": {"text": "a slow piece for piano"}, "query_weight": 0.7},
             ]
         },
     )

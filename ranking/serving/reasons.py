@@ -19,6 +19,7 @@ from ranking.rankers.closeness import PARTS
 from ranking.rankers.slates import Slates
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.evidence import LOOKED_AT, scores_one_by_one
+from ranking.serving.sought import QUERY
 from ranking.strategy.hybrid import Hybrid
 from ranking.types import Codes, Floats, Queries
 
@@ -133,7 +134,8 @@ WORDS: Final = _words()
 
 def by_provenance(sources: Sequence[Source]) -> list[str]:
     """The reason of the generator that put the item highest."""
-    return [FOUND_BY.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
+    words = {**FOUND_BY, QUERY: "close in content to what you look for"}
+    return [words.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
 
 
 def by_contribution(

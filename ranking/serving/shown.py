@@ -10,6 +10,7 @@ from ranking.serving.catalogue import Catalogue
 from ranking.serving.made import Made
 from ranking.serving.payloads import Recommended, Source
 from ranking.serving.reasons import by_contribution, by_provenance
+from ranking.serving.sought import QUERY
 from ranking.strategy.arrange import Seat
 from ranking.strategy.hybrid import Hybrid
 from ranking.types import UNKNOWN
@@ -21,7 +22,7 @@ NAMED: Final = "asked for; no generator finds it for this user"
 def shown(hybrid: Hybrid, catalogue: Catalogue, made: Made) -> list[Recommended]:
     """The page's items, in the order of their seats."""
     seats, asked = made.page.seats, made.asked
-    sources = [made.candidates.sources(0, seat.item) for seat in seats]
+    sources = [_sources(made, seat.item) for seat in seats]
     reasons = [_why(made, seat, found) for seat, found in zip(seats, sources, strict=True)]
     if asked.request.explain and made.slates is not None:
         ranked = [place for place, seat in enumerate(seats) if seat.place != UNKNOWN]
@@ -42,6 +43,15 @@ def shown(hybrid: Hybrid, catalogue: Catalogue, made: Made) -> list[Recommended]
         )
         for rank, (seat, found, why) in enumerate(zip(seats, sources, reasons, strict=True), 1)
     ]
+
+
+def _sources(made: Made, item: int) -> list[Found]:
+    """Who found an item, best place first; the query among them, where the item lies near it."""
+    found = made.candidates.sources(0, item)
+    place = np.flatnonzero(made.near == item)
+    if len(place) and made.asked.sought is not None:
+        found.append(Found(QUERY, int(place[0]) + 1, float(made.asked.sought.cosine[item])))
+    return sorted(found, key=lambda one: one.rank)
 
 
 def _why(made: Made, seat: Seat, found: Sequence[Found]) -> list[str]:
