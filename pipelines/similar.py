@@ -30,10 +30,8 @@ def look_for(
             f"similar: {'--item and --' + ', --'.join(contents) if contents else 'nothing'} given; "
             "give --item ID, or any of --text, --image and --audio"
         )
-    files = {
-        "image": None if image is None else read_content(image),
-        "audio": None if audio is None else read_content(audio),
-    }
+    paths = {"image": image, "audio": audio}
+    files = {name: None if path is None else read_content(path) for name, path in paths.items()}
     neighbours = Neighbours.current(settings)
     if item is not None:
         return neighbours.of_item(item, k=k, by=by, categories=tuple(categories))

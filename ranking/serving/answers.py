@@ -28,7 +28,7 @@ class Place:
 class Given:
     """An answer that was given. now: what it knew of had happened before. history: so many events of the asker.
 
-    items: where each stood, by id, best first. vector: float32 [d], where its query lay; the query's files are not kept.
+    items: where each stood, by id, best first. vector: float32 [d], where its query lay, which is not kept.
     """
 
     request_id: str

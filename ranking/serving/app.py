@@ -21,6 +21,8 @@ from ranking.errors import NotReadyError
 from ranking.serving.engine import Engine
 from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
+from ranking.serving.metrics import Counted
+from ranking.serving.metrics_routes import metrics_routes
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
     MAX_K,
@@ -74,6 +76,8 @@ def create_app(engine: Engine) -> FastAPI:
     _add_health(app, engine)
     app.include_router(rank_routes(engine))
     app.include_router(explanation_routes(engine))
+    app.include_router(metrics_routes(engine))
+    app.add_middleware(Counted, metrics=engine.metrics, router=app.router)
     return app
 
 

@@ -18,6 +18,7 @@ from feature_repo.compute import TICK, rows_at
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.feast_json import Value, first_values
+from feature_repo.freshness import behind
 from feature_repo.labels import label_events
 from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
 from feature_repo.schema import EventKind
@@ -33,6 +34,7 @@ from ranking.serving.explanations import explain
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate
 from ranking.serving.made import FEATURES
+from ranking.serving.metrics import Metrics, State
 from ranking.serving.pages import Pages, checked
 from ranking.serving.payloads import Asker, CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
 from ranking.serving.recorded import Recorded
@@ -75,6 +77,7 @@ class Engine:
         self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
         self.answers = Answers(settings.answers)
+        self.metrics = Metrics(worker=settings.worker, state=self._state)
         self._wall = wall
         self._log = EventLog(settings.events)
         self._writing = threading.Lock()  # events in, histories swapped
@@ -114,6 +117,7 @@ class Engine:
         answered = self.answered(request)
         response = answered.response
         self.answers.keep(_given(answered), answered.vectors)
+        self.metrics.answered(response)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -182,6 +186,7 @@ class Engine:
             unmatched=unmatched,
             fallbacks=fallbacks,
         )
+        self.metrics.received(receipt)
         _log.info(
             "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
             receipt.accepted,
@@ -231,6 +236,20 @@ class Engine:
     def _idle_store(self) -> Store:
         """Answers look-ups before there is a release."""
         return Store(self.settings)
+
+    def _state(self) -> State:
+        """For the metrics; an error of the feature store leaves its views out."""
+        loaded, now = self._loaded, self.now()
+        sizes = {"answers": len(self.answers), "answer_vector_bytes": self.answers.vector_bytes}
+        if loaded is None:
+            return State(now, "", None, self._last, {}, sizes)
+        sizes["items"] = len(loaded.catalogue.index)
+        try:
+            views = behind(loaded.store, clock=now)
+        except StoreError as error:
+            _log.warning("metrics tell nothing of the views: %s", error)
+            views = {}
+        return State(now, loaded.release.id, loaded.release.manifest.created_at, self._last, views, sizes)
 
     def _load_beside(self, wanted: str) -> None:
         try:

@@ -43,7 +43,8 @@ class Made:
     """From candidates to a page.
 
     stored: `KEYS` and features, one row a candidate; None where the feature store did not answer. slates: what the
-    ranker read; None where it was not asked. near: int32 [m], candidates that lie near the query, nearest first. read_at: by the machine's clock, just before the online store was read.
+    ranker read; None where it was not asked. near: int32 [m], candidates that lie near the query, nearest first.
+    read_at: by the machine's clock, just before the online store was read.
     """
 
     asked: Asked

@@ -30,4 +30,5 @@ class Sought:
         """The nearest items that may answer, nearest first, int32 [at most count]."""
         there = eligible & self.vectors.any(axis=1)
         codes, _ = top_k(np.where(there, self.cosine, np.float32(NOT_OFFERED))[None], count)
-        return codes[0][codes[0] != UNKNOWN]
+        found: Codes = codes[0]
+        return np.asarray(found[found != UNKNOWN])

@@ -322,6 +322,7 @@ def test_the_schema_describes_every_path_with_examples(client):
         "/v1/recommendations",
         "/v1/rank",
         "/v1/explanations/{request_id}",
+        "/metrics",
         "/v1/rules/check",
         "/v1/events",
         "/v1/items/{item_id}/similar",

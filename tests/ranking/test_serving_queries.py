@@ -52,15 +52,10 @@ def test_at_full_weight_the_answer_is_what_lies_nearest(settled, world, user):
 
 def test_between_the_weights_the_answer_goes_over_to_the_query(settled):
     vector = vectors_of(settled)[6]  # of the other camp than the user's
-    share = [
-        np.mean(
-            [
-                int(one.item_id[1:]) % 2 == 0
-                for one in page(settled, Request(user_id="u03", k=8, query_weight=w), vector)
-            ]
-        )
-        for w in (0, 0.5, 1)
-    ]
+    share = []
+    for weight in (0, 0.5, 1):
+        items = page(settled, Request(user_id="u03", k=8, query_weight=weight), vector)
+        share.append(np.mean([int(one.item_id[1:]) % 2 == 0 for one in items]))
     assert share[0] <= share[1] <= share[2] and share[0] < share[2]
 
 
@@ -118,5 +113,5 @@ def test_a_sound_that_lasts_too_long_is_refused_before_it_is_decoded():
 def test_contents_come_out_of_base64():
     found = contents_of(QueryContent(text="blue", image=encoded(b"no picture"), audio=encoded(b"no sound")))
     assert found == {"text": "blue", "image": b"no picture", "audio": b"no sound"}
-    with pytest.raises(BadRequestError, match="query.image: no base64"):
+    with pytest.raises(BadRequestError, match=r"query.image: no base64"):
         contents_of(QueryContent(image="not base64!"))
