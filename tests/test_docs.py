@@ -24,7 +24,8 @@ from pipelines.cli import app
 from pipelines.datasets.tables import read_tables
 from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
-from ranking.serving.payloads import OnlineFeaturesRequest, PostedEvent, RankRequest, Request, RulesToCheck
+from ranking.serving.feature_payloads import OnlineFeaturesRequest
+from ranking.serving.payloads import PostedEvent, RankRequest, Request, RulesToCheck
 from ranking.strategy.rules.parsing import parse
 from ranking.strategy.rules.syntax import Rule
 

@@ -23,6 +23,7 @@ from ranking.serving.dashboard import dashboard_routes
 from ranking.serving.engine import Engine
 from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
+from ranking.serving.feature_payloads import OnlineFeatures, OnlineFeaturesRequest
 from ranking.serving.listing_routes import listing_routes
 from ranking.serving.media_routes import media_routes
 from ranking.serving.metrics import Counted
@@ -32,8 +33,6 @@ from ranking.serving.payloads import (
     MAX_K,
     CheckedRules,
     Id,
-    OnlineFeatures,
-    OnlineFeaturesRequest,
     PostedEvent,
     Ready,
     Receipt,

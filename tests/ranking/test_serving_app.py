@@ -18,7 +18,7 @@ from feature_repo.arrow_stream import MEDIA_TYPE as STREAM
 from feature_repo.epoch import EPOCH
 from ranking.serving.app import MAX_BODY, create_app
 from ranking.serving.engine import Engine
-from ranking.serving.payloads import OnlineFeatures
+from ranking.serving.feature_payloads import OnlineFeatures
 
 CONTRACT_ITEM = {"item_id", "rank", "score", "propensity", "sources", "reasons", "rules"}
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from ranking.errors import BadRequestError
 from ranking.serving.answer import Answered, make, understand
-from ranking.serving.engine import _given
 from ranking.serving.explanations import explain
 from ranking.serving.payloads import QueryContent, RankRequest, Request
 from ranking.serving.query_content import contents_of
