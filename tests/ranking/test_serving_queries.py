@@ -86,7 +86,7 @@ def test_the_answer_to_a_query_is_explained_from_its_place_alone(settled):
     response = settled.recommend(request).model_copy(
         update={"items": shown(loaded.hybrid, loaded.catalogue, made), "request_id": ASKED}
     )
-    given = _given(Answered(response, made, "ranking_v1"))
+    given = Answered(response, made, "ranking_v1").given
     assert given.request.query is None
     assert explain(loaded, given, made.stored).exact
 
