@@ -1,7 +1,10 @@
 """What the shell asks and shows: requests from arguments, answers as tables."""
 
+import reprlib
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypedDict
 
@@ -17,6 +20,7 @@ from feature_repo.freshness import Reported, freshness
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from pipelines.errors import HomeError
+from pipelines.similar import read_content
 from ranking.errors import BadRequestError
 from ranking.evaluation.warehouse import Warehouse
 from ranking.serving.engine import Engine
@@ -59,6 +63,15 @@ def parse_request(
     return request_of({"user_id": user, "k": k, "context": pairs, "explain": explain, "weights": groups} | dict(wishes))
 
 
+def query_of(*, text: str | None, image: Path | None, audio: Path | None) -> dict[str, str] | None:
+    """A request's query as the HTTP API takes it; None where nothing is looked for."""
+    files = {"image": image, "audio": audio}
+    found = {name: b64encode(read_content(path)).decode() for name, path in files.items() if path is not None}
+    if text is not None:
+        found["text"] = text
+    return found or None
+
+
 def request_of(body: Mapping[str, object]) -> Request:
     """A request from its keys; BadRequestError names the first value that is refused."""
     try:
@@ -66,7 +79,7 @@ def request_of(body: Mapping[str, object]) -> Request:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BadRequestError(f"{where} {first['input']!r}: {first['msg']}") from error
+        raise BadRequestError(f"{where} {reprlib.repr(first['input'])}: {first['msg']}") from error
 
 
 def answered_table(response: Response) -> Table:

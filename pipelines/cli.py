@@ -134,11 +134,17 @@ def recommend(
         list[str] | None,
         typer.Option(help="popularity, content, collaborative or context =0 to 3; several times."),
     ] = None,
+    text: Annotated[str | None, typer.Option(help="Near this text, too.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Near this picture, too.", metavar="FILE")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Near this sound, too.", metavar="FILE")] = None,
+    query_weight: Annotated[
+        float, typer.Option(min=0, max=1, help="How much what is looked for counts against the user's taste; 0 to 1.")
+    ] = 0.5,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user."""
-    from pipelines.answers import answered_table, parse_request
+    from pipelines.answers import answered_table, parse_request, query_of
     from ranking.serving.answer import UNKNOWN_USER
     from ranking.serving.engine import Engine
 
@@ -154,6 +160,8 @@ def recommend(
             "spread": spread,
             "exploration": exploration,
             "explorer": explorer,
+            "query": query_of(text=text, image=image, audio=audio),
+            "query_weight": query_weight,
         },
     )
     engine = Engine(settings_of(home))

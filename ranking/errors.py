@@ -2,6 +2,7 @@
 
 RankingError
 ├── UnknownEntityError   a user or item that no data names
+├── GoneError            an answer that is no longer remembered, or whose release is no longer loaded
 ├── BadRequestError      a request whose values are out of range
 │   └── RuleError        rules that are wrong, each fault with its place
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
@@ -22,6 +23,10 @@ class RankingError(Exception):
 
 class UnknownEntityError(RankingError):
     """A user or item that no data names."""
+
+
+class GoneError(RankingError):
+    """An answer that is no longer remembered, or whose release is no longer loaded."""
 
 
 class BadRequestError(RankingError):

@@ -1,4 +1,4 @@
-"""The HTTP API. No path or URL in a request is ever opened, and no body beyond `MAX_BODY` is read."""
+"""The HTTP API. No path or URL in a request is ever opened, and no body beyond its limit is read."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -21,9 +21,12 @@ from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
 from ranking.serving.dashboard import dashboard_routes
 from ranking.serving.engine import Engine
+from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
 from ranking.serving.listing_routes import listing_routes
 from ranking.serving.media_routes import media_routes
+from ranking.serving.metrics import Counted
+from ranking.serving.metrics_routes import metrics_routes
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
     MAX_K,
@@ -40,11 +43,14 @@ from ranking.serving.payloads import (
     Similar,
 )
 from ranking.serving.problems import Problem, install, problem
+from ranking.serving.rank_routes import rank_routes
 from ranking.serving.releases import Releases
 from ranking.serving.similar import ALL
 from ranking.serving.web_routes import add_web
 
 MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
+MAX_QUERY_BODY: Final = 1 << 24  # bytes: a picture and a sound of `MAX_FILE` each, in base64
+ASKS: Final = frozenset({"/v1/recommendations", "/v1/rank"})  # whose bodies may hold a query
 
 _JSON: Final = "application/json"
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
@@ -80,6 +86,10 @@ def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
     app.include_router(media_routes(engine, media_root))
     app.include_router(dashboard_routes(engine))
     add_web(app)
+    app.include_router(rank_routes(engine))
+    app.include_router(explanation_routes(engine))
+    app.include_router(metrics_routes(engine))
+    app.add_middleware(Counted, metrics=engine.metrics, router=app.router)
     return app
 
 
@@ -157,7 +167,7 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
 
 
 class LimitedBody:
-    """Middleware that stops reading a body at `MAX_BODY` bytes, whatever its header says."""
+    """Middleware that stops reading a body at its limit, whatever its header says."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -165,13 +175,14 @@ class LimitedBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what comes in."""
         read = 0
+        most = MAX_QUERY_BODY if scope.get("path") in ASKS else MAX_BODY
 
         async def counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY:
-                raise HTTPException(413, f"body over {MAX_BODY} bytes; accepted are at most so many: send it in parts")
+            if read > most:
+                raise HTTPException(413, f"body over {most} bytes; accepted are at most so many: send it in parts")
             return message
 
         await self._app(scope, counted, send)

@@ -18,19 +18,25 @@ from feature_repo.compute import TICK
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.feast_json import Value, first_values
+from feature_repo.freshness import behind
 from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from ranking.errors import NotReadyError, RankingError, UnknownEntityError
-from ranking.serving.answer import FEATURES, Answered, Loaded, answer
+from ranking.serving.answer import Answered, Loaded, answer
+from ranking.serving.answers import Answers
 from ranking.serving.compared import Compared
+from ranking.serving.explanation_payloads import Explanation
+from ranking.serving.explanations import explain_again
 from ranking.serving.histories import Histories
-from ranking.serving.intake import TOLERANCE, Gate
+from ranking.serving.intake import TOLERANCE, Gate, first_of_each
 from ranking.serving.labelled import interactions, labelled
+from ranking.serving.made import FEATURES
+from ranking.serving.metrics import Metrics, State
 from ranking.serving.opening import opened
 from ranking.serving.pages import checked
-from ranking.serving.payloads import CheckedRules, Receipt, Request, Response, RulesToCheck, Similar
+from ranking.serving.payloads import Asker, CheckedRules, Receipt, Response, RulesToCheck, Similar
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
 from ranking.serving.traffic import Traffic
@@ -71,6 +77,8 @@ class Engine:
         self.releases = Releases.of(settings)
         self.traffic = Traffic(wall())
         self._compared = Compared(self.releases, self._open_to_compare)
+        self.answers = Answers(settings.answers)
+        self.metrics = Metrics(worker=settings.worker, state=self._state)
         self._wall = wall
         self._log = EventLog(settings.events)
         self._writing = threading.Lock()  # events in, histories swapped
@@ -105,8 +113,8 @@ class Engine:
             return wall
         return last + TICK if wall - last >= LIVE else max(wall, last + TICK)
 
-    def recommend(self, request: Request) -> Response:
-        """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue.
+    def recommend(self, request: Asker) -> Response:
+        """Answer a request, for items or for their order; raises as `answer` does.
 
         An answer by a release that the request names is a mere look at it: neither logged nor counted.
         """
@@ -115,6 +123,8 @@ class Engine:
         if request.release is not None:
             return response
         self.traffic.answered(response)
+        self.answers.keep(answered.given, answered.vectors)
+        self.metrics.answered(response)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -133,7 +143,7 @@ class Engine:
         )
         return response
 
-    def answered(self, request: Request) -> Answered:
+    def answered(self, request: Asker) -> Answered:
         """An answer with the vectors behind it, neither logged nor counted.
 
         Raises as `Compared.of` does for a release that the request names, if it is not the current one.
@@ -142,6 +152,10 @@ class Engine:
         if request.release not in (None, loaded.release.id):
             loaded = self._beside(loaded, request)
         return answer(loaded, request, now=self.now())
+
+    def explain(self, request_id: str) -> Explanation:
+        """Why an earlier answer held what it held; GoneError where it cannot be made again."""
+        return explain_again(self.follow(), self.answers, request_id)
 
     def check_rules(self, asked: RulesToCheck) -> CheckedRules:
         """What is wrong with rules, by the items of the release that answers."""
@@ -159,9 +173,10 @@ class Engine:
         """
         with self._writing:
             loaded = self.loaded
-            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
-            good, refused = gate.read(posted)
-            new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
+            latest = self._wall() + TOLERANCE
+            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=latest, answers=self.answers)
+            good, refused, unmatched = gate.read(posted)
+            new = first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
             self._remember(loaded, new)
             # duplicates too: their first sender may have died before their features were written
@@ -170,9 +185,11 @@ class Engine:
             accepted=appended.accepted,
             duplicates=len(good) - appended.accepted,
             rejected=refused,
+            unmatched=unmatched,
             fallbacks=fallbacks,
         )
         self.traffic.received(receipt)
+        self.metrics.received(receipt)
         _log.info(
             "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
             receipt.accepted,
@@ -213,7 +230,7 @@ class Engine:
             threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
         return self.loaded
 
-    def _beside(self, loaded: Loaded, request: Request) -> Loaded:
+    def _beside(self, loaded: Loaded, request: Asker) -> Loaded:
         """The release that a request names, with the user's history in its own item codes."""
         other = self._compared.of(request.release or "")
         with self._writing:
@@ -236,6 +253,20 @@ class Engine:
     def _idle_store(self) -> Store:
         """Answers look-ups before there is a release."""
         return Store(self.settings)
+
+    def _state(self) -> State:
+        """For the metrics; an error of the feature store leaves its views out."""
+        loaded, now = self._loaded, self.now()
+        sizes = {"answers": len(self.answers), "answer_vector_bytes": self.answers.vector_bytes}
+        if loaded is None:
+            return State(now, "", None, self._last, {}, sizes)
+        sizes["items"] = len(loaded.catalogue.index)
+        try:
+            views = behind(loaded.store, clock=now)
+        except StoreError as error:
+            _log.warning("metrics tell nothing of the views: %s", error)
+            views = {}
+        return State(now, loaded.release.id, loaded.release.manifest.created_at, self._last, views, sizes)
 
     def _load_beside(self, wanted: str) -> None:
         try:
@@ -283,12 +314,3 @@ class Engine:
             _log.warning("online features stay behind %d events: %s", len(events), error)
             return False
         return True
-
-
-def _first_of_each(events: pa.Table, known: set[str]) -> pa.Table:
-    """The first event of every id that is not known."""
-    rows: dict[str, int] = {}
-    for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
-        if event_id not in known:
-            rows.setdefault(event_id, row)
-    return events.take(pa.array(rows.values(), pa.int64()))

@@ -13,13 +13,14 @@ from ranking.candidates.union import Candidates
 from ranking.serving.histories import Histories
 from ranking.serving.house_rules import HouseRules
 from ranking.serving.labelled import interactions
-from ranking.serving.payloads import CheckedRules, FoundInRules, Request, RulesToCheck
+from ranking.serving.order import Order
+from ranking.serving.payloads import Asker, CheckedRules, FoundInRules, Request, RulesToCheck
 from ranking.strategy.arrange import Page, Seat
-from ranking.strategy.hybrid import Hybrid, Ranked
+from ranking.strategy.hybrid import Hybrid
 from ranking.strategy.reranking import Reranker, Wishes
 from ranking.strategy.rules.compiler import Compiler, Linted
 from ranking.strategy.weighting import Weights
-from ranking.types import UNKNOWN, Bools, Interactions, Queries
+from ranking.types import Bools, Interactions, Queries
 
 RULES: Final = "rules"  # the house's rules have a fault: answered with those that were good
 
@@ -60,18 +61,21 @@ class Pages:
         self._exposures.add(interactions(_exposures(events), self._items))
         self._met = self._met + _counts(interactions(events, self._items))
 
-    def wishes(self, request: Request, *, house: bool = True) -> tuple[Wishes, list[str]]:
-        """What is asked for, the request's own rules first, and the fallbacks; RuleError for a bad one of its own."""
-        rules = self.compiler.compile(request.rules)
+    def wishes(self, request: Asker, *, house: bool = True) -> tuple[Wishes, list[str]]:
+        """What is asked for, the request's own rules first, and the fallbacks; RuleError for a bad one of its own.
+
+        Who names the items has chosen them: no rule counts then.
+        """
+        rules = self.compiler.compile(request.rules if isinstance(request, Request) else ())
         fallbacks = []
-        if house:
+        if house and isinstance(request, Request):
             standing, broken = self._house.current()
             rules = rules.then(standing)
             fallbacks = [RULES] if broken else []
         weights = Weights(**request.weights.model_dump())
         return Wishes(rules, request.diversity, request.exploration, request.explorer, weights), fallbacks
 
-    def allowed(self, wishes: Wishes, request: Request, query: Queries) -> Bools | None:
+    def allowed(self, wishes: Wishes, request: Asker, query: Queries) -> Bools | None:
         """What the rules let through, bool [n_items]; None for all."""
         shown = [] if request.user_id is None else [self._exposures.of(request.user_id)]
         return self._reranker.allowed(wishes.rules, query, [(one.item, one.occurred_at) for one in shown])
@@ -81,38 +85,33 @@ class Pages:
         wishes: Wishes,
         query: Queries,
         candidates: Candidates,
-        ranked: Ranked | None,
+        order: Order,
         *,
         k: int,
         allowed: Bools | None,
         request_id: str,
+        only: Bools | None = None,
     ) -> Page:
-        """The answer's items; without a ranker's order in that of the fusion. request_id: seeds chance, as hex digits.
+        """The answer's items. request_id: seeds chance, as hex digits. only: bool [n_items], what may be shown.
 
         Without any wish it is the order's beginning.
         """
-        if ranked is None:
-            place, score = np.arange(candidates.item.shape[1], dtype=np.int32), candidates.fused[0]
-            known = candidates.item[0] != UNKNOWN
-        else:
-            place, score, known = ranked.place[0], ranked.score[0], ranked.item[0] != UNKNOWN
-        place, score = place[known], score[known]
         if not wishes:
-            items = candidates.item[0][place[:k]].tolist()
-            seats = [
-                Seat(item, at, one, 1.0) for at, (item, one) in enumerate(zip(items, score.tolist(), strict=False))
-            ]
-            return Page(seats, [])
+            items = candidates.item[0][order.place]
+            shown = np.arange(len(items)) if only is None else np.flatnonzero(only[items])
+            places = shown[:k].tolist()
+            return Page([Seat(int(items[at]), at, float(order.score[at]), 1.0) for at in places], [])
         return self._reranker.page(
             candidates,
             query,
             wishes,
-            place=place,
-            score=score,
+            place=order.place,
+            score=order.score,
             k=k,
             met=self._met,
             allowed=allowed,
             seed=int(request_id, 16),
+            only=only,
         )
 
 

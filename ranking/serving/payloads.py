@@ -1,5 +1,6 @@
 """What comes in and goes out over HTTP and in the shell's JSON. Unknown keys are refused, none is ignored."""
 
+from collections import Counter
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -9,6 +10,10 @@ from ranking.strategy.rules.parsing import MAX_LENGTH
 
 MAX_K: Final = 100
 MAX_SESSION: Final = 200
+MAX_RANKED: Final = 500
+MAX_TEXT: Final = 2_000
+MAX_FILE: Final = 5_000_000  # bytes of a query's picture or sound
+MAX_BASE64: Final = MAX_FILE * 4 // 3 + 4
 MAX_RULES: Final = 50
 MAX_RULES_TEXT: Final = 100_000
 NOW_EXAMPLE: Final = "2026-03-14T19:30:00Z"
@@ -40,13 +45,52 @@ class GroupWeights(BaseModel):
     context: Weight = 1.0
 
 
-class Request(BaseModel):
-    """Who asks for recommendations: a user, an anonymous session of items (the latest last), both, or nobody known.
+class QueryContent(BaseModel):
+    """Something to look for: a text, a picture, a sound, or several of them as those of one item.
 
-    rules: one rule a text. diversity: more different items, in the user's own mix of categories. spread: more of the
-    catalogue over all users. exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
-    release: answer by this one, to compare it with the current one; 503 while it is being loaded.
+    image, audio: a file's bytes in base64. Pictures are JPEG, PNG, WEBP, GIF or BMP, sounds FLAC, WAV, OGG or MP3.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = None
+    image: Annotated[str, Field(min_length=1, max_length=MAX_BASE64)] | None = None
+    audio: Annotated[str, Field(min_length=1, max_length=MAX_BASE64)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.text is None and self.image is None and self.audio is None:
+            raise ValueError("nothing to look for; give a text, an image or an audio")
+        return self
+
+
+class Asker(BaseModel):
+    """Who asks: a user, an anonymous session of items (the latest last), both, or nobody known; and how it is ordered.
+
+    diversity: more different items, in the user's own mix of categories. spread: more of the catalogue over all users.
+    exploration: more chance, of the `explorer`'s kind. All are 0 to 1, and 0 changes nothing.
+    query: what is looked for. query_weight: how much that counts against the asker's taste, 0 to 1. release: answer by
+    this one, to compare it with the current one; 503 while it is being loaded.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user_id: Id | None = None
+    session: Annotated[tuple[Id, ...], Field(max_length=MAX_SESSION)] = ()
+    context: Context = Context()
+    explain: bool = False
+    diversity: Share = 0.0
+    spread: Share = 0.0
+    exploration: Share = 0.0
+    explorer: Explorer = Explorer.EPSILON
+    weights: GroupWeights = GroupWeights()
+    query: QueryContent | None = None
+    query_weight: Share = 0.5
+    release: Id | None = None
+
+
+class Request(Asker):
+    """A request for recommendations. k: at most so many. rules: one rule a text."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -56,22 +100,37 @@ class Request(BaseModel):
                 {"user_id": "u00017", "k": 10, "context": {"at": NOW_EXAMPLE, "device": "mobile"}, "explain": True},
                 {"session": ["i00042", "i00007"], "k": 5},
                 {"user_id": "u00017", "rules": ["cap categories at 2"], "diversity": 0.3, "exploration": 0.05},
+                {"user_id": "u00017", "query": {"text": "a slow piece for piano"}, "query_weight": 0.7},
             ]
         },
     )
 
-    user_id: Id | None = None
-    session: Annotated[tuple[Id, ...], Field(max_length=MAX_SESSION)] = ()
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
-    context: Context = Context()
-    explain: bool = False
     rules: RuleTexts = ()
-    diversity: Share = 0.0
-    spread: Share = 0.0
-    exploration: Share = 0.0
-    explorer: Explorer = Explorer.EPSILON
-    weights: GroupWeights = GroupWeights()
-    release: Id | None = None
+
+
+class RankRequest(Asker):
+    """A request to put these items in order, all of them, those that the user knows among them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"user_id": "u00017", "items": ["i00042", "i00007", "i00311"], "context": {"device": "mobile"}},
+                {"session": ["i00042"], "items": ["i00007", "i00311"], "explain": True},
+            ]
+        },
+    )
+
+    items: Annotated[tuple[Id, ...], Field(min_length=1, max_length=MAX_RANKED)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        twice = [one for one, count in Counter(self.items).items() if count > 1]
+        if twice:
+            raise ValueError(f"items: {twice[0]!r} is given {self.items.count(twice[0])} times; give each item once")
+        return self
 
 
 class Source(BaseModel):
@@ -219,15 +278,24 @@ class Refused(BaseModel):
     reason: str
 
 
+class Unmatched(BaseModel):
+    """An event that names an answer which did not hold its item: its place in the batch, from 0, and what is amiss."""
+
+    index: int
+    reason: str
+
+
 class Receipt(BaseModel):
     """What became of a batch. `accepted` ones are on disk and count from now on; `duplicates` were there before.
 
+    unmatched: those of them that name an answer without their item; they count nevertheless.
     fallbacks: holds `features` when the feature store could not be told; it catches up with the next materialization.
     """
 
     accepted: int
     duplicates: int
     rejected: list[Refused]
+    unmatched: list[Unmatched] = []
     fallbacks: list[str]
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from feature_repo.errors import EventLogError, FeatureRepoError, StoreUnavailableError
-from ranking.errors import NotReadyError, RankingError, RuleError
+from ranking.errors import GoneError, NotReadyError, RankingError, RuleError
 from ranking.serving.faults import Fault, in_rules, in_words
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -63,7 +63,13 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
     faults = in_rules(error.faults) if isinstance(error, RuleError) else []
-    return problem(503 if isinstance(error, _UNAVAILABLE) else 422, str(error), faults)
+    return problem(_status(error), str(error), faults)
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, GoneError):
+        return 404
+    return 503 if isinstance(error, _UNAVAILABLE) else 422
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:

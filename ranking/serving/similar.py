@@ -116,6 +116,10 @@ class Neighbours:
         vector = query_vector(self._alignment, self._encoders, text=text, image=image, audio=audio)
         return self._near(vector, index, k=k, by=by, categories=categories)
 
+    def place(self, *, text: str | None = None, image: bytes | None = None, audio: bytes | None = None) -> Floats:
+        """Where an item of this content would lie in the aligned space, float32 [d]; raises as `of_content` does."""
+        return query_vector(self._alignment, self._encoders, text=text, image=image, audio=audio)
+
     def _across(self, by: str, asked: tuple[Modality, ...]) -> list[tuple[Modality, Modality]]:
         """Those modalities that have a space together with the one that is looked for, each with that one."""
         if by not in tuple(Modality):

@@ -22,6 +22,7 @@ class Pool:
     item: int32 [n], candidates in the ranker's order. score: float64 [n], with what weights and boosts add. boosted:
     for each boost of the rules which candidates it lifts, bool [n]. met: float64 [n], how often anybody met each item.
     allowed: bool [n_items], what may be pinned. spare: further items, best first, for slots that no candidate may take.
+    only: bool [n_items], what may be shown at all; None for everything.
     """
 
     item: Codes
@@ -30,6 +31,7 @@ class Pool:
     met: Values
     allowed: Bools
     spare: Callable[[], Codes]
+    only: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class _Filling:
 
     def __init__(self, pool: Pool, rules: RuleSet, k: int, relevance: Relevance, *, reserve: bool) -> None:
         self.allotment = Allotment(rules, len(pool.allowed), k=k)
+        if pool.only is not None:
+            self.allotment.full |= ~pool.only
         self._pool, self._rules, self._k = pool, rules, k
         self._relevance = relevance
         self._pins, self._notes = placed(rules.pins, pool.allowed, self.allotment, k=k)

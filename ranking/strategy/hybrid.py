@@ -117,9 +117,12 @@ class Hybrid:
         stored = features(request_rows(candidates, queries, users, self.items))
         return self.order(candidates, queries, stored, k=k)
 
-    def retrieve(self, queries: Queries, *, allowed: Bools | None = None) -> Candidates:
-        """What the generators find for each query. allowed: bool [n_items], the only items to look among."""
-        return find(self.generators, queries, self.config, created_at=self.created_at, allowed=allowed)
+    def retrieve(self, queries: Queries, *, allowed: Bools | None = None, named: Codes | None = None) -> Candidates:
+        """What the generators find for each query.
+
+        allowed: bool [n_items], the only items to look among. named: int32 [m], items that are candidates anyway.
+        """
+        return find(self.generators, queries, self.config, created_at=self.created_at, allowed=allowed, named=named)
 
     def order(
         self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int, spread: float = 0.0
@@ -172,11 +175,12 @@ def find(
     *,
     created_at: Times,
     allowed: Bools | None = None,
+    named: Codes | None = None,
     watch: Watch = nobody,
 ) -> Candidates:
     """The union's candidates, with the reserved places that short histories or the others have.
 
-    allowed: as in `retrieve`.
+    allowed, named: as in `retrieve`; items are named for one query, or for many of histories of like lengths.
     """
     short = np.diff(queries.indptr) <= SHORT
     rows = [np.flatnonzero(short), np.flatnonzero(~short)]
@@ -188,6 +192,7 @@ def find(
             created_at=created_at,
             reserved=reserved,
             allowed=allowed,
+            named=named,
             watch=_of_rows(some, watch),
         )
         for some, reserved in zip(rows, (config.reserved_short, config.reserved), strict=True)

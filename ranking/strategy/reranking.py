@@ -77,12 +77,14 @@ class Reranker:
         met: Values,
         allowed: Bools | None,
         seed: int,
+        only: Bools | None = None,
     ) -> Page:
         """The page of the first query.
 
         place: int [n], the ranker's order, as places among the candidates. score: float32 [n], in that order; where
         spreading lets a worse item pass a better one, the better one counts as much as the worse. met: float64
-        [n_items], how often anybody met each item. seed: of chance.
+        [n_items], how often anybody met each item. seed: of chance. only: bool [n_items], what may be shown; the other
+        candidates count for what scores are measured by.
         """
         rules, items = wishes.rules, candidates.item[0][place]
         unit = float(np.std(score)) or 1.0 if len(score) else 1.0
@@ -94,7 +96,7 @@ class Reranker:
             scores = scores + unit * rule.add * mask
         spare = cache(lambda: self._spare(query, items, allowed) if rules else items[:0])
         page = arrange(
-            Pool(items, scores, boosted, met[items], self._filtered(rules, query), spare),
+            Pool(items, scores, boosted, met[items], self._filtered(rules, query), spare, only),
             rules,
             k=k,
             relevance=lambda: self._relevance(items, scores, query, wishes.diversity),

@@ -7,9 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+
+from feature_repo.settings import Settings
+from ranking.serving.app import create_app
+from ranking.serving.engine import Engine
 
 README = Path(__file__).parents[2] / "README.md"
 STRATEGY = README.parent / "docs" / "strategy.md"
+API = README.parent / "docs" / "api.md"
 ASK = ("recommend", "features", "evaluate", "rules")  # they change nothing; `releases` has but one that does not
 
 
@@ -68,3 +74,22 @@ def test_wrong_rules_are_told_with_their_places(ruled, trichord, tmp_path):
         done = trichord(*words, home=ruled)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_requests_of_the_page_on_the_api_are_answered_in_their_order(home, tmp_path):
+    folder = shutil.copytree(home, tmp_path / "home", symlinks=True)
+    engine = Engine(Settings(home=folder))
+    engine.load()
+    client, asked, request_id = TestClient(create_app(engine)), 0, ""
+    for block in re.findall(r"^```sh\n(.*?)^```$", API.read_text(), re.MULTILINE | re.DOTALL):
+        words = shlex.split(block.replace("\\\n", " ").replace("REQUEST_ID", request_id))
+        assert words[:2] == ["curl", "-s"]
+        path = words[2].removeprefix("localhost:8080")
+        body = words[words.index("-d") + 1] if "-d" in words else None
+        json_type = {"content-type": "application/json"}
+        answer = client.get(path) if body is None else client.post(path, content=body, headers=json_type)
+        assert answer.status_code == 200, answer.text
+        if path == "/v1/recommendations":
+            request_id = answer.json()["request_id"]
+        asked += 1
+    assert asked >= 6

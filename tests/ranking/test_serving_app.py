@@ -93,7 +93,13 @@ def test_http_answers_what_the_engine_answers(client, settled):
         ([], "no JSON object"),
         ({"rules": [{"include": "x"}]}, "rules.0"),
         ({"rules": ["cap categories at 2"] * 51}, "rules"),
-        ({"query": {"text": "blue"}}, "query: not supported by this release"),
+        ({"query": {}}, "nothing to look for; give a text, an image or an audio"),
+        ({"query": {"text": ""}}, 'query.text ""'),
+        ({"query": {"text": "x" * 2001}}, "query.text"),
+        ({"query": {"video": "AAAA"}}, "query.video: not supported"),
+        ({"query": {"image": "data:image/png;base64,AAAA"}}, "query.image: no base64"),
+        ({"query": {"audio": "A" * 7_000_000}}, "query.audio"),
+        ({"query_weight": 2}, "query_weight 2"),
         ({"diversity": 1.5}, "diversity 1.5: input should be less than or equal to 1"),
         ({"exploration": -0.1}, "exploration -0.1: input should be greater than or equal to 0"),
         ({"explorer": "lucky"}, "explorer"),
@@ -156,7 +162,7 @@ def test_a_posted_event_changes_the_next_answer(writable):
     answer = writable.post("/v1/events", json=event)
     assert (answer.status_code, answer.json()) == (
         200,
-        {"accepted": 1, "duplicates": 0, "rejected": [], "fallbacks": []},
+        {"accepted": 1, "duplicates": 0, "rejected": [], "unmatched": [], "fallbacks": []},
     )
     assert first not in ids()
     again = writable.post("/v1/events", json=[event, {"user_id": "u00"}])
@@ -314,6 +320,9 @@ def test_the_schema_describes_every_path_with_examples(client):
     document = client.get("/openapi.json").json()
     assert document["paths"].keys() == {
         "/v1/recommendations",
+        "/v1/rank",
+        "/v1/explanations/{request_id}",
+        "/metrics",
         "/v1/rules/check",
         "/v1/events",
         "/v1/items/{item_id}/similar",

@@ -15,8 +15,9 @@ from feature_repo.served import ServedLog
 from feature_repo.settings import Sampling, Settings
 from ranking.errors import ArtifactError, NotReadyError, UnknownEntityError
 from ranking.rankers.trees import REFERENCE
-from ranking.serving.answer import FEATURES, UNKNOWN_USER
+from ranking.serving.answer import UNKNOWN_USER
 from ranking.serving.engine import Engine
+from ranking.serving.made import FEATURES
 from ranking.serving.payloads import Context, Request, Response
 from ranking.serving.reasons import FOUND_BY, WORDS
 from ranking.strategy.generators import GENERATORS

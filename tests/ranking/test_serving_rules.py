@@ -7,11 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ranking.errors import RuleError
-from ranking.serving.answer import RULED, _features, _query
+from ranking.serving.answer import make, understand
 from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
 from ranking.serving.pages import RULES
 from ranking.serving.payloads import MAX_RULES, Request, Response
+from ranking.serving.shown import RULED
+from ranking.serving.stopwatch import Stopwatch
 from ranking.strategy.exploration import Explorer
 
 NORTH, SOUTH = 'categories has "north"', 'categories has "south"'
@@ -116,19 +118,8 @@ def test_an_explored_page_is_made_again_from_its_request_id(settled):
         answers = [settled.recommend(request) for _ in range(3)]
         assert len({tuple(ids(one)) for one in answers}) > 1
         assert all(0 < item.propensity < 1 for item in answers[0].items)
-        query = _query(loaded, request, now)
-        candidates = loaded.hybrid.retrieve(query)
-        stored = _features(loaded, request, candidates, query, now)
-        ranked = loaded.hybrid.order(candidates, query, stored, k=candidates.item.shape[1])
-        again = loaded.pages.page(
-            loaded.pages.wishes(request)[0],
-            query,
-            candidates,
-            ranked,
-            k=request.k,
-            allowed=None,
-            request_id=answers[0].request_id,
-        )
+        asked = understand(loaded, request, now=now, request_id=answers[0].request_id)
+        again = make(loaded, asked, Stopwatch()).page
         assert [(seat.item, seat.propensity) for seat in again.seats] == [
             (loaded.catalogue.index.codes([item.item_id])[0], item.propensity) for item in answers[0].items
         ]
