@@ -35,15 +35,22 @@ class Compared:
             NotReadyError: it is being loaded, or another one is; ask again.
             ArtifactError: there is no such release, or it is damaged.
         """
-        held = self._held
-        if held is not None and held.release.id == release_id:
+        if (held := self._holding(release_id)) is not None:
             return held
         release = self._releases.open(release_id)
         if reason := self._refused.pop(release_id, ""):  # told once: it may be mended by then
             raise ArtifactError(reason)
         if self._loading.acquire(blocking=False):
+            if (held := self._holding(release_id)) is not None:  # its load has ended since
+                self._loading.release()
+                return held
             threading.Thread(target=self._bring, args=(release,), name="load-compared", daemon=True).start()
         raise NotReadyError(f"release {release_id}: being loaded for comparison; ask again in {AGAIN_S} s")
+
+    def _holding(self, release_id: str) -> Loaded | None:
+        """What is held, if it is that release."""
+        held = self._held
+        return held if held is not None and held.release.id == release_id else None
 
     def _bring(self, release: Release) -> None:
         try:
