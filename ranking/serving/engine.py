@@ -189,7 +189,6 @@ class Engine:
             fallbacks=fallbacks,
         )
         self.traffic.received(receipt)
-        self.metrics.received(receipt)
         _log.info(
             "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
             receipt.accepted,
@@ -258,15 +257,16 @@ class Engine:
         """For the metrics; an error of the feature store leaves its views out."""
         loaded, now = self._loaded, self.now()
         sizes = {"answers": len(self.answers), "answer_vector_bytes": self.answers.vector_bytes}
+        counted = (self.traffic.since, self.traffic.fallbacks(), self.traffic.events())
         if loaded is None:
-            return State(now, "", None, self._last, {}, sizes)
+            return State(now, "", None, self._last, {}, sizes, *counted)
         sizes["items"] = len(loaded.catalogue.index)
         try:
             views = behind(loaded.store, clock=now)
         except StoreError as error:
             _log.warning("metrics tell nothing of the views: %s", error)
             views = {}
-        return State(now, loaded.release.id, loaded.release.manifest.created_at, self._last, views, sizes)
+        return State(now, loaded.release.id, loaded.release.manifest.created_at, self._last, views, sizes, *counted)
 
     def _load_beside(self, wanted: str) -> None:
         try:

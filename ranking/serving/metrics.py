@@ -6,18 +6,18 @@ that are computed when they are read.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ranking.serving.payloads import Receipt, Response
+from ranking.serving.payloads import Response
 
 BUCKETS: Final = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 ELSEWHERE: Final = "other"  # the endpoint of a path that there is not: clients make up endless ones
@@ -28,6 +28,8 @@ class State:
     """What is read at a scrape.
 
     release: empty before one is loaded. views_behind_s: by view, how far its online rows are behind the data's clock.
+    since: when the server began to count. fallbacks: answers by what they had to do without. events: posted ones by
+    what became of them.
     """
 
     now: datetime
@@ -36,6 +38,9 @@ class State:
     newest_event_at: datetime | None
     views_behind_s: dict[str, float]
     sizes: dict[str, int]
+    since: datetime
+    fallbacks: Mapping[str, int]
+    events: Mapping[str, int]
 
 
 class Metrics:
@@ -62,26 +67,11 @@ class Metrics:
             registry=self._registry,
             buckets=BUCKETS,
         )
-        self._fallbacks = Counter(
-            "trichord_fallbacks", "Answers that had to do without something", ["name"], registry=self._registry
-        )
-        self._events = Counter("trichord_events", "Events posted", ["outcome"], registry=self._registry)
-        for outcome in ("accepted", "duplicate", "rejected", "unmatched"):
-            self._events.labels(outcome)  # 0 from the start: a rate needs a first value
 
     def answered(self, response: Response) -> None:
-        """Count an answer."""
+        """Time an answer's stages."""
         for stage, ms in response.timings_ms:
             self._stages.labels(stage).observe(ms / 1e3)
-        for name in response.fallbacks:
-            self._fallbacks.labels(name).inc()
-
-    def received(self, receipt: Receipt) -> None:
-        """Count a batch of events."""
-        self._events.labels("accepted").inc(receipt.accepted)
-        self._events.labels("duplicate").inc(receipt.duplicates)
-        self._events.labels("rejected").inc(len(receipt.rejected))
-        self._events.labels("unmatched").inc(len(receipt.unmatched))
 
     def requested(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """Count a request over HTTP."""
@@ -122,6 +112,9 @@ class _AtScrape(Collector):
         for what, size in sorted(state.sizes.items()):
             sizes.add_metric([what], size)
         yield sizes
+        began = state.since.timestamp()
+        yield _counts("trichord_fallbacks", "Answers that had to do without something", "name", state.fallbacks, began)
+        yield _counts("trichord_events", "Events posted", "outcome", state.events, began)
 
 
 class _Named(Collector):
@@ -137,6 +130,13 @@ class _Named(Collector):
                 sample._replace(labels={**sample.labels, "worker": self._worker}) for sample in metric.samples
             ]
             yield metric
+
+
+def _counts(name: str, text: str, label: str, counts: Mapping[str, int], began: float) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count, created=began)
+    return family
 
 
 def _age(name: str, text: str, since: datetime | None, now: datetime) -> Metric:
