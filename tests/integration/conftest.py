@@ -1,6 +1,7 @@
 """One small planted world, run through the whole pipeline once for all integration tests."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,13 @@ class Trichord:
         return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=1800)
 
     def start(self, *arguments: str, output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*COMMAND, *arguments], stdout=output, stderr=output)
+        """It hears an interrupt even where the tests themselves run in the background, which ignores them."""
+        command = [*COMMAND, *arguments]
+        heard = signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is ignored here would be ignored there
+        try:
+            return subprocess.Popen(command, stdout=output, stderr=output)
+        finally:
+            signal.signal(signal.SIGINT, heard)
 
     @staticmethod
     def _environment(home: Path | None) -> dict[str, str]:
