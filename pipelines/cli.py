@@ -229,10 +229,13 @@ def parity(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Listen on an address that others reach, though no API key is set.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Serve the HTTP API; /docs describes it."""
     from ranking.serving.app import serve as serve_http
 
     logging.getLogger("ranking").setLevel(logging.INFO)
-    serve_http(settings_of(home), host=host, port=port)
+    serve_http(settings_of(home), host=host, port=port, open_to_all=open_to_all)

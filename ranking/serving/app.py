@@ -20,6 +20,7 @@ from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
 from ranking.serving.engine import Engine
 from ranking.serving.faults import Fault
+from ranking.serving.guard import access
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
     MAX_K,
@@ -59,9 +60,11 @@ def create_app(engine: Engine) -> FastAPI:
         title="Trichord",
         description="Recommendations from text, image, sound and behaviour.",
         lifespan=lifespan,
-        responses={422: {"model": Problem}, 503: {"model": Problem}},
+        responses={status: {"model": Problem} for status in (400, 401, 403, 404, 413, 422, 429, 503)},
     )
+    access.limit_bodies(app)
     app.add_middleware(LimitedBody)
+    access.install(app, engine.settings.api)
     install(app)
     _add_recommendations(app, engine)
     _add_features(app, engine)
@@ -69,9 +72,18 @@ def create_app(engine: Engine) -> FastAPI:
     return app
 
 
-def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Run the API until interrupted, with a log on stderr; raises `ArtifactError` where no release is current."""
+def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, open_to_all: bool = False) -> None:
+    """Run the API until interrupted, with a log on stderr.
+
+    open_to_all: other machines may reach it though no API key is set.
+
+    Raises:
+        SettingsError: they could, and it is not said that they may.
+        ArtifactError: no release is current.
+    """
     import uvicorn  # only a server needs one
+
+    access.check_address(host, settings.api, open_to_all=open_to_all)
 
     Releases.of(settings).current()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -1,6 +1,6 @@
 """Errors over HTTP: RFC 9457 problem details."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from feature_repo.errors import EventLogError, FeatureRepoError, StoreUnavailableError
 from ranking.errors import NotReadyError, RankingError
 from ranking.serving.faults import Fault, in_words
+from ranking.serving.guard.headers import SECURITY
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -30,10 +31,12 @@ class Problem(BaseModel):
     faults: list[Fault] = []
 
 
-def problem(status: int, detail: str, faults: Iterable[Fault] = ()) -> JSONResponse:
+def problem(
+    status: int, detail: str, faults: Iterable[Fault] = (), *, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """A response that says what is wrong."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, faults=list(faults))
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def install(app: FastAPI) -> None:
@@ -55,7 +58,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail)
+    return problem(error.status_code, error.detail, headers=error.headers)
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
@@ -63,5 +66,5 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    """A fault of ours; Starlette raises it again for the server's log."""
-    return problem(500, "an unexpected error; its trace is in the server's log")
+    """A fault of ours; Starlette answers outside all middleware, and raises it again for the server's log."""
+    return problem(500, "an unexpected error; its trace is in the server's log", headers=SECURITY)
