@@ -13,6 +13,7 @@ from rich.console import Console
 
 from feature_repo.errors import FeatureRepoError
 from pipelines.commands import releases, tune
+from pipelines.commands.forget import forget
 from pipelines.commands.options import AsJson, Home, settings_of, wide_console
 from pipelines.errors import PipelineError
 from ranking.errors import RankingError, UnknownEntityError
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(releases.app, name="releases")
 app.add_typer(tune.app, name="tune")
+app.command()(forget)
 
 
 def main() -> None:
@@ -232,10 +234,16 @@ def serve(
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Listen on an address that others reach, though no API key is set.")
     ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer, on one port.")] = 1,
     home: Home = None,
 ) -> None:
     """Serve the HTTP API; /docs describes it."""
     from ranking.serving.app import serve as serve_http
+    from ranking.serving.workers import serve_by_workers
 
     logging.getLogger("ranking").setLevel(logging.INFO)
-    serve_http(settings_of(home), host=host, port=port, open_to_all=open_to_all)
+    settings = settings_of(home)
+    if workers == 1:
+        serve_http(settings, host=host, port=port, open_to_all=open_to_all)
+    else:
+        serve_by_workers(settings, host=host, port=port, open_to_all=open_to_all, workers=workers)

@@ -86,10 +86,15 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, open
     access.check_address(host, settings.api, open_to_all=open_to_all)
 
     Releases.of(settings).current()
+    prepare_process()
+    uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
+
+
+def prepare_process() -> None:
+    """What a process that serves needs: a log on stderr, and one thread of BLAS a request."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("ranking").setLevel(logging.INFO)
     one_blas_thread_for_good()  # more threads in each request only wait for cores
-    uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
 
 
 def _add_recommendations(app: FastAPI, engine: Engine) -> None:

@@ -17,6 +17,7 @@ from feature_repo.asked import Asked
 from feature_repo.compute import TICK, rows_at
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
+from feature_repo.event_tail import EventTail
 from feature_repo.feast_json import Value, first_values
 from feature_repo.labels import label_events
 from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
@@ -71,7 +72,9 @@ class Engine:
         self.releases = Releases.of(settings)
         self._wall = wall
         self._log = EventLog(settings.events)
-        self._writing = threading.Lock()  # events in, histories swapped
+        self._tail = EventTail(self._log)
+        self._writing = threading.Lock()  # events in, one batch after the other
+        self._memory = threading.Lock()  # events from the log into memory: held for microseconds, but to read it whole
         self._loading = threading.Lock()
         self._loaded: Loaded | None = None
         self._refused = _Refusal()
@@ -139,12 +142,12 @@ class Engine:
         posted: JSON objects of `PostedEvent`. A bad one is refused with its reason, the others go on.
         """
         with self._writing:
-            loaded = self.loaded
+            loaded = self.follow()
             gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
             good, refused = gate.read(posted)
             new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
-            self._remember(loaded, new)
+            loaded = self.follow()  # which takes them into memory
             # duplicates too: their first sender may have died before their features were written
             fallbacks = [] if self._refresh(loaded, good) else [FEATURES]
         receipt = Receipt(
@@ -183,15 +186,26 @@ class Engine:
         return first_values(views)
 
     def follow(self) -> Loaded:
-        """The release that answers now; if the home's current one is another, it begins to load beside it.
+        """The release that answers now, with all that any process has told or made forgotten up to now.
 
-        Raises NotReadyError while there is none.
+        If the home's current release is another, it begins to load beside. Raises NotReadyError while there is none.
         """
+        if self._loaded is not None and self._tail.moved():
+            self._catch_up()
         here = None if self._loaded is None else self._loaded.release.id
         wanted = self.releases.current_id()
-        if wanted not in (None, here, self._refused.id) and self._loading.acquire(blocking=False):
-            threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
+        if wanted is not None and wanted not in (here, self._refused.id):
+            self._begin_to_load(wanted)
         return self.loaded
+
+    def wait(self) -> None:
+        """Come back when no release is on its way any more."""
+        with self._loading:
+            pass
+
+    def _begin_to_load(self, wanted: str) -> None:
+        if self._loading.acquire(blocking=False):
+            threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
 
     @cached_property
     def _logged_until(self) -> datetime | None:
@@ -224,17 +238,29 @@ class Engine:
         neighbours = Neighbours(release, lambda: hybrid.knowledge.space, catalogue, self.settings)
         fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings), neighbours)
         _try(fresh, self.now())
-        with self._writing:  # no event may come between what is read here and what is served
-            events = self._log.read()
-            labelled = _labelled(events, kinds)
-            histories = Histories(_interactions(labelled, catalogue.index))
-            self._last = pc.max(events[schema.OCCURRED_AT]).as_py()
-            self._loaded = replace(fresh, histories=histories, recorded=Recorded(labelled))
+        tail = EventTail(self._log)
+        full, last = _with_events(fresh, tail.read())
+        tail.settled()
+        with self._memory:
+            self._loaded, self._tail, self._last = full, tail, last  # what came meanwhile is unread in this tail
             self._refused = _Refusal()
         _log.info("release %s is served", release.id)
 
+    def _catch_up(self) -> None:
+        """Take further events into memory; where users were forgotten, all anew, and the release, which names them."""
+        with self._memory:
+            loaded, events = self.loaded, self._tail.unread()
+            if events is not None:
+                self._remember(loaded, events)
+            else:
+                self._loaded, self._last = _with_events(loaded, self._tail.read())
+            self._tail.settled()
+        if events is not None:
+            return
+        _log.info("users were forgotten: histories are read again")
+        self._begin_to_load(loaded.release.id)
+
     def _remember(self, loaded: Loaded, events: pa.Table) -> None:
-        """Take further events into memory."""
         labelled = _labelled(events, loaded.kinds)
         loaded.recorded.add(labelled)
         loaded.histories.add(_interactions(labelled, loaded.catalogue.index))
@@ -246,7 +272,8 @@ class Engine:
         if not len(events):
             return True
         users, items = (pc.unique(events[name]).to_pylist() for name in (schema.USER_ID, schema.ITEM_ID))
-        known = loaded.recorded.of(users, items)
+        with self._memory:
+            known = loaded.recorded.of(users, items)
         try:
             loaded.store.refresh(known, loaded.catalogue.items_of(known), at=self.now(), users=users, item_ids=items)
         except StoreError as error:
@@ -266,6 +293,14 @@ def _try(loaded: Loaded, now: datetime) -> None:
             f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
             "have; build a release with the feature definitions as they are now"
         ) from error
+
+
+def _with_events(loaded: Loaded, events: pa.Table) -> tuple[Loaded, datetime | None]:
+    """A release with these events alone, and when the last of them occurred."""
+    labelled = _labelled(events, loaded.kinds)
+    histories = Histories(_interactions(labelled, loaded.catalogue.index))
+    last: datetime | None = pc.max(events[schema.OCCURRED_AT]).as_py()
+    return replace(loaded, histories=histories, recorded=Recorded(labelled)), last
 
 
 def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:
