@@ -40,16 +40,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from duckdb import ColumnExpression, ConstantExpression
 
-from feature_repo import day_partitions, schema, write_ahead
+from feature_repo import day_partitions, event_rows, schema, write_ahead
 from feature_repo.durable import sync_folder
 from feature_repo.errors import EventLogError
+from feature_repo.event_rows import RECEIVED_AT, STORED
 from feature_repo.tombstones import Tombstones
 from feature_repo.write_ahead import Position
-
-RECEIVED_AT: Final = "received_at"
-STORED: Final = schema.EVENTS.append(pa.field(RECEIVED_AT, schema.TIMESTAMP))
 
 _log = logging.getLogger(__name__)
 COMPACT_AT: Final = 8 << 20  # bytes of wal.log: about 60,000 events in batches, or 3,000 appended one by one
@@ -88,7 +85,7 @@ class EventLog:
 
         events: the columns of `schema.EVENTS`; others are left out. All of a batch becomes visible or none of it.
         """
-        events = _conform(events)
+        events = event_rows.conform(events)
         with self._writing():
             position, known = self._known_ids()
             living = self.forgotten.living(events[schema.USER_ID], events[schema.OCCURRED_AT])
@@ -125,7 +122,7 @@ class EventLog:
             found = self.relation(con, since=since, until=until, received=received)
             for column, wanted in ((schema.USER_ID, users), (schema.ITEM_ID, items)):
                 if wanted is not None:
-                    found = found.filter(_is_in(column, wanted))
+                    found = found.filter(event_rows.is_in(column, wanted))
             return found.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}")
 
         table = self._table(chosen)
@@ -143,7 +140,10 @@ class EventLog:
 
         `log.relation(con).create_view("events")` names it for SQL. It stays as it is while others append.
         """
-        return self._relation(con, self._snapshot(), since=since, until=until, received=received)
+        since, until = event_rows.utc(since), event_rows.utc(until)
+        position, fresh = self._snapshot()
+        files = self._partitions(position, since=since, until=until)
+        return event_rows.relation(con, fresh, files, since=since, until=until, received=received)
 
     def read_up_to(self) -> tuple[pa.Table, Position, list[str]]:
         """All events as `read` gives them, up to which position that is, and the ids that wal.log holds by then."""
@@ -151,7 +151,9 @@ class EventLog:
 
         def ordered(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
             taken.append(self._snapshot())
-            return self._relation(con, taken[-1]).order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}")
+            position, fresh = taken[-1]
+            every = event_rows.relation(con, fresh, self._partitions(position))
+            return every.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}")
 
         events = self._table(ordered).cast(schema.EVENTS)
         position, fresh = taken[-1]
@@ -185,30 +187,6 @@ class EventLog:
         moved = [pq.read_table(file, partitioning=None) for file in files]
         events = pa.concat_tables([STORED.empty_table(), *moved, fresh], promote_options="default")
         return events.select(schema.EVENTS.names), now, fresh[schema.EVENT_ID].to_pylist()
-
-    def _relation(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        snapshot: tuple[Position, pa.Table],
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        received: bool = False,
-    ) -> duckdb.DuckDBPyRelation:
-        since, until = _utc(since), _utc(until)
-        position, fresh = snapshot
-        names = STORED.names if received else schema.EVENTS.names
-        chosen = con.from_arrow(fresh.select(names))
-        files = [str(file) for file in self._partitions(position, since=since, until=until)]
-        if files:
-            read = con.read_parquet(files, hive_partitioning=False, union_by_name=received)
-            chosen = chosen.union(read.select(*(_column_of(read, name) for name in names)))
-        at = ColumnExpression(schema.OCCURRED_AT)
-        if since is not None:
-            chosen = chosen.filter(at >= ConstantExpression(since))
-        if until is not None:
-            chosen = chosen.filter(at < ConstantExpression(until))
-        return chosen
 
     def ids(self) -> frozenset[str]:
         """Every event id."""
@@ -306,7 +284,7 @@ class EventLog:
             with self._mutex:
                 generation = self._catch_up().generation
             try:
-                with _duckdb() as con:
+                with event_rows.duckdb_in_utc() as con:
                     return of(con).to_arrow_table()
             except (duckdb.Error, EventLogError):
                 with self._mutex:
@@ -343,43 +321,3 @@ class EventLog:
             day_partitions.write(self.folder, position.generation, fresh)
             self._position = write_ahead.start(self._wal, position.generation + 1)
             self._fresh = []
-
-
-def _conform(events: pa.Table) -> pa.Table:
-    missing = [name for name in schema.EVENTS.names if name not in events.column_names]
-    if missing:
-        raise EventLogError(f"events lack the columns {', '.join(missing)}; the log takes {schema.EVENTS.names}")
-    return pa.Table.from_arrays([_column(events[field.name], field) for field in schema.EVENTS], schema=schema.EVENTS)
-
-
-def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    if values.null_count and not field.nullable:
-        raise EventLogError(f"events.{field.name} has {values.null_count} nulls; every event needs one: fill them in")
-    try:
-        return values.cast(field.type)
-    except pa.ArrowException as error:
-        raise EventLogError(f"events.{field.name} is no {field.type}: {error}; cast it first") from error
-
-
-@contextmanager
-def _duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
-        yield con
-
-
-def _is_in(column: str, wanted: Collection[str]) -> duckdb.Expression:
-    if not wanted:
-        return ConstantExpression(False)
-    return ColumnExpression(column).isin(*(ConstantExpression(one) for one in wanted))
-
-
-def _column_of(read: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expression:
-    """A column, or nulls where files of an earlier version have no such one."""
-    return ColumnExpression(name) if name in read.columns else ConstantExpression(None).cast("timestamptz").alias(name)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
-        raise EventLogError(f"{moment} has no time zone; give a moment in UTC: datetime(..., tzinfo=UTC)")
-    return moment

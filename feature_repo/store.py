@@ -18,7 +18,6 @@ import pyarrow as pa
 from feature_repo import compute, configuration, schema
 from feature_repo.epoch import EPOCH
 from feature_repo.errors import StoreError
-from feature_repo.forgotten_rows import drop_rows
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
 from feature_repo.online import Ids, Request, answer, count_of, packed_store, read_stored
 from feature_repo.plan import Plan, StoredView, plan_service
@@ -193,31 +192,6 @@ class Store:
         [key] = view.join_keys
         with self.answering():
             packed.delete_rows(self.feast.config, view, {key: pa.array(ids, pa.string())})
-
-    def forget(self, users: Sequence[str], *, erase: bool = True) -> dict[str, int]:
-        """Erase users' rows of all views, offline and online; how many rows of all times each view had.
-
-        Safe to do again: what a killed one has left is erased then. erase: False only counts.
-
-        Raises:
-            StoreError: the online store is a stock one, see `delete`; the offline rows are erased all the same.
-            StoreUnavailableError: the online store cannot be written.
-        """
-        from feature_repo.sources import rows_path
-
-        views = [name for name, view in self._views.items() if view.join_keys == [schema.USER_ID]]
-        paths = {name: rows_path(self.settings, name) for name in views}
-        found = {name: drop_rows(path, users, erase=erase) for name, path in paths.items() if path.exists()}
-        if not erase:
-            return found
-        for name in views:
-            self.delete(name, users)
-        packed = packed_store(self.feast)
-        if packed is not None:
-            with self.answering():
-                packed.rewrite(self.feast.config)
-            self.renew_snapshots(self._views)
-        return found
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""

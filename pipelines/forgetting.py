@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from feature_repo import schema
 from feature_repo.durable import replacing, write_durably
 from feature_repo.event_log import EventLog
+from feature_repo.forgotten_features import forget_features
 from feature_repo.forgotten_rows import drop_rows
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
@@ -53,7 +54,7 @@ def forget(settings: Settings, users: Sequence[str], *, erase: bool = True) -> l
         lambda: [Erased("event log", log.forget(users) if erase else len(log.read(users=users)))],
         lambda: _parts(settings, log, users, erase=erase),
         lambda: [Erased("served vectors", ServedLog.of(settings).forget(users, erase=erase))],
-        lambda: _counted("view", Store(settings).forget(users, erase=erase)),
+        lambda: _counted("view", forget_features(Store(settings), users, erase=erase)),
     ]
     return [one for step in steps for one in step()]
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.event_log import EventLog
+from feature_repo.forgotten_features import forget_features
 from feature_repo.settings import Sampling, Settings
 from feature_repo.store import Store
 from ranking.serving.engine import Engine
@@ -115,7 +116,7 @@ def test_rows_of_others_are_the_same_online(copied, user, other):
     at = EventLog(copied / "events").last_occurred_at()
     before = store.online_frame(other, items, at=at)
     assert store.online_frame(user, items, at=at)["user_interactions"].null_count == 0
-    store.forget([user])
+    forget_features(store, [user])
     assert store.online_frame(other, items, at=at) == before
     assert Store(Settings(home=copied)).online_frame(user, items, at=at)["user_interactions"].null_count == 2
 
