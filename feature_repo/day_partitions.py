@@ -57,6 +57,12 @@ def write_without(folder: Path, generation: int, files: Sequence[Path], users: C
     return erased
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed writers have left half written."""
+    for unfinished in folder.rglob("*.tmp"):
+        unfinished.unlink()
+
+
 def remove_superseded(folder: Path, *, below: int) -> None:
     """Delete what does not count any more since a day was written whole."""
     for day in folder.glob("day=*"):

@@ -44,7 +44,7 @@ import pyarrow.parquet as pq
 from feature_repo import day_partitions, event_rows, schema, write_ahead
 from feature_repo.durable import sync_folder
 from feature_repo.errors import EventLogError
-from feature_repo.event_rows import RECEIVED_AT, STORED
+from feature_repo.event_rows import RECEIVED_AT, STORED, News
 from feature_repo.tombstones import Tombstones
 from feature_repo.write_ahead import Position
 
@@ -145,7 +145,7 @@ class EventLog:
         files = self._partitions(position, since=since, until=until)
         return event_rows.relation(con, fresh, files, since=since, until=until, received=received)
 
-    def read_up_to(self) -> tuple[pa.Table, Position, list[str]]:
+    def read_up_to(self) -> News:
         """All events as `read` gives them, up to which position that is, and the ids that wal.log holds by then."""
         taken: list[tuple[Position, pa.Table]] = []
 
@@ -159,7 +159,7 @@ class EventLog:
         position, fresh = taken[-1]
         return events, position, fresh[schema.EVENT_ID].to_pylist()
 
-    def since(self, position: Position) -> tuple[pa.Table, Position, list[str]] | None:
+    def since(self, position: Position) -> News | None:
         """Events after a position, up to which one that is, and the ids of those that stand in wal.log.
 
         Events of wal.log from before the position are among them if they were moved since. None where users were
@@ -174,7 +174,7 @@ class EventLog:
                     if self._catch_up().generation == now.generation:  # else files were superseded meanwhile
                         raise
 
-    def _since(self, position: Position, now: Position, fresh: pa.Table) -> tuple[pa.Table, Position, list[str]] | None:
+    def _since(self, position: Position, now: Position, fresh: pa.Table) -> News | None:
         if now.generation == position.generation:
             unread = write_ahead.read(self._wal, position)
             if unread.continued:
@@ -221,13 +221,10 @@ class EventLog:
         """Erase all events of users, and take in none from before now; how many there were. Safe to do again."""
         with self._writing():
             self.forgotten.add(users, datetime.now(UTC))
-            for unfinished in self.folder.rglob("*.tmp"):  # of writers that were killed
-                unfinished.unlink()
+            day_partitions.remove_unfinished(self.folder)
             self._compact()
             generation = self._catch_up().generation
-            erased = day_partitions.write_without(
-                self.folder, generation, self._partitions(Position(generation, 0)), users
-            )
+            erased = day_partitions.write_without(self.folder, generation, self._partitions(self._catch_up()), users)
             self._position = write_ahead.start(self._wal, generation + 1)  # also cuts off a torn frame
             self._fresh, self._ids = [], None
             day_partitions.remove_superseded(self.folder, below=generation + 1)

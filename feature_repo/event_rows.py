@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -12,9 +12,12 @@ from duckdb import ColumnExpression, ConstantExpression
 
 from feature_repo import schema
 from feature_repo.errors import EventLogError
+from feature_repo.write_ahead import Position
 
 RECEIVED_AT: Final = "received_at"
 STORED: Final = schema.EVENTS.append(pa.field(RECEIVED_AT, schema.TIMESTAMP))
+
+News: TypeAlias = tuple[pa.Table, Position, list[str]]  # events, up to where, and ids of those in wal.log
 
 
 def relation(

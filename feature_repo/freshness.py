@@ -75,6 +75,16 @@ def freshness(store: Store, *, clock: datetime) -> list[Freshness]:
     return [_of_view(store, view, clock) for view in sorted(views, key=lambda view: view.name)]
 
 
+def behind(store: Store, *, clock: datetime) -> dict[str, float]:
+    """Seconds that each view's materialization is behind the clock; a view that never was is left out.
+
+    It reads the registry alone, so it may be asked often. Raises StoreError where the registry cannot be read.
+    """
+    views: Iterable[FeatureView] = store.feast.list_feature_views()
+    until = {view.name: view.most_recent_end_time for view in views}
+    return {name: max((clock - one).total_seconds(), 0.0) for name, one in until.items() if one is not None}
+
+
 def _of_view(store: Store, view: "FeatureView", clock: datetime) -> Freshness:
     until = view.most_recent_end_time
     path = present_rows(store.settings, view)

@@ -195,6 +195,8 @@ class Settings(BaseSettings):
     online_url: SecretStr | None = Field(
         default=None, description="where the server of that store answers, with user and password; never printed"
     )
+    answers: int = Field(default=10_000, ge=0, description="so many latest answers a server can explain and match")
+    worker: str = Field(default="main", description="name of this process in its metrics, where several serve one home")
     served: Sampling = Field(default=Sampling(), description="how many of the served vectors are kept")
     encoders: Encoders = Field(default=Encoders(), description="how items' content becomes vectors")
     index: Search = Field(default=Search(), description="how the nearest vectors are found")
@@ -243,6 +245,11 @@ class Settings(BaseSettings):
     def releases(self) -> Path:
         """One folder a release."""
         return self.home / "releases"
+
+    @property
+    def rules(self) -> Path:
+        """The text of the rules that every request is answered under; it need not be there."""
+        return self.home / "rules.txt"
 
     @property
     def reports(self) -> Path:

@@ -1,8 +1,12 @@
 """What the shell asks and shows: requests from arguments, answers as tables."""
 
+import reprlib
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,10 +20,13 @@ from feature_repo.freshness import Reported, freshness
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from pipelines.errors import HomeError
+from pipelines.similar import read_content
 from ranking.errors import BadRequestError
 from ranking.evaluation.warehouse import Warehouse
 from ranking.serving.engine import Engine
-from ranking.serving.payloads import Request, Response
+from ranking.serving.payloads import GroupWeights, Request, Response
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class FreshnessReport(TypedDict):
@@ -38,15 +45,41 @@ def parse_pairs(texts: Sequence[str], *, what: str, accepted: str) -> dict[str, 
     return {key: value for key, _, value in pairs}
 
 
-def parse_request(user: str, *, k: int, context: Sequence[str], explain: bool) -> Request:
-    """A request as the HTTP API takes it; BadRequestError names the first value that it refuses."""
+def parse_request(
+    user: str,
+    *,
+    k: int,
+    context: Sequence[str],
+    explain: bool,
+    weights: Sequence[str] = (),
+    wishes: Mapping[str, object] = NOTHING,
+) -> Request:
+    """A request as the HTTP API takes it; BadRequestError names the first value that it refuses.
+
+    context, weights: KEY=VALUE. wishes: further keys of the request.
+    """
     pairs = parse_pairs(context, what="context", accepted="at=ISO-TIME, device=NAME or place=NAME")
+    groups = parse_pairs(weights, what="weight", accepted=f"GROUP=NUMBER, of {', '.join(GroupWeights.model_fields)}")
+    return request_of({"user_id": user, "k": k, "context": pairs, "explain": explain, "weights": groups} | dict(wishes))
+
+
+def query_of(*, text: str | None, image: Path | None, audio: Path | None) -> dict[str, str] | None:
+    """A request's query as the HTTP API takes it; None where nothing is looked for."""
+    files = {"image": image, "audio": audio}
+    found = {name: b64encode(read_content(path)).decode() for name, path in files.items() if path is not None}
+    if text is not None:
+        found["text"] = text
+    return found or None
+
+
+def request_of(body: Mapping[str, object]) -> Request:
+    """A request from its keys; BadRequestError names the first value that is refused."""
     try:
-        return Request.model_validate({"user_id": user, "k": k, "context": pairs, "explain": explain})
+        return Request.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BadRequestError(f"{where} {first['input']!r}: {first['msg']}") from error
+        raise BadRequestError(f"{where} {reprlib.repr(first['input'])}: {first['msg']}") from error
 
 
 def answered_table(response: Response) -> Table:
@@ -60,9 +93,11 @@ def answered_table(response: Response) -> Table:
         table.add_column(column, justify="right" if column in ("", "score") else "left")
     for item in response.items:
         found = ", ".join(f"{source.generator} #{source.rank}" for source in item.sources[:3])
-        table.add_row(
-            str(item.rank), item.item_id, item.title or "", f"{item.score:.3f}", found, "; ".join(item.reasons)
-        )
+        chance = [f"propensity {item.propensity:.3f}"] if item.propensity < 1 else []
+        why = escape("; ".join([*item.reasons, *item.rules, *chance]))
+        table.add_row(str(item.rank), item.item_id, item.title or "", f"{item.score:.3f}", found, why)
+    table.caption = escape("\n".join(response.rules)) or None
+    table.caption_justify = "left"
     return table
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from feature_repo.errors import FeatureRepoError
-from pipelines.commands import releases, tune
+from pipelines.commands import releases, rules, tune
 from pipelines.commands.forget import forget
 from pipelines.commands.options import AsJson, Home, settings_of, wide_console
 from pipelines.errors import PipelineError
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(releases.app, name="releases")
+app.add_typer(rules.app, name="rules")
 app.add_typer(tune.app, name="tune")
 app.command()(forget)
 
@@ -124,15 +125,47 @@ def recommend(
         list[str] | None, typer.Option(help="at=ISO-TIME, device=NAME or place=NAME; may be given several times.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, by exact contributions of features.")] = False,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="A rule of the page, such as 'cap categories at 2'; several times.")
+    ] = None,
+    diversity: Annotated[float, typer.Option(min=0, max=1, help="More different items; 0 to 1.")] = 0,
+    spread: Annotated[float, typer.Option(min=0, max=1, help="More of the catalogue over all users; 0 to 1.")] = 0,
+    exploration: Annotated[float, typer.Option(min=0, max=1, help="More chance; 0 to 1.")] = 0,
+    explorer: Annotated[str, typer.Option(help="epsilon or thompson.")] = "epsilon",
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="popularity, content, collaborative or context =0 to 3; several times."),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Near this text, too.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Near this picture, too.", metavar="FILE")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Near this sound, too.", metavar="FILE")] = None,
+    query_weight: Annotated[
+        float, typer.Option(min=0, max=1, help="How much what is looked for counts against the user's taste; 0 to 1.")
+    ] = 0.5,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user."""
-    from pipelines.answers import answered_table, parse_request
+    from pipelines.answers import answered_table, parse_request, query_of
     from ranking.serving.answer import UNKNOWN_USER
     from ranking.serving.engine import Engine
 
-    request = parse_request(user, k=k, context=context or [], explain=explain)
+    request = parse_request(
+        user,
+        k=k,
+        context=context or [],
+        explain=explain,
+        weights=weight or [],
+        wishes={
+            "rules": rule or [],
+            "diversity": diversity,
+            "spread": spread,
+            "exploration": exploration,
+            "explorer": explorer,
+            "query": query_of(text=text, image=image, audio=audio),
+            "query_weight": query_weight,
+        },
+    )
     engine = Engine(settings_of(home))
     engine.load()
     response = engine.recommend(request)
@@ -237,13 +270,17 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer, on one port.")] = 1,
     home: Home = None,
 ) -> None:
-    """Serve the HTTP API; /docs describes it."""
+    """Serve the web page and the HTTP API; /docs describes it."""
+    from pipelines.serving import served_media
     from ranking.serving.app import serve as serve_http
     from ranking.serving.workers import serve_by_workers
 
     logging.getLogger("ranking").setLevel(logging.INFO)
     settings = settings_of(home)
+    media_root = served_media(settings)
     if workers == 1:
-        serve_http(settings, host=host, port=port, open_to_all=open_to_all)
+        serve_http(settings, host=host, port=port, open_to_all=open_to_all, media_root=media_root)
     else:
-        serve_by_workers(settings, host=host, port=port, open_to_all=open_to_all, workers=workers)
+        serve_by_workers(
+            settings, host=host, port=port, open_to_all=open_to_all, media_root=media_root, workers=workers
+        )

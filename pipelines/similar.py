@@ -30,7 +30,8 @@ def look_for(
             f"similar: {'--item and --' + ', --'.join(contents) if contents else 'nothing'} given; "
             "give --item ID, or any of --text, --image and --audio"
         )
-    files = {"image": None if image is None else _read(image), "audio": None if audio is None else _read(audio)}
+    paths = {"image": image, "audio": audio}
+    files = {name: None if path is None else read_content(path) for name, path in paths.items()}
     neighbours = Neighbours.current(settings)
     if item is not None:
         return neighbours.of_item(item, k=k, by=by, categories=tuple(categories))
@@ -48,7 +49,8 @@ def similar_table(found: Similar) -> Table:
     return table
 
 
-def _read(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """A file's bytes; BadRequestError for one that is too large or cannot be read."""
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise BadRequestError(f"{path}: {path.stat().st_size:,} bytes; at most {MAX_BYTES:,}: make it smaller")

@@ -31,9 +31,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from ranking.serving.faults import Fault
+from ranking.serving.feature_payloads import OnlineFeatures, OnlineFeaturesRequest
 from ranking.serving.payloads import (
-    OnlineFeatures,
-    OnlineFeaturesRequest,
     PostedEvent,
     Ready,
     Receipt,

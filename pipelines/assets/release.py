@@ -29,6 +29,7 @@ from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.space import Space
 from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
+from ranking.serving.evaluation_summary import save_summary
 from ranking.serving.releases import Manifest, Releases
 from ranking.serving.similar import save_search
 from ranking.splits import served_protocol
@@ -84,6 +85,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     save_parts(place, hybrid, workspace.items)
     save_search(place, indexes=home.folder("vector_index"), alignment=home.folder("alignment_model"))
     save_profiles(workspace, space.fused, place)
+    save_summary(place, workspace.settings.reports / REPORT)
     return Manifest(
         id=release_id,
         created_at=datetime.now(UTC),

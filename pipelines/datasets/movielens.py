@@ -74,7 +74,7 @@ def read_movielens(folder: Path, *, now: datetime) -> Dataset:
 
 def movielens_folders(folder: Path) -> set[Path]:
     """The folders that the set in `folder` is read from: itself, and that of its posters if they lie elsewhere."""
-    return {folder, _poster_root(folder)}
+    return {folder, poster_root(folder)}
 
 
 def _read_latest(folder: Path, now: datetime) -> Dataset:
@@ -115,7 +115,7 @@ def _read_100k(folder: Path, now: datetime) -> Dataset:
         for name, table, names in (("u.item", "items", U_ITEM), ("u.user", "users", U_USER))
     )
     named = [pc.if_else(pc.equal(movies[genre], "1"), genre, None) for genre in GENRES_100K]
-    root = _poster_root(folder)
+    root = poster_root(folder)
     items = {
         schema.ITEM_ID: movies[schema.ITEM_ID],
         schema.CATEGORIES: _genres(pc.binary_join_element_wise(*named, "|", null_handling="skip")),
@@ -194,7 +194,7 @@ def _overviews(folder: Path, ids: pa.ChunkedArray, sieve: Sieve) -> pa.ChunkedAr
     return pa.chunked_array([pa.nulls(len(ids), pa.string())])
 
 
-def _poster_root(folder: Path) -> Path:
+def poster_root(folder: Path) -> Path:
     """The folder that holds the posters of ml-100k: its own, or ml-latest-small's beside it."""
     roots = (folder, folder.resolve().parent / "ml-latest-small")
     return next((root for root in roots if (root / POSTERS).is_dir()), folder)

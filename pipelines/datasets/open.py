@@ -10,7 +10,7 @@ from typing import Final
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.frappe import read_frappe
 from pipelines.datasets.lastfm import read_lastfm
-from pipelines.datasets.movielens import movielens_folders, read_movielens
+from pipelines.datasets.movielens import movielens_folders, poster_root, read_movielens
 from pipelines.datasets.planted.latents import WorldConfig
 from pipelines.datasets.tables import read_tables
 from pipelines.errors import DatasetError
@@ -66,6 +66,18 @@ def fingerprint(name_or_path: str) -> str:
     folders = movielens_folders(folder) if scheme == MOVIELENS else (folder,)
     lines = sorted(line for root in folders for line in _files(root))
     return hashlib.sha256("\n".join([scheme, *lines]).encode()).hexdigest()
+
+
+def media_root(name_or_path: str, *, home: Path) -> Path:
+    """The folder that the paths of the dataset's pictures, sounds and videos are relative to, without reading it.
+
+    Raises:
+        DatasetError: the name is unknown, or its folder is gone.
+    """
+    scheme, folder = _resolve(name_or_path)
+    if scheme == SYNTHETIC:
+        return home / "datasets" / SYNTHETIC
+    return poster_root(folder) if scheme == MOVIELENS else folder
 
 
 def _resolve(name_or_path: str) -> tuple[str, Path]:

@@ -92,23 +92,28 @@ def retrieve(
     k: int,
     created_at: Times,
     reserved: Mapping[str, int] | None = None,
+    allowed: Bools | None = None,
+    named: Codes | None = None,
     watch: Watch = nobody,
     batch: int = BATCH,
 ) -> Candidates:
     """Score all generators and unite them, `batch` queries at a time; arguments as in `union`.
 
     An item of the history and one that did not exist before `as_of` (`created_at`: int64 [n_items]) never appears.
+    allowed: bool [n_items], the only items that may appear; None allows all. Places are counted among what may.
+    named: int32 [m], distinct items that join the k candidates of every query, whatever is said of them, seen or not.
     watch: is shown every batch as `Watch` says.
     """
     parts = []
     for start in range(0, max(len(queries), 1), batch):
         some = queries.rows(start, min(start + batch, len(queries)))
         scores = {generator.name: generator.score(some) for generator in generators}
-        allowed = exists(created_at, some)
-        allowed[some.row, some.item] = False
-        masked, places = placed(scores, allowed)
+        offered = eligible(some, created_at, allowed)
+        if named is not None:
+            offered[:, named] = True
+        masked, places = placed(scores, offered)
         watch(np.arange(start, start + len(some)), places, reserved or {})
-        parts.append(_united(masked, places, k=k, reserved=reserved or {}))
+        parts.append(_united(masked, places, k=k, reserved=reserved or {}, named=named))
     return Candidates(
         generators=parts[0].generators,
         item=np.concatenate([part.item for part in parts]),
@@ -116,6 +121,13 @@ def retrieve(
         rank=np.concatenate([part.rank for part in parts]),
         score=np.concatenate([part.score for part in parts]),
     )
+
+
+def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
+    """Which items may answer each query, bool [q, n_items]: there before it, not in its history, and allowed."""
+    offered = exists(created_at, queries)
+    offered[queries.row, queries.item] = False
+    return offered if allowed is None else offered & allowed
 
 
 def union(
@@ -160,16 +172,32 @@ def vote(place: Codes, is_reserved: bool) -> Votes:
 
 
 def _united(
-    masked: Mapping[str, Floats], places: Mapping[str, Codes], *, k: int, reserved: Mapping[str, int]
+    masked: Mapping[str, Floats],
+    places: Mapping[str, Codes],
+    *,
+    k: int,
+    reserved: Mapping[str, int],
+    named: Codes | None = None,
 ) -> Candidates:
     fused, merit = fuse(places, reserved)
     chosen, _ = top_k(merit, k)
-    return _gather(chosen, fused, places, masked)
+    return _gather(chosen if named is None else joined(chosen, named), fused, places, masked)
+
+
+def joined(chosen: Codes, named: Codes) -> Codes:
+    """Rows of chosen items [q, k], and those named ones [m] that are not among them, int32 [q, k + m] at most.
+
+    >>> joined(np.array([[4, 2], [3, -1]]), np.array([2, 3])).tolist()
+    [[4, 2, -1, 3], [3, -1, 2, -1]]
+    """
+    there = (chosen[:, :, None] == named).any(axis=1)
+    further = np.where(there, UNKNOWN, named)[:, ~there.all(axis=0)]
+    return np.concatenate([chosen, further], axis=1).astype(np.int32)
 
 
 def _gather(chosen: Codes, fused: Votes, places: Mapping[str, Codes], scores: Mapping[str, Floats]) -> Candidates:
     """The chosen items, best fused first, with every generator's rank and score of them."""
-    value = np.where(chosen == UNKNOWN, 0, np.take_along_axis(fused, chosen, axis=1))
+    value = np.where(chosen == UNKNOWN, -1, np.take_along_axis(fused, chosen, axis=1))
     order = np.argsort(-value, axis=1, kind="stable")
     item, value = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(value, order, axis=1)
     missing = (item == UNKNOWN)[:, :, None]
@@ -178,7 +206,7 @@ def _gather(chosen: Codes, fused: Votes, places: Mapping[str, Codes], scores: Ma
     return Candidates(
         generators=tuple(scores),
         item=item,
-        fused=value.astype(np.float32),
+        fused=np.maximum(value, 0).astype(np.float32),
         rank=np.where(missing, np.int32(0), rank),
         score=offer_only(~missing, score),
     )
@@ -193,8 +221,7 @@ def rescored(
         some = queries.rows(start, min(start + batch, len(queries)))
         span = slice(start, start + len(some))
         chosen = np.maximum(candidates.item[span], 0)
-        allowed = exists(created_at, some)
-        allowed[some.row, some.item] = False
+        allowed = eligible(some, created_at)
         for generator in generators:
             masked = offer_only(allowed, generator.score(some))
             index = candidates.generators.index(generator.name)

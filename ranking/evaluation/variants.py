@@ -64,7 +64,7 @@ def _spread(ranked: Answers, routes: Routes) -> Iterator[Answers]:
     if routes.spread is None:
         return
     items, scores = ranked.items, ranked.scores
-    order = routes.spread.priced(items, scores).order(items, scores, diversity=1.0)
+    order = routes.spread.priced(items, scores).order(items, scores, spread=1.0)
     yield Answers(
         SPREAD,
         np.take_along_axis(items, order, axis=1),

@@ -1,9 +1,7 @@
 """From a request to its answer, with one loaded release: pure but for reading the feature store."""
 
 import logging
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,21 +15,27 @@ from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
 from feature_repo.store import Store
-from ranking.candidates.union import Candidates
+from ranking.candidates.union import Candidates, eligible
 from ranking.errors import UnknownEntityError
 from ranking.rankers.slates import KEYS, request_rows
+from ranking.serving.answers import Given, Place
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.histories import EMPTY, Histories, History, session
-from ranking.serving.payloads import Recommended, Request, Response, Source, Timings
-from ranking.serving.reasons import by_contribution, by_provenance
+from ranking.serving.made import Asked, Made
+from ranking.serving.order import Order
+from ranking.serving.pages import Pages
+from ranking.serving.payloads import Asker, RankRequest, Request, Response
+from ranking.serving.query_content import contents_of
 from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release
+from ranking.serving.shown import shown
 from ranking.serving.similar import Neighbours
-from ranking.strategy.hybrid import Hybrid, Ranked
-from ranking.types import UNKNOWN, IdIndex, Queries
+from ranking.serving.sought import SHARE, Sought
+from ranking.serving.stopwatch import Stopwatch
+from ranking.strategy.hybrid import Hybrid
+from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Queries
 
 UNKNOWN_USER: Final = "unknown_user"  # no event names this user: answered as a newcomer
-FEATURES: Final = "features"  # the feature store did not answer: in the order of the generators' votes
 
 _log = logging.getLogger(__name__)
 
@@ -48,60 +52,160 @@ class Loaded:
     recorded: Recorded
     store: Store
     neighbours: Neighbours
+    pages: Pages
 
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer, and what its ranker was given.
+    """An answer, and how it was made.
 
-    vectors: `KEYS` and the features of `service`, one row a candidate; None where the feature store did not answer.
-    read_at: by the machine's clock, just before the online store was read.
+    service: whose features the ranker was given.
     """
 
     response: Response
-    vectors: pa.Table | None
+    made: Made
     service: str
-    read_at: datetime
+
+    @property
+    def vectors(self) -> pa.Table | None:
+        """`KEYS` and the features, one row a candidate; None where the feature store did not answer."""
+        return self.made.stored
+
+    @property
+    def read_at(self) -> datetime:
+        """By the machine's clock, just before the online store was read."""
+        return self.made.read_at
+
+    @property
+    def given(self) -> Given:
+        """What it takes to make the answer again."""
+        asked = self.made.asked
+        return Given(
+            self.response.request_id,
+            asked.request.model_copy(update={"query": None}),
+            asked.now,
+            self.response.release,
+            len(asked.query.item),
+            {one.item_id: Place(one.rank, one.score, one.propensity) for one in self.response.items},
+            None if asked.sought is None else asked.sought.vector,
+        )
 
 
-def answer(loaded: Loaded, request: Request, *, now: datetime) -> Answered:
-    """Recommend.
+def answer(loaded: Loaded, request: Asker, *, now: datetime, house: bool = True) -> Answered:
+    """Recommend, or put the items that the request names in order.
 
-    now: up to when everything is known; the request's own `at` only says which hour and weekday it is.
+    now: up to when everything is known; the request's own `at` only says which hour and weekday it is. house: whether
+    the house's rules count.
 
     Raises:
-        UnknownEntityError: an item of the session is not in the catalogue.
+        UnknownEntityError: an item of the session, or a named one, is not in the catalogue.
+        RuleError: a rule of the request is wrong.
     """
     watch = Stopwatch()
-    fallbacks = []
+    made = make(loaded, understand(loaded, request, now=now, request_id=uuid4().hex, house=house), watch)
+    response = Response(
+        request_id=made.asked.request_id,
+        release=loaded.release.id,
+        user_id=request.user_id,
+        fallbacks=made.fallbacks,
+        items=shown(loaded.hybrid, loaded.catalogue, made),
+        rules=made.page.notes,
+        timings_ms=watch.timings(),
+    )
+    return Answered(response, made, loaded.release.manifest.service)
+
+
+def understand(
+    loaded: Loaded,
+    request: Asker,
+    *,
+    now: datetime,
+    request_id: str,
+    house: bool = True,
+    vector: Floats | None = None,
+) -> Asked:
+    """What a release makes of a request's words; arguments and errors as of `answer`.
+
+    vector: float32 [d], where the request's query lies, if that is known already.
+    """
+    wishes, fallbacks = loaded.pages.wishes(request, house=house)
     if request.user_id is not None and request.user_id not in loaded.histories:
         fallbacks.append(UNKNOWN_USER)
+    named = _known(loaded, request.items, "items") if isinstance(request, RankRequest) else None
     query = _query(loaded, request, now)
+    if vector is None and request.query is not None:
+        vector = loaded.neighbours.place(**contents_of(request.query))
+    vectors = loaded.hybrid.knowledge.space.fused
+    sought = None if vector is None else Sought(vector, request.query_weight, vectors)
+    return Asked(request, request_id, now, query, wishes, named, sought=sought, fallbacks=tuple(fallbacks))
+
+
+def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | None = None) -> Made:
+    """The whole path from candidates to a page.
+
+    known: rows of an earlier `Made.stored`, for the candidates that are among them; the others' features are read now.
+
+    Named items are ordered beside the candidates that an answer would be chosen from: so they have the scores that they
+    would have there, and the answer's order.
+    """
+    request, query, wishes, named = asked.request, asked.query, asked.wishes, asked.named
+    k = _asked_for(asked)
     with watch.stage("candidates"):
-        candidates = loaded.hybrid.retrieve(query)
+        allowed = loaded.pages.allowed(wishes, request, query)
+        if asked.barred is not None:
+            allowed = np.ones(query.n_items, bool) if allowed is None else allowed.copy()
+            allowed[asked.barred] = False
+        near = _near(loaded, asked, allowed, k)
+        joining = near if named is None else np.concatenate([named, near[~np.isin(near, named)]])
+        candidates = loaded.hybrid.retrieve(query, allowed=allowed, named=joining if len(joining) else None)
     read_at = datetime.now(UTC)
     with watch.stage("features"):
-        stored = _features(loaded, request, candidates, query, now)
-    if stored is None:
-        fallbacks.append(FEATURES)
+        stored = _features(loaded, request, candidates, query, asked.now, known)
     with watch.stage("rank"):
         ranked = None
         if stored is not None and len(stored):
-            ranked = loaded.hybrid.order(candidates, query, stored, k=request.k)
+            deep = k if named is None and asked.sought is None and not wishes else candidates.item.shape[1]
+            ranked = loaded.hybrid.order(candidates, query, stored, k=deep, spread=request.spread)
     with watch.stage("strategy"):
-        items = _items(loaded, request, query, candidates, ranked)
-    response = Response(
-        request_id=uuid4().hex,
-        release=loaded.release.id,
-        user_id=request.user_id,
-        fallbacks=fallbacks,
-        items=items,
-        timings_ms=watch.timings(),
-    )
-    return Answered(response, stored, loaded.release.manifest.service, read_at)
+        order = Order.of(candidates, ranked)
+        if asked.sought is not None:
+            order = order.mixed(candidates, asked.sought)
+        page = loaded.pages.page(
+            wishes,
+            query,
+            candidates,
+            order,
+            k=k,
+            allowed=allowed,
+            request_id=asked.request_id,
+            only=None if named is None else _mask(named, query.n_items),
+        )
+    return Made(asked, candidates, stored, None if ranked is None else ranked.slates, near, order, page, read_at)
 
 
-def _query(loaded: Loaded, request: Request, now: datetime) -> Queries:
+def _near(loaded: Loaded, asked: Asked, allowed: Bools | None, k: int) -> Codes:
+    """Items near what is looked for, that join the candidates; at least as many as the page holds."""
+    if asked.sought is None:
+        return np.empty(0, np.int32)
+    offered = eligible(asked.query, loaded.hybrid.created_at, allowed)[0]
+    return asked.sought.near(offered, max(k, round(SHARE * loaded.hybrid.config.candidates)))
+
+
+def _asked_for(asked: Asked) -> int:
+    """How many items the page has at most."""
+    if asked.named is not None:
+        return len(asked.named)
+    assert isinstance(asked.request, Request)  # who names no items asks for some
+    return asked.request.k
+
+
+def _mask(items: Codes, n_items: int) -> Bools:
+    found = np.zeros(n_items, bool)
+    found[items] = True
+    return found
+
+
+def _query(loaded: Loaded, request: Asker, now: datetime) -> Queries:
     """The request as a batch of one."""
     moment, context = microseconds(now), request.context
     history = _history(loaded, request, moment)
@@ -120,89 +224,63 @@ def _query(loaded: Loaded, request: Request, now: datetime) -> Queries:
     )
 
 
-def _history(loaded: Loaded, request: Request, moment: int) -> History:
+def _history(loaded: Loaded, request: Asker, moment: int) -> History:
     """What the user did, then what the session holds."""
-    codes = loaded.catalogue.index.codes(request.session)
-    if (codes == UNKNOWN).any():
-        unknown = request.session[int(np.argmax(codes == UNKNOWN))]
-        raise UnknownEntityError(
-            f"session: item {unknown!r} is not in the catalogue of release {loaded.release.id}; accepted are item ids "
-            f"like {loaded.catalogue.index.ids[0]!r}; leave it out"
-        )
+    codes = _known(loaded, request.session, "session")
     known = EMPTY if request.user_id is None else loaded.histories.of(request.user_id)
     return known.before(moment).then(session(codes, moment))
 
 
+def _known(loaded: Loaded, item_ids: Sequence[str], field: str) -> Codes:
+    """Codes of items, all of which the release must know. field: of the request, for the error."""
+    codes = loaded.catalogue.index.codes(item_ids)
+    if (codes == UNKNOWN).any():
+        unknown = item_ids[int(np.argmax(codes == UNKNOWN))]
+        raise UnknownEntityError(
+            f"{field}: item {unknown!r} is not in the catalogue of release {loaded.release.id}; accepted are item ids "
+            f"like {loaded.catalogue.index.ids[0]!r}; leave it out"
+        )
+    return codes
+
+
 def _features(
-    loaded: Loaded, request: Request, candidates: Candidates, query: Queries, now: datetime
+    loaded: Loaded,
+    request: Asker,
+    candidates: Candidates,
+    query: Queries,
+    now: datetime,
+    known: pa.Table | None = None,
 ) -> pa.Table | None:
-    """The candidates' rows with the features of the release's service; None when the store does not answer."""
+    """The candidates' rows with the features of the release's service; None when the store does not answer.
+
+    known: rows that were read before.
+    """
     rows = request_rows(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
-    try:
-        found = loaded.store.online_frame(
-            request.user_id or "",
-            rows[schema.ITEM_ID].to_pylist(),
-            at=now,
-            requested_at=request.context.at,
-            device=request.context.device,
-            place=request.context.place,
-            service=loaded.release.manifest.service,
-        )
-    except StoreError as error:
-        _log.warning("features are left out: %s", error)
-        return None
-    for name in found.column_names:
-        if name not in KEYS:
-            rows = rows.append_column(name, found[name])
+    item_ids = rows[schema.ITEM_ID].to_pylist()
+    there = [] if known is None else known[schema.ITEM_ID].to_pylist()
+    read_before = set(there)
+    unread = [one for one in item_ids if one not in read_before]
+    parts = [] if known is None else [known.drop_columns(list(KEYS))]
+    if unread or known is None:
+        try:
+            found = loaded.store.online_frame(
+                request.user_id or "",
+                unread,
+                at=now,
+                requested_at=request.context.at,
+                device=request.context.device,
+                place=request.context.place,
+                service=loaded.release.manifest.service,
+            )
+        except StoreError as error:
+            _log.warning("features are left out: %s", error)
+            return None
+        read = [name for name in found.column_names if name not in KEYS]
+        parts.append(found.select(read if known is None else parts[0].column_names))
+    features = parts[0]
+    if known is not None:
+        place = {one: row for row, one in enumerate([*there, *unread])}
+        features = pa.concat_tables(parts).take(pa.array([place[one] for one in item_ids], pa.int64()))
+    for name in features.column_names:
+        rows = rows.append_column(name, features[name])
     return rows
-
-
-def _items(
-    loaded: Loaded, request: Request, query: Queries, candidates: Candidates, ranked: Ranked | None
-) -> list[Recommended]:
-    """The answer's items; without a ranker's order in that of the fusion."""
-    codes, scores = (candidates.item, candidates.fused) if ranked is None else (ranked.item, ranked.score)
-    best = [(code, score) for code, score in zip(codes[0].tolist(), scores[0].tolist(), strict=True) if code >= 0]
-    best = best[: request.k]
-    sources = [candidates.sources(0, code) for code, _ in best]
-    reasons = [by_provenance(found) for found in sources]
-    if request.explain and ranked is not None:
-        told = by_contribution(loaded.hybrid, loaded.catalogue, query, ranked)
-        reasons = [mine + [one for one in found if one not in mine] for mine, found in zip(told, reasons, strict=True)]
-    return [
-        Recommended(
-            item_id=loaded.catalogue.index.ids[code],
-            rank=rank,
-            score=score,
-            propensity=1.0,
-            title=loaded.catalogue.titles[code],
-            image=loaded.catalogue.images[code],
-            sources=[Source(generator=one.generator, rank=one.rank, score=one.score) for one in found],
-            reasons=why,
-            rules=[],
-        )
-        for rank, ((code, score), found, why) in enumerate(zip(best, sources, reasons, strict=True), 1)
-    ]
-
-
-class Stopwatch:
-    """Milliseconds of an answer's stages."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._ms: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage."""
-        started = time.perf_counter()
-        yield
-        self._ms[name] = _since(started)
-
-    def timings(self) -> Timings:
-        """All stages and the whole up to now."""
-        return Timings(**self._ms, total=_since(self._started))
-
-
-def _since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1e3, 3)

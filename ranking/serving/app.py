@@ -1,8 +1,9 @@
-"""The HTTP API. No path or URL in a request is ever opened, and no body beyond `MAX_BODY` is read."""
+"""The HTTP API. No path or URL in a request is ever opened, and no body beyond its limit is read."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import Body, FastAPI, Header, Query
@@ -18,27 +19,38 @@ from feature_repo.feast_json import as_json
 from feature_repo.settings import Settings
 from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
+from ranking.serving.dashboard import dashboard_routes
 from ranking.serving.engine import Engine
+from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
+from ranking.serving.feature_payloads import OnlineFeatures, OnlineFeaturesRequest
 from ranking.serving.guard import access
+from ranking.serving.listing_routes import listing_routes
+from ranking.serving.media_routes import media_routes
+from ranking.serving.metrics import Counted
+from ranking.serving.metrics_routes import metrics_routes
 from ranking.serving.negotiation import prefers
 from ranking.serving.payloads import (
     MAX_K,
+    CheckedRules,
     Id,
-    OnlineFeatures,
-    OnlineFeaturesRequest,
     PostedEvent,
     Ready,
     Receipt,
     Request,
     Response,
+    RulesToCheck,
     Similar,
 )
 from ranking.serving.problems import Problem, install, problem
+from ranking.serving.rank_routes import rank_routes
 from ranking.serving.releases import Releases
 from ranking.serving.similar import ALL
+from ranking.serving.web_routes import add_web
 
 MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
+MAX_QUERY_BODY: Final = 1 << 24  # bytes: a picture and a sound of `MAX_FILE` each, in base64
+ASKS: Final = frozenset({"/v1/recommendations", "/v1/rank"})  # whose bodies may hold a query
 
 _JSON: Final = "application/json"
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
@@ -46,8 +58,11 @@ _EVENT: Final = PostedEvent.model_json_schema()
 _EVENTS: Final = WithJsonSchema({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]})
 
 
-def create_app(engine: Engine) -> FastAPI:
-    """The API over an engine; it begins to load the current release when the server starts, unless it is loaded."""
+def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
+    """The API over an engine, and the page; it begins to load the current release when the server starts.
+
+    media_root: the folder that the dataset's pictures and sounds lie in; None: none are sent.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,13 +84,28 @@ def create_app(engine: Engine) -> FastAPI:
     _add_recommendations(app, engine)
     _add_features(app, engine)
     _add_health(app, engine)
+    app.include_router(listing_routes(engine))
+    app.include_router(media_routes(engine, media_root))
+    app.include_router(dashboard_routes(engine))
+    add_web(app)
+    app.include_router(rank_routes(engine))
+    app.include_router(explanation_routes(engine))
+    app.include_router(metrics_routes(engine))
+    app.add_middleware(Counted, metrics=engine.metrics, router=app.router)
     return app
 
 
-def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, open_to_all: bool = False) -> None:
+def serve(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    open_to_all: bool = False,
+    media_root: Path | None = None,
+) -> None:
     """Run the API until interrupted, with a log on stderr.
 
-    open_to_all: other machines may reach it though no API key is set.
+    open_to_all: other machines may reach it though no API key is set. media_root: see `create_app`.
 
     Raises:
         SettingsError: they could, and it is not said that they may.
@@ -84,10 +114,9 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, open
     import uvicorn  # only a server needs one
 
     access.check_address(host, settings.api, open_to_all=open_to_all)
-
     Releases.of(settings).current()
     prepare_process()
-    uvicorn.run(create_app(Engine(settings)), host=host, port=port, access_log=False)
+    uvicorn.run(create_app(Engine(settings), media_root=media_root), host=host, port=port, access_log=False)
 
 
 def prepare_process() -> None:
@@ -101,6 +130,11 @@ def _add_recommendations(app: FastAPI, engine: Engine) -> None:
     @app.post("/v1/recommendations", summary="Recommend items to a user or a session")
     def recommend(request: Request) -> Response:
         return engine.recommend(request)
+
+    @app.post("/v1/rules/check", summary="What is wrong with rules")
+    def check_rules(asked: RulesToCheck) -> CheckedRules:
+        """Errors, with which a request is refused, and warnings, of rules that do nothing."""
+        return engine.check_rules(asked)
 
     @app.get("/v1/items/{item_id}/similar", summary="Items near an item")
     def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:
@@ -155,7 +189,7 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
 
 
 class LimitedBody:
-    """Middleware that stops reading a body at `MAX_BODY` bytes, whatever its header says."""
+    """Middleware that stops reading a body at its limit, whatever its header says."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -163,13 +197,14 @@ class LimitedBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what comes in."""
         read = 0
+        most = MAX_QUERY_BODY if scope.get("path") in ASKS else MAX_BODY
 
         async def counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY:
-                raise HTTPException(413, f"body over {MAX_BODY} bytes; accepted are at most so many: send it in parts")
+            if read > most:
+                raise HTTPException(413, f"body over {most} bytes; accepted are at most so many: send it in parts")
             return message
 
         await self._app(scope, counted, send)

@@ -14,27 +14,33 @@ import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.asked import Asked
-from feature_repo.compute import TICK, rows_at
+from feature_repo.compute import TICK
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.event_tail import EventTail
 from feature_repo.feast_json import Value, first_values
-from feature_repo.labels import label_events
 from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
-from feature_repo.schema import EventKind
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
-from ranking.errors import ArtifactError, NotReadyError, RankingError, UnknownEntityError
-from ranking.serving.answer import FEATURES, Answered, Loaded, answer
-from ranking.serving.catalogue import load_parts
+from ranking.errors import NotReadyError, RankingError, UnknownEntityError
+from ranking.serving.answer import Answered, Loaded, answer
+from ranking.serving.answers import Answers
+from ranking.serving.compared import Compared
+from ranking.serving.explanation_payloads import Explanation
+from ranking.serving.explanations import explain_again
 from ranking.serving.histories import Histories
-from ranking.serving.intake import TOLERANCE, Gate
-from ranking.serving.payloads import Receipt, Request, Response, Similar
-from ranking.serving.recorded import Recorded
+from ranking.serving.intake import TOLERANCE, Gate, first_of_each
+from ranking.serving.labelled import interactions, labelled
+from ranking.serving.made import FEATURES
+from ranking.serving.memory import knowing, last_of, remember
+from ranking.serving.metrics import Metrics
+from ranking.serving.opening import opened
+from ranking.serving.pages import checked
+from ranking.serving.payloads import Asker, CheckedRules, Receipt, Response, RulesToCheck, Similar
 from ranking.serving.releases import Release, Releases
-from ranking.serving.similar import Neighbours
-from ranking.types import IdIndex, Interactions
+from ranking.serving.state import state_of
+from ranking.serving.traffic import Traffic
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
 
@@ -70,6 +76,13 @@ class Engine:
         self.settings = settings
         self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
+        self.traffic = Traffic(wall())
+        self._compared = Compared(self.releases, self._open_to_compare)
+        self.answers = Answers(settings.answers)
+        self.metrics = Metrics(
+            worker=settings.worker,
+            state=lambda: state_of(self._loaded, self.answers, now=self.now(), last=self._last),
+        )
         self._wall = wall
         self._log = EventLog(settings.events)
         self._tail = EventTail(self._log)
@@ -106,10 +119,18 @@ class Engine:
             return wall
         return last + TICK if wall - last >= LIVE else max(wall, last + TICK)
 
-    def recommend(self, request: Request) -> Response:
-        """Answer a request; raises `UnknownEntityError` for an item of the session that is not in the catalogue."""
+    def recommend(self, request: Asker) -> Response:
+        """Answer a request, for items or for their order; raises as `answer` does.
+
+        An answer by a release that the request names is a mere look at it: neither logged nor counted.
+        """
         answered = self.answered(request)
         response = answered.response
+        if request.release is not None:
+            return response
+        self.traffic.answered(response)
+        self.answers.keep(answered.given, answered.vectors)
+        self.metrics.answered(response)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -128,9 +149,24 @@ class Engine:
         )
         return response
 
-    def answered(self, request: Request) -> Answered:
-        """An answer with the vectors behind it, neither logged nor counted."""
-        return answer(self.follow(), request, now=self.now())
+    def answered(self, request: Asker) -> Answered:
+        """An answer with the vectors behind it, neither logged nor counted.
+
+        Raises as `Compared.of` does for a release that the request names, if it is not the current one.
+        """
+        loaded = self.follow()
+        if request.release not in (None, loaded.release.id):
+            loaded = self._beside(loaded, request)
+        return answer(loaded, request, now=self.now())
+
+    def explain(self, request_id: str) -> Explanation:
+        """Why an earlier answer held what it held; GoneError where it cannot be made again."""
+        return explain_again(self.follow(), self.answers, request_id)
+
+    def check_rules(self, asked: RulesToCheck) -> CheckedRules:
+        """What is wrong with rules, by the items of the release that answers."""
+        loaded = self.follow()
+        return checked(loaded.pages.lint(asked), loaded.release.id)
 
     def similar(self, item_id: str, *, k: int, by: str) -> Similar:
         """The k items nearest to one; raises as `Neighbours.of_item` does."""
@@ -143,9 +179,10 @@ class Engine:
         """
         with self._writing:
             loaded = self.follow()
-            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=self._wall() + TOLERANCE)
-            good, refused = gate.read(posted)
-            new = _first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
+            latest = self._wall() + TOLERANCE
+            gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=latest, answers=self.answers)
+            good, refused, unmatched = gate.read(posted)
+            new = first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
             loaded = self.follow()  # which takes them into memory
             # duplicates too: their first sender may have died before their features were written
@@ -154,15 +191,13 @@ class Engine:
             accepted=appended.accepted,
             duplicates=len(good) - appended.accepted,
             rejected=refused,
+            unmatched=unmatched,
             fallbacks=fallbacks,
         )
-        _log.info(
-            "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
-            receipt.accepted,
-            receipt.duplicates,
-            len(refused),
-            fallbacks,
-        )
+        self.traffic.received(receipt)
+        self.metrics.received(receipt)
+        counts = receipt.accepted, receipt.duplicates, len(refused)
+        _log.info("events accepted=%d duplicates=%d rejected=%d fallbacks=%s", *counts, fallbacks)
         return receipt
 
     def online_features(self, entities: Entities, asked: Asked) -> list[Part]:
@@ -207,6 +242,20 @@ class Engine:
         if self._loading.acquire(blocking=False):
             threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
 
+    def _beside(self, loaded: Loaded, request: Asker) -> Loaded:
+        """The release that a request names, with the user's history in its own item codes."""
+        other = self._compared.of(request.release or "")
+        with self._memory:
+            mine = loaded.recorded.of([request.user_id or ""], [])
+        known = labelled(mine.select(schema.EVENTS.names), other.kinds)
+        return replace(other, histories=Histories(interactions(known, other.catalogue.index)))
+
+    def _open_to_compare(self, release: Release) -> Loaded:
+        """With what users were shown up to now; histories come with each request."""
+        fresh = opened(release, self.settings, now=self.now())
+        fresh.pages.begin(labelled(self._log.read(), fresh.kinds))
+        return fresh
+
     @cached_property
     def _logged_until(self) -> datetime | None:
         """When the log's last event occurred, read once: a load reads it anew."""
@@ -231,41 +280,30 @@ class Engine:
             self._loading.release()
 
     def _load(self, release: Release) -> None:
-        hybrid, catalogue = load_parts(release)
-        kinds = {kind.name: kind for kind in release.manifest.kinds}
-        nothing = schema.LABELLED_EVENTS.empty_table()
-        nobody = Histories(_interactions(nothing, catalogue.index))
-        neighbours = Neighbours(release, lambda: hybrid.knowledge.space, catalogue, self.settings)
-        fresh = Loaded(release, hybrid, catalogue, kinds, nobody, Recorded(nothing), Store(self.settings), neighbours)
-        _try(fresh, self.now())
-        tail = EventTail(self._log)
-        full, last = _with_events(fresh, tail.read())
+        fresh, tail = opened(release, self.settings, now=self.now()), EventTail(self._log)
+        events = tail.read()
         tail.settled()
-        with self._memory:
-            self._loaded, self._tail, self._last = full, tail, last  # what came meanwhile is unread in this tail
+        full = knowing(fresh, events)
+        with self._memory:  # what came meanwhile is unread in this tail
+            self._loaded, self._tail, self._last = full, tail, last_of(events)
             self._refused = _Refusal()
         _log.info("release %s is served", release.id)
 
     def _catch_up(self) -> None:
         """Take further events into memory; where users were forgotten, all anew, and the release, which names them."""
         with self._memory:
-            loaded, events = self.loaded, self._tail.unread()
-            if events is not None:
-                self._remember(loaded, events)
+            loaded, news = self.loaded, self._tail.unread()
+            if news is None:
+                every = self._tail.read()
+                self._loaded, self._last = knowing(loaded, every), last_of(every)
+                self.answers = Answers(self.settings.answers)
             else:
-                self._loaded, self._last = _with_events(loaded, self._tail.read())
+                remember(loaded, news)
+                self._last = last_of(news, self._last)
             self._tail.settled()
-        if events is not None:
-            return
-        _log.info("users were forgotten: histories are read again")
-        self._begin_to_load(loaded.release.id)
-
-    def _remember(self, loaded: Loaded, events: pa.Table) -> None:
-        labelled = _labelled(events, loaded.kinds)
-        loaded.recorded.add(labelled)
-        loaded.histories.add(_interactions(labelled, loaded.catalogue.index))
-        latest = [one for one in (self._last, pc.max(events[schema.OCCURRED_AT]).as_py()) if one is not None]
-        self._last = max(latest, default=None)
+        if news is None:
+            _log.info("users were forgotten: histories are read again")
+            self._begin_to_load(loaded.release.id)
 
     def _refresh(self, loaded: Loaded, events: pa.Table) -> bool:
         """Bring the online features of the events' users and items up to date; False when the store does not answer."""
@@ -280,45 +318,3 @@ class Engine:
             _log.warning("online features stay behind %d events: %s", len(events), error)
             return False
         return True
-
-
-def _try(loaded: Loaded, now: datetime) -> None:
-    """Let a release answer one request before it serves any, and compute what an event changes: this warms both up."""
-    first = Request(session=(loaded.catalogue.index.ids[0],))
-    rows_at(loaded.recorded.of([], []), loaded.catalogue.table.slice(0, 0), at=now, users=[""], item_ids=[""])
-    try:
-        answer(loaded, first, now=now)
-    except KeyError as error:
-        raise ArtifactError(
-            f"release {loaded.release.id}: its ranker reads {error}, which {loaded.release.manifest.service} does not "
-            "have; build a release with the feature definitions as they are now"
-        ) from error
-
-
-def _with_events(loaded: Loaded, events: pa.Table) -> tuple[Loaded, datetime | None]:
-    """A release with these events alone, and when the last of them occurred."""
-    labelled = _labelled(events, loaded.kinds)
-    histories = Histories(_interactions(labelled, loaded.catalogue.index))
-    last: datetime | None = pc.max(events[schema.OCCURRED_AT]).as_py()
-    return replace(loaded, histories=histories, recorded=Recorded(labelled)), last
-
-
-def _labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:
-    """Events of the kinds that a release knows, with what it makes of them."""
-    return label_events(
-        events.filter(pc.is_in(events[schema.KIND], pa.array(kinds, pa.string()))), list(kinds.values())
-    )
-
-
-def _interactions(labelled: pa.Table, items: IdIndex) -> Interactions:
-    users = IdIndex.of(labelled[schema.USER_ID].to_pylist())
-    return Interactions.from_events(labelled, users=users, items=items)
-
-
-def _first_of_each(events: pa.Table, known: set[str]) -> pa.Table:
-    """The first event of every id that is not known."""
-    rows: dict[str, int] = {}
-    for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
-        if event_id not in known:
-            rows.setdefault(event_id, row)
-    return events.take(pa.array(rows.values(), pa.int64()))

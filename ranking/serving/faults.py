@@ -7,21 +7,35 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from ranking.errors import RuleFault
+
 SHOWN: Final = 80  # characters of a refused value that are repeated
 
 _WHERE: Final = frozenset({"body", "query", "path"})  # FastAPI's first part of a field's path
 
 
 class Fault(BaseModel):
-    """One thing that is wrong. field: dotted path. text: what, which value, what is accepted."""
+    """One thing that is wrong. field: dotted path. text: what, which value, what is accepted.
+
+    line, column: from 1, in a field that is a text of its own grammar.
+    """
 
     field: str
     text: str
+    line: int | None = None
+    column: int | None = None
 
 
 def in_words(errors: Iterable[ErrorDetails]) -> list[Fault]:
     """Pydantic's findings as faults."""
     return [_fault(error) for error in errors]
+
+
+def in_rules(faults: Iterable[RuleFault]) -> list[Fault]:
+    """A linter's findings as faults."""
+    return [
+        Fault(field=f"rules[{one.rule}]", text=_printable(one.text), line=one.line, column=one.column) for one in faults
+    ]
 
 
 def _fault(error: ErrorDetails) -> Fault:

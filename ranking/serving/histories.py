@@ -1,8 +1,13 @@
 """Who met what and when, in memory: read by requests without a lock, grown by accepted events."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from heapq import merge
+from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from ranking.types import Bools, Codes, Floats, Interactions, Times
 
@@ -57,6 +62,22 @@ class Histories:
         rows = self._rows.get(user_id)
         return EMPTY if rows is None else _part(self._log, rows)
 
+    def most_active(self, prefix: str, limit: int) -> list[tuple[str, int]]:
+        """Users whose id begins so, with the number of their events: the most first, then by id."""
+        grown = self._grown.copy()
+        first = ((user_id, n) for user_id, n in self._by_activity if user_id not in grown)
+        later = sorted(((user_id, len(mine)) for user_id, mine in grown.items()), key=_activity)
+        ranked: Iterator[tuple[str, int]] = merge(first, later, key=_activity)
+        return list(islice((one for one in ranked if one[0].startswith(prefix)), limit))
+
+    def events_by_item(self, n_items: int) -> npt.NDArray[np.int64]:
+        """How many of the events there were from the beginning each item has, int64 [n_items]."""
+        return np.bincount(self._log.item, minlength=n_items)
+
+    @cached_property
+    def _by_activity(self) -> list[tuple[str, int]]:
+        return sorted(((user_id, mine.stop - mine.start) for user_id, mine in self._rows.items()), key=_activity)
+
     def add(self, log: Interactions) -> None:
         """Take in further interactions of any time; their items have the codes of the first ones."""
         log, rows = _by_user(log)
@@ -68,6 +89,11 @@ def session(items: Codes, moment: int) -> History:
     """An anonymous history: items liked one after the other, the last of them just before a moment."""
     n = len(items)
     return History(items, moment - np.arange(n, 0, -1), np.ones(n, np.float32), np.ones(n, bool))
+
+
+def _activity(user: tuple[str, int]) -> tuple[int, str]:
+    """What users are ordered by."""
+    return -user[1], user[0]
 
 
 def _by_user(log: Interactions) -> tuple[Interactions, dict[str, slice]]:

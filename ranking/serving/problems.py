@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from feature_repo.errors import EventLogError, FeatureRepoError, StoreUnavailableError
-from ranking.errors import NotReadyError, RankingError
-from ranking.serving.faults import Fault, in_words
+from ranking.errors import GoneError, NotReadyError, RankingError, RuleError
+from ranking.serving.faults import Fault, in_rules, in_words
 from ranking.serving.guard.headers import SECURITY
 
 MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1  # of what is on its way
 
 _UNAVAILABLE: Final = (NotReadyError, EventLogError, StoreUnavailableError)
 
@@ -36,7 +37,9 @@ def problem(
 ) -> JSONResponse:
     """A response that says what is wrong."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, faults=list(faults))
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    again = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    content = body.model_dump(exclude_none=True)
+    return JSONResponse(content, status_code=status, headers={**again, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -62,7 +65,14 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
-    return problem(503 if isinstance(error, _UNAVAILABLE) else 422, str(error))
+    faults = in_rules(error.faults) if isinstance(error, RuleError) else []
+    return problem(_status(error), str(error), faults)
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, GoneError):
+        return 404
+    return 503 if isinstance(error, _UNAVAILABLE) else 422
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:

@@ -11,17 +11,19 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_repo import schema
-from ranking.candidates.generator import Generator
 from ranking.candidates.union import Source
 from ranking.rankers.closeness import PARTS
+from ranking.rankers.slates import Slates
 from ranking.serving.catalogue import Catalogue
-from ranking.strategy.hybrid import Hybrid, Ranked
-from ranking.types import UNKNOWN, Codes, Floats, Queries
+from ranking.serving.evidence import LOOKED_AT, scores_one_by_one
+from ranking.serving.sought import QUERY
+from ranking.strategy.hybrid import Hybrid
+from ranking.types import Codes, Floats, Queries
 
 TOLD: Final = 3  # reasons an item
-EVIDENCE: Final = 30  # latest liked items among which the one that speaks most for an item is looked for
 
 FOUND_BY: Final = {
     "ease": "chosen by people with a history like yours",
@@ -132,26 +134,28 @@ WORDS: Final = _words()
 
 def by_provenance(sources: Sequence[Source]) -> list[str]:
     """The reason of the generator that put the item highest."""
-    return [FOUND_BY.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
+    words = {**FOUND_BY, QUERY: "close in content to what you look for"}
+    return [words.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
 
 
-def by_contribution(hybrid: Hybrid, catalogue: Catalogue, query: Queries, ranked: Ranked) -> list[list[str]]:
-    """Up to `TOLD` reasons for each item of one query's answer, what adds most first.
+def by_contribution(
+    hybrid: Hybrid, catalogue: Catalogue, query: Queries, slates: Slates, rows: npt.NDArray[np.int64]
+) -> list[list[str]]:
+    """Up to `TOLD` reasons for the items at some places of one query's slate, what adds most first.
 
     A feature without a meaning of its own (an axis of the space, a property of the user) is not told, and nothing of
     an order that is a single model's.
     """
-    voice, features = hybrid.voice(query), ranked.slates.features
+    voice, features = hybrid.voice(query), slates.features
     if voice is None:
-        return [[] for item in ranked.item[0].tolist() if item != UNKNOWN]
-    rows = ranked.place[0][ranked.place[0] != UNKNOWN]
+        return [[] for _ in rows]
     added = voice.contributions(features, rows)
     values = features.select(voice.names)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.nansum(values, axis=0) / counts
     speaker = _Speaker(hybrid, catalogue, query)
     reasons = []
-    for item, row, lifted in zip(ranked.item[0].tolist(), rows.tolist(), added, strict=False):
+    for item, row, lifted in zip(slates.candidates.item[0][rows].tolist(), rows.tolist(), added, strict=True):
         lifts: Counter[str] = Counter()
         for column in np.flatnonzero(lifted > 0).tolist():
             words = WORDS.get(voice.names[column].removesuffix("_in_slate"), Words())
@@ -169,7 +173,7 @@ class _Speaker:
 
     def __init__(self, hybrid: Hybrid, catalogue: Catalogue, query: Queries) -> None:
         self._catalogue = catalogue
-        self._liked: Codes = query.item[query.positive][-EVIDENCE:]
+        self._liked: Codes = query.item[query.positive][-LOOKED_AT:]
         moment = datetime.fromtimestamp(int(query.at[0]) // 1_000_000, UTC)
         self._here = {
             "daypart": ("at night", "in the morning", "in the afternoon", "in the evening")[moment.hour // 6],
@@ -178,7 +182,7 @@ class _Speaker:
             "place": query.place[0],
         }
         self._fused: Floats = hybrid.knowledge.space.fused
-        self._one_by_one = _scores_one_by_one(hybrid.generators, query, self._liked)
+        self._one_by_one = scores_one_by_one(hybrid.generators, query, self._liked)
 
     def say(self, text: str, item: int) -> str:
         """A reason's text for one item."""
@@ -193,25 +197,3 @@ class _Speaker:
     def _title(self, speaks: Floats) -> str:
         """The liked item that speaks most, the latest of equal ones."""
         return self._catalogue.title(int(self._liked[len(speaks) - 1 - int(np.argmax(speaks[::-1]))]))
-
-
-def _scores_one_by_one(generators: Sequence[Generator], query: Queries, liked: Codes) -> Floats:
-    """What the first collaborative generator would score if the user had liked one thing alone: [liked, n_items]."""
-    generator = next((one for one in generators if one.name in ("ease_positive", "ease", "item_knn")), None)
-    if generator is None or not len(liked):
-        return np.empty((0, query.n_items), np.float32)
-    n = len(liked)
-    alone = Queries(
-        user=np.full(n, -1, np.int32),
-        at=np.repeat(query.at, n),
-        as_of=np.repeat(query.as_of, n),
-        device=np.repeat(query.device, n),
-        place=np.repeat(query.place, n),
-        indptr=np.arange(n + 1),
-        item=liked,
-        occurred_at=np.repeat(query.as_of - 1, n),
-        weight=np.ones(n, np.float32),
-        positive=np.ones(n, bool),
-        n_items=query.n_items,
-    )
-    return generator.score(alone)

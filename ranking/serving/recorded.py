@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_repo import schema
 
@@ -37,6 +38,10 @@ class Recorded:
         first = [self._rows_of[key].get(entity, _NONE) for key, entity in asked]
         added = [np.array(self._added_of[key].get(entity, ()), np.int64) for key, entity in asked]
         return pa.concat_tables([_take(self._first, first), _take(self._added, added)])
+
+    def values(self, column: str) -> list[str]:
+        """What the events that were there from the beginning say in a column of texts, in ascending order."""
+        return sorted(pc.unique(self._first[column]).drop_null().to_pylist())
 
 
 _Rows = npt.NDArray[np.int64]

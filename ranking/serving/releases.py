@@ -56,6 +56,11 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     config: dict[str, JsonValue]
 
+    @property
+    def dataset_name(self) -> str:
+        """The dataset without the place of its folder, which is nothing to tell a client."""
+        return self.dataset.rstrip("/").rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class Release:

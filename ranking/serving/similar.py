@@ -52,6 +52,15 @@ class Neighbours:
         release.verify()
         return cls(release, lambda: Space.load(release.folder / HYBRID), load_items(release), settings)
 
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Those of `SPACES` in which any item lies."""
+        return tuple(self._vectors)
+
+    def spaces_of(self, code: int) -> tuple[str, ...]:
+        """Those of `spaces` in which an item, or what it has of another modality, lies: where `of_item` answers."""
+        return tuple(by for by, vectors in self._vectors.items() if vectors[code].any() or self._across_from(code, by))
+
     def of_item(self, item_id: str, *, k: int, by: str = ALL, categories: tuple[str, ...] = ()) -> Similar:
         """The k items nearest to an item, without itself, best first.
 
@@ -71,11 +80,9 @@ class Neighbours:
             )
         if index.vectors[code].any():
             return self._near(index.vectors[code], index, k=k, by=by, categories=categories, but=code)
-        for asked, modality in self._across(by, tuple(Modality)):
-            vector = self._pairs.side(asked, modality).vectors[code]
-            if vector.any():
-                index = self._pairs.side(modality, asked)
-                return self._near(vector, index, k=k, by=by, categories=categories, but=code, asked=asked)
+        for asked, modality in self._across_from(code, by):
+            vector, index = self._pairs.side(asked, modality).vectors[code], self._pairs.side(modality, asked)
+            return self._near(vector, index, k=k, by=by, categories=categories, but=code, asked=asked)
         raise BadRequestError(f"item {item_id!r}: has no {by} vector; ask by another of {', '.join(SPACES)}")
 
     def of_content(
@@ -109,12 +116,23 @@ class Neighbours:
         vector = query_vector(self._alignment, self._encoders, text=text, image=image, audio=audio)
         return self._near(vector, index, k=k, by=by, categories=categories)
 
+    def place(self, *, text: str | None = None, image: bytes | None = None, audio: bytes | None = None) -> Floats:
+        """Where an item of this content would lie in the aligned space, float32 [d]; raises as `of_content` does."""
+        return query_vector(self._alignment, self._encoders, text=text, image=image, audio=audio)
+
     def _across(self, by: str, asked: tuple[Modality, ...]) -> list[tuple[Modality, Modality]]:
         """Those modalities that have a space together with the one that is looked for, each with that one."""
         if by not in tuple(Modality):
             return []
         modality = Modality(by)
         return [(one, modality) for one in asked if self._pairs.holds(one, modality)]
+
+    def _across_from(self, code: int, by: str) -> list[tuple[Modality, Modality]]:
+        """Those of `_across` in whose space an item has a place."""
+        across = self._across(by, tuple(Modality))
+        return [
+            (asked, modality) for asked, modality in across if self._pairs.side(asked, modality).vectors[code].any()
+        ]
 
     def _near(
         self,

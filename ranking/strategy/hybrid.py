@@ -21,7 +21,7 @@ from ranking.strategy.gate import PLAIN, Gate
 from ranking.strategy.generators import load_generators, save_generators
 from ranking.strategy.routes import SHORT, Routes, RoutesConfig, Voice
 from ranking.strategy.spread import Spread
-from ranking.types import UNKNOWN, Codes, Floats, IdIndex, Queries, Times
+from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Queries, Times
 
 RANKER_ALONE: Final = Routes(None, Gate.before(PLAIN), ())
 
@@ -117,23 +117,26 @@ class Hybrid:
         stored = features(request_rows(candidates, queries, users, self.items))
         return self.order(candidates, queries, stored, k=k)
 
-    def retrieve(self, queries: Queries) -> Candidates:
-        """What the generators find for each query."""
-        return find(self.generators, queries, self.config, created_at=self.created_at)
+    def retrieve(self, queries: Queries, *, allowed: Bools | None = None, named: Codes | None = None) -> Candidates:
+        """What the generators find for each query.
+
+        allowed: bool [n_items], the only items to look among. named: int32 [m], items that are candidates anyway.
+        """
+        return find(self.generators, queries, self.config, created_at=self.created_at, allowed=allowed, named=named)
 
     def order(
-        self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int, diversity: float = 0.0
+        self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int, spread: float = 0.0
     ) -> Ranked:
         """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`.
 
-        diversity: as in `rank`.
+        spread: as in `rank`.
         """
         row, _ = np.nonzero(candidates.item != UNKNOWN)
         close = closeness(self.generators, row, candidates.item[candidates.item != UNKNOWN], queries)
         slates = describe(
             candidates, queries, stored, close=close, knowledge=self.knowledge, vocabulary=self.vocabulary
         )
-        return rank(slates, queries, self.ranker, k=k, routes=self.routes, diversity=diversity)
+        return rank(slates, queries, self.ranker, k=k, routes=self.routes, spread=spread)
 
     def voice(self, queries: Queries) -> Voice | None:
         """The ranker that orders the answer to the first query; None where a single model does."""
@@ -171,9 +174,14 @@ def find(
     config: HybridConfig,
     *,
     created_at: Times,
+    allowed: Bools | None = None,
+    named: Codes | None = None,
     watch: Watch = nobody,
 ) -> Candidates:
-    """The union's candidates, with the reserved places that short histories or the others have."""
+    """The union's candidates, with the reserved places that short histories or the others have.
+
+    allowed, named: as in `retrieve`; items are named for one query, or for many of histories of like lengths.
+    """
     short = np.diff(queries.indptr) <= SHORT
     rows = [np.flatnonzero(short), np.flatnonzero(~short)]
     parts = [
@@ -183,6 +191,8 @@ def find(
             k=config.candidates,
             created_at=created_at,
             reserved=reserved,
+            allowed=allowed,
+            named=named,
             watch=_of_rows(some, watch),
         )
         for some, reserved in zip(rows, (config.reserved_short, config.reserved), strict=True)
@@ -214,12 +224,12 @@ def rank(
     *,
     k: int,
     routes: Routes | None = None,
-    diversity: float = 0.0,
+    spread: float = 0.0,
     said: Floats | None = None,
 ) -> Ranked:
     """Order slates by who is asked about histories of their length.
 
-    diversity: 0 to 1, how much is given up for showing more of the catalogue (`Spread`). said: as in `Routes.scores`.
+    spread: 0 to 1, how much is given up for showing more of the catalogue (`Spread`). said: as in `Routes.scores`.
 
     Without routes the ranker orders all but the answers to a query without history, which are what is popular of late:
     it has learned from users with a history and is worse than popularity for those without (on MovieLens 1M by two
@@ -227,8 +237,8 @@ def rank(
     """
     routes = routes or RANKER_ALONE
     scores = routes.scores(slates, queries, ranker, said=said)
-    if diversity and routes.spread is not None:
-        place, best = _spread(slates.candidates.item, scores, routes.spread, diversity)
+    if spread and routes.spread is not None:
+        place, best = _spread(slates.candidates.item, scores, routes.spread, spread)
         place, best = place[:, :k], best[:, :k]
     else:
         place, best = top_k(scores, k)
@@ -236,9 +246,9 @@ def rank(
     return Ranked(item.astype(np.int32), best, place, slates)
 
 
-def _spread(item: Codes, scores: Floats, spread: Spread, diversity: float) -> tuple[Codes, Floats]:
+def _spread(item: Codes, scores: Floats, prices: Spread, spread: float) -> tuple[Codes, Floats]:
     """All places in the order that spreading gives them, and their scores."""
     place, best = top_k(scores, scores.shape[1])
     items = np.where(place == UNKNOWN, UNKNOWN, np.take_along_axis(item, np.maximum(place, 0), axis=1))
-    order = spread.order(items, best, diversity=diversity)
+    order = prices.order(items, best, spread=spread)
     return np.take_along_axis(place, order, axis=1), np.take_along_axis(best, order, axis=1)

@@ -35,7 +35,7 @@ Values = npt.NDArray[np.float64]
 class Spread:
     """levels, chances: float64 [b], ascending: a score in units of its answer's deviation, and the chance of a hit.
 
-    cap: the highest price that is paid at full diversity. prices: float32 [n_items], 0 for what is shown anyway.
+    cap: the highest price that is paid at full spread. prices: float32 [n_items], 0 for what is shown anyway.
     """
 
     levels: Values
@@ -56,7 +56,7 @@ class Spread:
         plain = _mean(ndcg(hits, wanted, K))
         for cap in CAPS if len(items) >= MIN_ANSWERS else ():
             found = replace(best, cap=cap).priced(items, scores)
-            places = found.order(items, scores, diversity=1.0)
+            places = found.order(items, scores, spread=1.0)
             if _mean(ndcg(np.take_along_axis(hits, places, axis=1), wanted, K)) < (1 - BUDGET) * plain:
                 break
             best = found
@@ -80,16 +80,16 @@ class Spread:
             prices[rising] = asked[rising] + STEP
         return replace(self, prices=prices.astype(np.float32))
 
-    def order(self, items: Codes, scores: Floats, *, diversity: float) -> npt.NDArray[np.int64]:
+    def order(self, items: Codes, scores: Floats, *, spread: float) -> npt.NDArray[np.int64]:
         """New places of answers [q, k'], best first: an index for `np.take_along_axis`, int64 [q, k'].
 
-        The first `K` are chosen by what is to be expected of them and price, no price above `diversity` times the cap;
-        they, and the others, keep the ranker's order among themselves. diversity: 0 changes nothing, 1 is full.
+        The first `K` are chosen by what is to be expected of them and price, no price above `spread` times the cap;
+        they, and the others, keep the ranker's order among themselves. spread: 0 changes nothing, 1 is full.
         `UNKNOWN` stays last.
         """
-        if not 0 <= diversity <= 1:
-            raise ValueError(f"diversity is {diversity}; accepted are numbers from 0 to 1")
-        paid = np.where(self.prices <= diversity * self.cap, self.prices, 0)
+        if not 0 <= spread <= 1:
+            raise ValueError(f"spread is {spread}; accepted are numbers from 0 to 1")
+        paid = np.where(self.prices <= spread * self.cap, self.prices, 0)
         bid = self._worth(items, scores) + np.where(items == UNKNOWN, 0, paid[items])
         chosen = np.zeros(items.shape, bool)
         np.put_along_axis(chosen, np.argsort(-bid, axis=1, kind="stable")[:, :K], True, axis=1)

@@ -49,6 +49,22 @@ def test_a_bad_request_names_its_first_bad_value_in_one_line(k: int, context: li
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_request_takes_rules_weights_and_other_wishes():
+    wishes = {"rules": ["cap maker at 1"], "diversity": 0.3, "explorer": "thompson"}
+    request = parse_request("u1", k=3, context=[], explain=False, weights=["content=2"], wishes=wishes)
+    assert (request.rules, request.diversity, request.explorer) == (("cap maker at 1",), 0.3, "thompson")
+    assert (request.weights.content, request.weights.popularity) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("weight", "named"),
+    [("content", "weight 'content': accepted is GROUP=NUMBER, of popularity"), ("content=9", r"weights\.content '9'")],
+)
+def test_a_bad_weight_is_refused_with_what_is_accepted(weight: str, named: str):
+    with pytest.raises(BadRequestError, match=named):
+        parse_request("u1", k=3, context=[], explain=False, weights=[weight])
+
+
 def test_features_are_shown_by_name_and_long_ones_are_cut():
     console = Console(file=io.StringIO(), width=120)
     console.print(feature_table({"user_id": "42"}, {"b": [0.5] * 100, "a": 3}))

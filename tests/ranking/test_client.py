@@ -29,7 +29,8 @@ from ranking.client import (
 )
 from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
-from ranking.serving.payloads import OnlineFeaturesRequest, PostedEvent, Request
+from ranking.serving.feature_payloads import OnlineFeaturesRequest
+from ranking.serving.payloads import PostedEvent, Request
 
 KEY = "a-secret-of-the-client"
 QUICK = Retries(times=3, pause_s=0.01, longest_s=1.0)
@@ -128,7 +129,7 @@ def test_the_asynchronous_client_answers_the_same(settled):
 
 def test_problems_are_exceptions_that_say_what_is_wrong(settled):
     settings = settled.settings.model_copy(update={"api": Access(keys={"page": ApiKey(secret=KEY)})})
-    engine = Engine(settings, wall=settled._wall)
+    engine = Engine(settings, wall=settled._wall, served=settled.served)
     engine.load()
     with running(create_app(engine)) as address:
         with Client(address) as nobody, pytest.raises(ForbiddenError, match="401: no API key") as caught:

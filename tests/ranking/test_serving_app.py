@@ -18,7 +18,7 @@ from feature_repo.arrow_stream import MEDIA_TYPE as STREAM
 from feature_repo.epoch import EPOCH
 from ranking.serving.app import MAX_BODY, create_app
 from ranking.serving.engine import Engine
-from ranking.serving.payloads import OnlineFeatures
+from ranking.serving.feature_payloads import OnlineFeatures
 
 CONTRACT_ITEM = {"item_id", "rank", "score", "propensity", "sources", "reasons", "rules"}
 
@@ -91,10 +91,21 @@ def test_http_answers_what_the_engine_answers(client, settled):
         ({"context": {"at": "2024-01-01T10:00:00"}}, "timezone"),
         ({"context": {"weather": "rain"}}, "context.weather: not supported"),
         ([], "no JSON object"),
-        ({"rules": [{"include": "x"}]}, "rules: not supported by this release"),
-        ({"query": {"text": "blue"}}, "query: not supported by this release"),
-        ({"diversity": 0.5}, "diversity: not supported by this release"),
-        ({"exploration": 0.1}, "exploration: not supported by this release"),
+        ({"rules": [{"include": "x"}]}, "rules.0"),
+        ({"rules": ["cap categories at 2"] * 51}, "rules"),
+        ({"query": {}}, "nothing to look for; give a text, an image or an audio"),
+        ({"query": {"text": ""}}, 'query.text ""'),
+        ({"query": {"text": "x" * 2001}}, "query.text"),
+        ({"query": {"video": "AAAA"}}, "query.video: not supported"),
+        ({"query": {"image": "data:image/png;base64,AAAA"}}, "query.image: no base64"),
+        ({"query": {"audio": "A" * 7_000_000}}, "query.audio"),
+        ({"query_weight": 2}, "query_weight 2"),
+        ({"diversity": 1.5}, "diversity 1.5: input should be less than or equal to 1"),
+        ({"exploration": -0.1}, "exploration -0.1: input should be greater than or equal to 0"),
+        ({"explorer": "lucky"}, "explorer"),
+        ({"spread": "wide"}, 'spread "wide"'),
+        ({"weights": {"content": 4}}, "weights.content 4"),
+        ({"weights": {"novelty": 1}}, "weights.novelty: not supported"),
     ],
 )
 def test_a_request_that_cannot_be_honoured_is_refused_by_name(client, request_body, named):
@@ -151,7 +162,7 @@ def test_a_posted_event_changes_the_next_answer(writable):
     answer = writable.post("/v1/events", json=event)
     assert (answer.status_code, answer.json()) == (
         200,
-        {"accepted": 1, "duplicates": 0, "rejected": [], "fallbacks": []},
+        {"accepted": 1, "duplicates": 0, "rejected": [], "unmatched": [], "fallbacks": []},
     )
     assert first not in ids()
     again = writable.post("/v1/events", json=[event, {"user_id": "u00"}])
@@ -309,8 +320,18 @@ def test_the_schema_describes_every_path_with_examples(client):
     document = client.get("/openapi.json").json()
     assert document["paths"].keys() == {
         "/v1/recommendations",
+        "/v1/rank",
+        "/v1/explanations/{request_id}",
+        "/metrics",
+        "/v1/rules/check",
         "/v1/events",
         "/v1/items/{item_id}/similar",
+        "/v1/users",
+        "/v1/items",
+        "/v1/items/{item_id}",
+        "/v1/choices",
+        "/v1/dashboard",
+        "/media/{item_id}/{kind}",
         "/get-online-features",
         "/health/live",
         "/health/ready",

@@ -15,8 +15,9 @@ from feature_repo.served import ServedLog
 from feature_repo.settings import Sampling, Settings
 from ranking.errors import ArtifactError, NotReadyError, UnknownEntityError
 from ranking.rankers.trees import REFERENCE
-from ranking.serving.answer import FEATURES, UNKNOWN_USER
+from ranking.serving.answer import UNKNOWN_USER
 from ranking.serving.engine import Engine
+from ranking.serving.made import FEATURES
 from ranking.serving.payloads import Context, Request, Response
 from ranking.serving.reasons import FOUND_BY, WORDS
 from ranking.strategy.generators import GENERATORS
@@ -226,6 +227,11 @@ def test_without_the_feature_store_the_fusion_answers(home, world, caplog):
     assert len(answer.items) == len(whole.items)
     assert not set(ids(answer)) & world.seen("u00")
     assert "does not answer" in caplog.text
+    rules = ("exclude where categories has 'north'", "pin 'i02' at 1", "cap categories at 5", "pin 'i01' at 2")
+    ruled = down.recommend(Request(user_id="u00", k=10, rules=rules, diversity=0.2, weights={"popularity": 2}))
+    assert ruled.fallbacks == [FEATURES]
+    assert ids(ruled)[1] == "i01" and len(ruled.items) == 5
+    assert all(int(one[1:]) % 2 for one in ids(ruled))
     receipt = down.accept([click("u00", ids(answer)[0])])
     assert (receipt.accepted, receipt.fallbacks) == (1, [FEATURES])
     assert ids(answer)[0] not in ids(down.recommend(Request(user_id="u00", k=10)))
@@ -342,7 +348,7 @@ def test_what_the_ranker_was_given_is_logged(home):
 
 
 def test_served_vectors_equal_the_offline_path_also_after_events(home, world):
-    from feature_repo.event_log import RECEIVED_AT
+    from feature_repo.event_rows import RECEIVED_AT
     from feature_repo.labels import label_events
     from feature_repo.parity import replay
 

@@ -32,7 +32,7 @@ KEYS = {
 def guarded(settled):
     """The API of a deployment with keys."""
     settings = settled.settings.model_copy(update={"api": Access(keys=KEYS)})
-    engine = Engine(settings, wall=settled._wall)
+    engine = Engine(settings, wall=settled._wall, served=settled.served)
     engine.load()
     return TestClient(create_app(engine))
 

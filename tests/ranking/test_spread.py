@@ -32,15 +32,15 @@ def learned() -> Spread:
     return Spread.learn(items, scores, hits, np.maximum(hits.sum(axis=1), 1), n_items=ITEMS)
 
 
-def test_without_diversity_nothing_changes(learned):
+def test_without_spread_nothing_changes(learned):
     items, scores = answers(1)
-    assert (learned.order(items, scores, diversity=0.0) == np.arange(WIDTH)).all()
+    assert (learned.order(items, scores, spread=0.0) == np.arange(WIDTH)).all()
 
 
 @given(st.integers(0, 1000), st.floats(0, 1))
-def test_answers_keep_their_items_and_the_rankers_order_among_the_first_and_among_the_others(learned, seed, diversity):
+def test_answers_keep_their_items_and_the_rankers_order_among_the_first_and_among_the_others(learned, seed, spread):
     items, scores = answers(seed, q=7)
-    places = learned.order(items, scores, diversity=diversity)
+    places = learned.order(items, scores, spread=spread)
     assert (np.sort(places, axis=1) == np.arange(WIDTH)).all()
     assert (np.diff(places[:, :K], axis=1) > 0).all()
     assert (np.diff(places[:, K:], axis=1) > 0).all()
@@ -52,7 +52,7 @@ def test_more_items_are_shown_and_no_more_than_the_budget_is_lost():
     hits = (np.random.default_rng(9).random(items.shape) < 0.5 / (1 + np.arange(WIDTH))) & (items != UNKNOWN)
     wanted = np.maximum(hits.sum(axis=1), 1)
     found = Spread.learn(items, scores, hits, wanted, n_items=ITEMS)
-    places = found.order(items, scores, diversity=1.0)
+    places = found.order(items, scores, spread=1.0)
     assert coverage(np.take_along_axis(items, places, axis=1), ITEMS, K) > coverage(items, ITEMS, K)
     lost = 1 - ndcg(np.take_along_axis(hits, places, axis=1), wanted, K).mean() / ndcg(hits, wanted, K).mean()
     assert lost <= BUDGET
@@ -71,31 +71,31 @@ def test_the_price_of_a_place_is_what_the_cheapest_answer_gives_up_for_it():
     assert ((units[1] + 9) / 100).sum() == pytest.approx(1.08)
     assert spread.prices[11] == pytest.approx(asked, rel=0.1)
     assert not spread.prices[:9].any()
-    shown = np.take_along_axis(items, spread.order(items, scores, diversity=1.0), axis=1)[:, :K]
+    shown = np.take_along_axis(items, spread.order(items, scores, spread=1.0), axis=1)[:, :K]
     assert 11 in shown[1]
     assert 11 not in shown[0]
 
 
 def test_a_batch_is_ordered_as_its_single_answers(learned):
     items, scores = answers(2)
-    whole = learned.order(items, scores, diversity=1.0)
+    whole = learned.order(items, scores, spread=1.0)
     for row in range(0, Q, 17):
         one = slice(row, row + 1)
-        assert np.array_equal(learned.order(items[one], scores[one], diversity=1.0)[0], whole[row])
+        assert np.array_equal(learned.order(items[one], scores[one], spread=1.0)[0], whole[row])
 
 
 def test_short_and_missing_answers_stay_as_they_are(learned):
     items, scores = answers(3)
-    few = learned.order(items[:, :K], scores[:, :K], diversity=1.0)
+    few = learned.order(items[:, :K], scores[:, :K], spread=1.0)
     assert (few == np.arange(K)).all()
-    assert learned.order(items[:0], scores[:0], diversity=1.0).shape == (0, WIDTH)
+    assert learned.order(items[:0], scores[:0], spread=1.0).shape == (0, WIDTH)
     nothing = Spread.learn(items[:0], scores[:0], np.zeros((0, WIDTH), bool), np.zeros(0, np.int64), n_items=ITEMS)
-    assert (nothing.order(items, scores, diversity=1.0) == np.arange(WIDTH)).all()
+    assert (nothing.order(items, scores, spread=1.0) == np.arange(WIDTH)).all()
 
 
-def test_a_diversity_outside_its_range_is_refused(learned):
+def test_a_spread_outside_its_range_is_refused(learned):
     with pytest.raises(ValueError, match="from 0 to 1"):
-        learned.order(*answers(), diversity=1.5)
+        learned.order(*answers(), spread=1.5)
 
 
 def test_saved_prices_order_alike(learned, tmp_path: Path):
@@ -103,7 +103,7 @@ def test_saved_prices_order_alike(learned, tmp_path: Path):
     again = Spread.load(tmp_path)
     items, scores = answers(4)
     assert (again.cap, again.prices.tolist()) == (learned.cap, learned.prices.tolist())
-    places = [one.order(items, scores, diversity=0.7) for one in (learned, again)]
+    places = [one.order(items, scores, spread=0.7) for one in (learned, again)]
     assert np.array_equal(*places)
 
 
@@ -112,4 +112,4 @@ def test_few_answers_are_no_ground_for_paying_prices():
     hits = np.arange(WIDTH) < 1 + np.zeros((len(items), 1))
     found = Spread.learn(items, scores, hits, np.ones(len(items), np.int64), n_items=ITEMS)
     assert found.cap == 0
-    assert (found.order(items, scores, diversity=1.0) == np.arange(WIDTH)).all()
+    assert (found.order(items, scores, spread=1.0) == np.arange(WIDTH)).all()

@@ -142,12 +142,15 @@ def test_seen_and_unborn_items_are_never_candidates_and_batches_change_nothing(s
     created_at = np.where(rng.random(9) < 0.3, 100, np.where(rng.random(9) < 0.5, 99, EXISTS)).astype(np.int64)
     tables = [np.where(rng.random((4, 9)) < 0.3, OUT, rng.normal(size=(4, 9))).astype(np.float32) for _ in "ab"]
     generators = [Fixed(tables[0]), Other(tables[1])]
-    found = retrieve(generators, asked, k=k, created_at=created_at, reserved={"other": 2}, batch=batch)
-    whole = retrieve(generators, asked, k=k, created_at=created_at, reserved={"other": 2})
+    allowed = None if rng.random() < 0.3 else rng.random(9) < 0.6
+    asking = {"k": k, "created_at": created_at, "reserved": {"other": 2}, "allowed": allowed}
+    found = retrieve(generators, asked, **asking, batch=batch)
+    whole = retrieve(generators, asked, **asking)
     assert len(found) == 4
     for row, history in enumerate(histories):
         offered = np.isfinite(tables[0][row]) | np.isfinite(tables[1][row])
-        possible = set(np.flatnonzero(offered & (created_at < 100)).tolist()) - set(history)
+        offered &= (created_at < 100) & (True if allowed is None else allowed)
+        possible = set(np.flatnonzero(offered).tolist()) - set(history)
         items = [item for item in found.item[row].tolist() if item != UNKNOWN]
         assert set(items) <= possible
         assert len(items) == len(set(items)) == min(k, len(possible))

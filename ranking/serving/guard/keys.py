@@ -7,7 +7,12 @@ from typing import Final
 
 from feature_repo.settings import ApiKey, Scope, secret_hash
 
-OPEN: Final = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
+# the page holds no data: what it shows, it asks for
+PAGES: Final = frozenset({"/", "/compare", "/items", "/dashboard"})
+BELOW_PAGES: Final = ("/items/", "/web/")
+OPEN: Final = PAGES | frozenset(
+    {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"}
+)
 EVENTS: Final = "/v1/events"
 ADMIN: Final = "/v1/admin/"
 
@@ -44,7 +49,7 @@ class Keyring:
 
 def scope_of(path: str) -> Scope | None:
     """What a path needs, None where it is open to all. A path that nobody thought of needs `read`."""
-    if path in OPEN:
+    if path in OPEN or path.startswith(BELOW_PAGES):
         return None
     if path.startswith(ADMIN):
         return Scope.ADMIN

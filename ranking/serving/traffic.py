@@ -1,0 +1,86 @@
+"""What a server has answered since it started: counts, and times of the latest requests."""
+
+import threading
+from collections import Counter, deque
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel
+
+from ranking.serving.payloads import Receipt, Response, Timings
+
+LATEST: Final = 2000  # requests whose times are kept
+SHOWN: Final = 120  # of them, whose totals are told one by one
+
+
+class StageTime(BaseModel):
+    """Milliseconds of one stage, by the latest requests."""
+
+    stage: str
+    p50: float
+    p99: float
+
+
+class TrafficReport(BaseModel):
+    """Since the server started.
+
+    stages: empty before the first request. latest_ms: totals of the newest requests, the oldest of them first.
+    fallbacks: how many answers had to do without each thing.
+    """
+
+    since: datetime
+    requests: int
+    stages: list[StageTime]
+    latest_ms: list[float]
+    fallbacks: dict[str, int]
+    events_accepted: int
+    events_duplicate: int
+    events_rejected: int
+
+
+class Traffic:
+    """Counts of one server; any number of threads may add to them."""
+
+    def __init__(self, since: datetime) -> None:
+        self._since = since
+        self._lock = threading.Lock()
+        self._latest: deque[Timings] = deque(maxlen=LATEST)
+        self._requests = 0
+        self._fallbacks: Counter[str] = Counter()
+        self._events: Counter[str] = Counter()
+
+    def answered(self, response: Response) -> None:
+        """Count an answer to a request for recommendations."""
+        with self._lock:
+            self._requests += 1
+            self._latest.append(response.timings_ms)
+            self._fallbacks.update(response.fallbacks)
+
+    def received(self, receipt: Receipt) -> None:
+        """Count a batch of events."""
+        with self._lock:
+            self._events["accepted"] += receipt.accepted
+            self._events["duplicate"] += receipt.duplicates
+            self._events["rejected"] += len(receipt.rejected)
+
+    def report(self) -> TrafficReport:
+        """All of it, as of now."""
+        with self._lock:
+            latest, fallbacks, events = list(self._latest), dict(self._fallbacks), self._events.copy()
+            requests = self._requests
+        return TrafficReport(
+            since=self._since,
+            requests=requests,
+            stages=[_time(stage, latest) for stage in Timings.model_fields] if latest else [],
+            latest_ms=[one.total for one in latest[-SHOWN:]],
+            fallbacks=fallbacks,
+            events_accepted=events["accepted"],
+            events_duplicate=events["duplicate"],
+            events_rejected=events["rejected"],
+        )
+
+
+def _time(stage: str, latest: list[Timings]) -> StageTime:
+    p50, p99 = np.percentile([getattr(one, stage) for one in latest], (50, 99))
+    return StageTime(stage=stage, p50=round(float(p50), 3), p99=round(float(p99), 3))

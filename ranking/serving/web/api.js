@@ -1,0 +1,91 @@
+// The HTTP API. Every error is a Problem (RFC 9457).
+
+const PATIENCE_MS = 60_000; // how long a release may take to load
+
+/** What the server refuses. faults: [{field, text}]. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `HTTP ${status}`);
+    this.status = status;
+    this.faults = body.faults ?? [];
+  }
+}
+
+export const get = (path, options) => ask(path, {}, options);
+
+export const post = (path, body, options) =>
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }, options);
+
+/** Ask; while the server says 503, ask again after as long as it says. waiting: is told why, else the whole page is. */
+async function ask(path, init, { signal, waiting = sayWaiting } = {}) {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const answer = await sent(path, { ...init, signal });
+    const body = await answer.json().catch(() => ({ title: `HTTP ${answer.status}: no JSON` }));
+    if (answer.ok) {
+      sayWaiting("");
+      return body;
+    }
+    const problem = new Problem(answer.status, body);
+    const again = Number(answer.headers.get("Retry-After"));
+    if (answer.status !== 503 || !again || Date.now() > until) {
+      sayWaiting("");
+      throw problem;
+    }
+    waiting(problem.message);
+    await pause(again * 1000, signal);
+  }
+}
+
+function sayWaiting(why) {
+  const place = document.getElementById("waiting");
+  place.hidden = !why;
+  if (place.textContent !== why) place.textContent = why;
+}
+
+async function sent(path, init) {
+  try {
+    return await fetch(path, init);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, { detail: "The server does not answer. Is it running?" });
+  }
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+let asked;
+
+/** What requests may name; asked for once. */
+export function choices() {
+  asked ??= get("/v1/choices").catch((error) => {
+    asked = undefined;
+    throw error;
+  });
+  return asked;
+}
+
+const known = new Map();
+
+/** What lists show of these items, by id. */
+export async function listed(ids, options) {
+  const missing = [...new Set(ids)].filter((id) => !known.has(id));
+  for (let start = 0; start < missing.length; start += 100) {
+    const query = new URLSearchParams(missing.slice(start, start + 100).map((id) => ["id", id]));
+    const { items } = await get(`/v1/items?${query}`, options);
+    for (const item of items) known.set(item.item_id, item);
+  }
+  return known;
+}
+
+export const picture = (id) => `/media/${encodeURIComponent(id)}/image`;
+export const sound = (id) => `/media/${encodeURIComponent(id)}/audio`;
+export const address = (id) => `/items/${encodeURIComponent(id)}`;
