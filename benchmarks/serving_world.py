@@ -4,7 +4,7 @@ Items lie around themes; users love a few of them and choose in proportion to ex
 at a place, at hours of their own. Generators, ranker and feature store are the product's, with their defaults.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from feature_repo.labels import label_events
 from feature_repo.schema import RANKING, RETRIEVAL, EventKind, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
-from ranking.candidates.cold_start import ColdStartConfig
 from ranking.rankers.blend import Blend
 from ranking.rankers.closeness import closeness
 from ranking.rankers.knowledge import Knowledge
@@ -157,7 +156,7 @@ def _fit(
     space = Space(fused, vectors, np.zeros(size.items, np.float32), vectors[Modality.TEXT], vectors[Modality.TEXT])
     created_at = items["created_at"].cast(pa.int64()).to_numpy()
     config = HybridConfig(candidates=size.candidates)
-    configs = GeneratorConfigs(cold_start=ColdStartConfig())
+    configs = GeneratorConfigs()
     past = split(log, Protocol.P2)
     asked = np.sort(np.random.default_rng(1).permutation(len(past.queries))[:LEARNERS])
     queries, relevant = past.queries.take(asked), past.relevant[asked]
@@ -171,7 +170,7 @@ def _fit(
     knowledge = Knowledge.fit(past.train, content, space, people)
     slates = describe(found, queries, stored, close=close, knowledge=knowledge, vocabulary=vocabulary)
     return Hybrid(
-        replace(config),
+        config,
         items=log.items,
         created_at=created_at,
         generators=fit_generators(log, configs, space=space, created_at=created_at),

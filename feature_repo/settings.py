@@ -256,6 +256,11 @@ class Settings(BaseSettings):
         """Counts of rejected rows, plots and suites' results."""
         return self.home / "reports"
 
+    @property
+    def suite_reports(self) -> Path:
+        """What suites last found, one JSON file an asset."""
+        return self.reports / "suites"
+
 
 def load_settings(home: Path | None = None) -> Settings:
     """Settings of this process, with `home` as given if given.

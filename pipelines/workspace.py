@@ -226,7 +226,7 @@ class Workspace:
         report = validate(table, suite)
         if not report.passed:
             self.refused = report.failed()
-        folder = self.settings.reports / "suites"
+        folder = self.settings.suite_reports
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{asset}.json").write_text(json.dumps(report.to_json(), indent=2, default=str) + "\n")
         return report
@@ -234,7 +234,7 @@ class Workspace:
     @property
     def suites(self) -> dict[str, bool]:
         """Whether each asset's suite passed when it was last run."""
-        files = sorted((self.settings.reports / "suites").glob("*.json"))
+        files = sorted(self.settings.suite_reports.glob("*.json"))
         return {file.stem: bool(json.loads(file.read_text())["passed"]) for file in files}
 
     def progress(self, what: str) -> Callable[[int, int], None]:

@@ -48,6 +48,11 @@ class Profiles:
         count = np.bincount(row, minlength=len(indptr) - 1)
         return cls(np.append(0, np.cumsum(count)), item, weight, n_items)
 
+    @classmethod
+    def of_matrix(cls, matrix: sparse.csr_matrix) -> Self:
+        """From scipy's, whose arrays are shared."""
+        return cls(matrix.indptr.astype(np.int64), matrix.indices, matrix.data, matrix.shape[1])
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
@@ -79,7 +84,7 @@ class Profiles:
         width = matrix.shape[1]
         found = np.zeros((len(self), width), np.float32)
         for row, mine in self._rows():
-            entry, count = _entries(matrix, self.indices[mine])
+            entry, count = entries(matrix, self.indices[mine])
             value = matrix.data[entry] * np.repeat(self.data[mine], count)
             found[row] = np.bincount(matrix.indices[entry], value, minlength=width)
         return found
@@ -114,7 +119,7 @@ class Profiles:
 
 def block(matrix: sparse.csr_matrix, rows: Places, columns: Places) -> Floats:
     """Entries of a sparse matrix at some rows, any of them twice, and some columns, each once: float32 [r, c]."""
-    entry, count = _entries(matrix, rows)
+    entry, count = entries(matrix, rows)
     place = np.full(matrix.shape[1], -1)
     place[columns] = np.arange(len(columns))
     at = place[matrix.indices[entry]]
@@ -124,7 +129,7 @@ def block(matrix: sparse.csr_matrix, rows: Places, columns: Places) -> Floats:
     return found
 
 
-def _entries(matrix: sparse.csr_matrix, rows: Places) -> tuple[Places, Places]:
+def entries(matrix: sparse.csr_matrix, rows: Places) -> tuple[Places, Places]:
     """Positions of all entries of some rows, one row after the other, and how many each row has."""
     start = matrix.indptr[rows]
     count = matrix.indptr[rows + 1] - start

@@ -23,10 +23,9 @@ from ranking.evaluation.routes_report import write as write_routes
 from ranking.evaluation.run import content_knn, measure_baselines, measure_hybrid
 from ranking.evaluation.seeds import SEEDS
 from ranking.evaluation.warehouse import LAYOUT, Warehouse
+from ranking.serving.evaluation_summary import EVALUATION
 from ranking.splits import Protocol, protocols_of
 from ranking.strategy.hybrid import HybridConfig
-
-REPORT = "evaluation.json"
 
 
 @dg.asset(group_name="evaluation", deps=[training_set])
@@ -43,7 +42,7 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
             routes = {one.value: _measure(workspace, warehouse, one, config) for one, config in configs.items()}
             report = build_report(warehouse)
             write_page(warehouse, report, workspace.settings.reports / PAGE)
-        (workspace.settings.reports / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        (workspace.settings.reports / EVALUATION).write_text(json.dumps(report, indent=2) + "\n")
         write_routes(workspace.settings.reports, {name: one for name, one in routes.items() if one is not None})
         _draw(report, workspace.settings.reports)
         return {name: _headline(one["models"]) for name, one in report["protocols"].items()}

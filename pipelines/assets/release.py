@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import TypeAdapter
 
 from feature_repo.schema import RANKING, RETRIEVAL, Modality
-from pipelines.assets.evaluation import REPORT, offline_evaluation
+from pipelines.assets.evaluation import offline_evaluation
 from pipelines.assets.features import online_features
 from pipelines.assets.materialized import materialized
 from pipelines.assets.models import collaborative_models, lambdarank_model
@@ -29,7 +29,7 @@ from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.space import Space
 from ranking.representation.embedding_store import ENCODER_ID
 from ranking.serving.catalogue import save_parts
-from ranking.serving.evaluation_summary import save_summary
+from ranking.serving.evaluation_summary import EVALUATION, save_summary
 from ranking.serving.releases import Manifest, Releases
 from ranking.serving.similar import save_search
 from ranking.splits import served_protocol
@@ -85,7 +85,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
     save_parts(place, hybrid, workspace.items)
     save_search(place, indexes=home.folder("vector_index"), alignment=home.folder("alignment_model"))
     save_profiles(workspace, space.fused, place)
-    save_summary(place, workspace.settings.reports / REPORT)
+    save_summary(place, workspace.settings.reports / EVALUATION)
     return Manifest(
         id=release_id,
         created_at=datetime.now(UTC),
@@ -96,7 +96,7 @@ def _fill(workspace: Workspace, place: Path, release_id: str) -> Manifest:
         services=(RANKING, RETRIEVAL),
         encoders=encoders_of(workspace),
         seeds=CONFIG.ranker.trees.seeds,
-        metrics=_metrics(workspace.settings.reports / REPORT),
+        metrics=_metrics(workspace.settings.reports / EVALUATION),
         suites=workspace.suites,
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
         config=TypeAdapter(HybridConfig).dump_python(config, mode="json"),

@@ -1,19 +1,20 @@
 """iALS of the `implicit` library: the baseline that practitioners know."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.folded_in import FoldedIn
 from ranking.candidates.history import Memory
 from ranking.candidates.least_squares import solve_rows
-from ranking.candidates.products import products_with_all
-from ranking.candidates.state import load_state, save_state
 from ranking.candidates.threads import one_blas_thread
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.profiles import Profiles
+from ranking.types import Interactions
+
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,11 @@ class AlsConfig:
     memory: Memory = field(default_factory=Memory)
 
 
-class Als(Generator):
+class Als(FoldedIn[AlsConfig]):
     """Implicit ALS (Hu et al. 2008) as `implicit` computes it; queries are folded in by the same equations, exactly."""
 
     name: ClassVar[str] = "ials"
-
-    def __init__(self, config: AlsConfig) -> None:
-        self.config = config
+    kind = AlsConfig
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
@@ -53,30 +52,10 @@ class Als(Generator):
                 random_state=self.config.seed,
             )
             model.fit(confidence, show_progress=False)
-        return self._holding(model.item_factors, np.bincount(chosen.item, minlength=len(train.items)) > 0)
+        return self.holding(model.item_factors, np.bincount(chosen.item, minlength=len(train.items)) > 0)
 
-    def _holding(self, items: Floats, known: Bools) -> Self:
-        """What is learned, and what folding a query in needs of it: in double precision, alone as in a batch."""
-        self._items, self._known = items, known
-        self._exact = items.astype(np.float64)
-        self._everything = self._exact.T @ self._exact
-        return self
-
-    def score(self, queries: Queries) -> Floats:
-        """Scores near 1 for items like those of the profile."""
-        profiles = self.config.memory.profiles(queries)
-        above_one = profiles.scaled(np.full(queries.n_items, self.config.alpha, np.float32))
-        l2 = np.full(len(queries), self.config.regularization)
-        users = solve_rows(above_one, self._exact, self._everything, l2, unit=1.0)
-        scores = products_with_all(self._items, users.astype(np.float32))
-        return offer_only(profiles.answered[:, None] & self._known, scores)
-
-    def save(self, folder: Path) -> None:
-        """Write the fitted state."""
-        save_state(folder, self.config, {"items": self._items, "known": self._known})
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        config, state = load_state(folder, AlsConfig)
-        return cls(config)._holding(state.floats("items"), state.bools("known"))
+    def users(self, profiles: Profiles, items: Doubles) -> Doubles:
+        """What the library computes for a user with these events."""
+        above_one = profiles.scaled(np.full(len(items), self.config.alpha, np.float32))
+        l2 = np.full(len(profiles), self.config.regularization)
+        return solve_rows(above_one, items, self._gram, l2, unit=1.0)

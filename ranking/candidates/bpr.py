@@ -59,7 +59,7 @@ class Bpr(Generator):
         model.fit(known, show_progress=False)
         self._factors = np.ascontiguousarray(model.item_factors[:, :-1])
         self._bias = model.item_factors[:, -1].copy()
-        means = self._means(Profiles(known.indptr.astype(np.int64), known.indices, known.data, known.shape[1]))
+        means = self._means(Profiles.of_matrix(known))
         left = means.T @ means + FOLD_IN_L2 * np.eye(means.shape[1], dtype=np.float32)
         self._to_users = np.linalg.solve(left, means.T @ model.user_factors[:, :-1])
         return self

@@ -1,19 +1,19 @@
 """iALS: matrix factorisation of implicit feedback by alternating least squares, our own."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.folded_in import FoldedIn
 from ranking.candidates.history import Memory
 from ranking.candidates.least_squares import solve_rows
-from ranking.candidates.products import products_with_all
-from ranking.candidates.state import load_state, save_state
 from ranking.profiles import Profiles
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.types import Bools, Floats, Interactions
+
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class IalsConfig:
     memory: Memory = field(default_factory=lambda: Memory(half_life_events=10))
 
 
-class Ials(Generator):
+class Ials(FoldedIn[IalsConfig]):
     """Implicit ALS (Hu et al. 2008) with frequency-scaled regularisation (Rendle et al. 2022, equations 3 and 8).
 
     Least squares towards 1 over events and, with weight alpha_0, towards 0 over all pairs. A user's factors at
@@ -44,9 +44,7 @@ class Ials(Generator):
     """
 
     name: ClassVar[str] = "ials_scaled"
-
-    def __init__(self, config: IalsConfig) -> None:
-        self.config = config
+    kind = IalsConfig
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
@@ -60,14 +58,7 @@ class Ials(Generator):
         items: Floats = start * known[:, None]
         for _ in range(self.config.iterations):
             items = self._solve(by_item, self._solve(by_user, items))
-        return self._holding(items, known)
-
-    def _holding(self, items: Floats, known: Bools) -> Self:
-        """What is learned, and what folding a query in needs of it: in double precision, alone as in a batch."""
-        self._items, self._known = items, known
-        self._exact = items.astype(np.float64)
-        self._everything = self.config.unobserved * (self._exact.T @ self._exact)
-        return self
+        return self.holding(items, known)
 
     def _solve(self, rows: sparse.csr_matrix, factors: Floats) -> Floats:
         everything = self.config.unobserved * (factors.T @ factors)
@@ -78,19 +69,7 @@ class Ials(Generator):
         config = self.config
         return np.asarray(config.l2 * (np.diff(rows.indptr) + config.unobserved * n) ** config.nu, np.float32)
 
-    def score(self, queries: Queries) -> Floats:
-        """Scores near 1 for items like those of the profile."""
-        profiles = self.config.memory.profiles(queries)
-        users = solve_rows(profiles, self._exact, self._everything, self._l2(profiles, len(self._items)))
-        scores = products_with_all(self._items, users.astype(np.float32))
-        return offer_only(profiles.answered[:, None] & self._known, scores)
-
-    def save(self, folder: Path) -> None:
-        """Write the fitted state."""
-        save_state(folder, self.config, {"items": self._items, "known": self._known})
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        config, state = load_state(folder, IalsConfig)
-        return cls(config)._holding(state.floats("items"), state.bools("known"))
+    def users(self, profiles: Profiles, items: Doubles) -> Doubles:
+        """By the equations of learning."""
+        everything = self.config.unobserved * self._gram
+        return solve_rows(profiles, items, everything, self._l2(profiles, len(items)))

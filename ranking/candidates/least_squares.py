@@ -1,7 +1,7 @@
 """Factors of some rows (users, items) that fit their weights, given the factors of the other side, in closed form."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +11,19 @@ from ranking.candidates.threads import one_blas_thread
 from ranking.profiles import Profiles
 from ranking.types import Codes
 
+Real = TypeVar("Real", np.float32, np.float64)
+
 BATCH_CELLS: Final = 100_000  # gathered factor values at one time; 40 times as many take twice the time
 
 
 def solve_rows(
     rows: sparse.csr_matrix | Profiles,
-    factors: npt.NDArray[np.floating],
-    everything: npt.NDArray[np.floating],
+    factors: npt.NDArray[Real],
+    everything: npt.NDArray[Real],
     l2: npt.NDArray[np.floating],
     *,
     unit: float = 0.0,
-) -> npt.NDArray[np.floating]:
+) -> npt.NDArray[Real]:
     """Factors [r, d] of the type of `factors`; empty rows have 0.
 
     The solution of (everything + sum of w yy' + l2 I) x = sum of (w + unit) y over a row's weights w and the factors y

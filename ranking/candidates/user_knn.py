@@ -53,8 +53,8 @@ class UserKnn(Generator):
         self._users = users
         users_of = np.bincount(users.indices, minlength=users.shape[1])
         self._worth: Floats = np.maximum(users_of, 1).astype(np.float32) ** -self.config.rarity
-        known = _scaled(users, self._worth)
-        self._by_item, self._lengths = known.T.tocsr(), _lengths(known)
+        known = Profiles.of_matrix(users).scaled(self._worth)
+        self._by_item, self._lengths = known.matrix().T.tocsr(), _lengths(known)
         return self
 
     def score(self, queries: Queries) -> Floats:
@@ -78,12 +78,6 @@ class UserKnn(Generator):
         return cls(config)._among(state.matrix("users"))
 
 
-def _scaled(rows: sparse.csr_matrix, worth: Floats) -> sparse.csr_matrix:
-    """Columns times what they are worth."""
-    return sparse.csr_matrix((rows.data * worth[rows.indices], rows.indices, rows.indptr), rows.shape)
-
-
-def _lengths(rows: sparse.csr_matrix | Profiles) -> Floats:
-    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    squares = np.bincount(row, rows.data.astype(np.float64) ** 2, minlength=rows.shape[0])
-    return np.sqrt(squares).astype(np.float32)
+def _lengths(rows: Profiles) -> Floats:
+    row = np.repeat(np.arange(len(rows)), np.diff(rows.indptr))
+    return np.sqrt(np.bincount(row, rows.data.astype(np.float64) ** 2, minlength=len(rows))).astype(np.float32)

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import Generator, offer_only, top_k
-from ranking.candidates.union import fuse, placed, vote
+from ranking.candidates.union import eligible, fuse, placed, vote
 from ranking.types import UNKNOWN, Bools, Queries, Times
 
 MIN_GAIN: Final = 0.001  # of recall; what brings less is noise: the standard error on 900 users is .006
@@ -41,9 +40,7 @@ def choose_votes(
     most = max(MIN_ASKED, CELLS // queries.n_items)
     asked = asked[np.linspace(0, len(asked) - 1, min(most, len(asked))).astype(np.int64)]
     some = queries.take(asked)
-    allowed = exists(created_at, some)
-    allowed[some.row, some.item] = False
-    _, places = placed({one.name: one.score(some) for one in generators}, allowed)
+    _, places = placed({one.name: one.score(some) for one in generators}, eligible(some, created_at))
     wanted = relevant[asked].toarray().astype(bool)
 
     kept = {name: mine for name, mine in reserved.items() if mine > 0}

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 SAME: Final = 1e-6  # deviation over mean: what float32 leaves uncertain in a sum of some hundred products
 
+EQUAL: Final = 1e-9  # deviation up to which a row's scores are the same
+
 Values = npt.NDArray[np.float64]
 
 
@@ -29,3 +31,16 @@ def standardise(scores: Values, groups: npt.NDArray[np.int64]) -> Values:
     differ = deviation > np.maximum(1e-12, SAME * np.abs(mean))
     scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=differ)
     return np.asarray(centred * np.repeat(scale, sizes, axis=0))
+
+
+def standardise_rows(scores: npt.NDArray[np.floating], known: npt.NDArray[np.bool_]) -> Values:
+    """Each row's known scores at mean 0 and deviation 1, float64 [q, k]; the others 0, and all of a row of equal ones.
+
+    >>> standardise_rows(np.array([[1.0, 3.0, np.nan]]), np.array([[True, True, False]])).tolist()
+    [[-1.0, 1.0, 0.0]]
+    """
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    filled = np.where(known, scores, 0).astype(np.float64)
+    centred = np.where(known, filled - filled.sum(axis=1, keepdims=True) / count, 0)
+    deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
+    return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > EQUAL))

@@ -12,6 +12,7 @@ from ranking.artifacts import save_arrays
 from ranking.candidates.fitting import pace
 from ranking.candidates.history import Memory
 from ranking.candidates.state import State, pack
+from ranking.representation.content import category_shares
 from ranking.types import Bools, Codes, Floats, Interactions, ItemContent, Queries
 
 LATEST: Final = 5
@@ -55,8 +56,7 @@ class Tastes:
         place[by_user] = np.arange(len(train)) - (np.cumsum(count) - count)[train.user[by_user]]
         length = np.maximum(count, 1)[train.user]
         known = content.created_at > np.iinfo(np.int64).min
-        per_item = np.maximum(np.asarray(content.categories.sum(axis=1)).ravel(), 1)
-        kinds = sparse.csr_matrix(sparse.diags(1 / per_item) @ content.categories).astype(np.float32)
+        kinds = category_shares(content.categories)
         total = np.asarray(kinds.T @ events)
         return cls(
             fame=np.log1p(events).astype(np.float32),

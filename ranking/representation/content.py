@@ -31,7 +31,7 @@ def item_content(items: pa.Table, embeddings: Mapping[Modality, pa.Table]) -> It
         vectors[modality][codes[codes >= 0]] = vectors_of(table)[codes >= 0]
         present[modality] = np.zeros(len(index), bool)
         present[modality][codes[codes >= 0]] = True
-    categories, names = _categories(items[schema.CATEGORIES])
+    categories, names = items_by_category(items[schema.CATEGORIES])
     return ItemContent(index, vectors, present, _times(items[schema.CREATED_AT]), categories, names)
 
 
@@ -40,7 +40,7 @@ def _times(column: pa.ChunkedArray) -> Times:
     return times
 
 
-def _categories(column: pa.ChunkedArray) -> tuple[sparse.csr_matrix, tuple[str, ...]]:
+def items_by_category(column: pa.ChunkedArray) -> tuple[sparse.csr_matrix, tuple[str, ...]]:
     """Items x categories, bool, and the categories' names in ascending order."""
     names = IdIndex.of(pc.list_flatten(column).drop_null().to_pylist())
     rows = pc.list_parent_indices(column).to_numpy()
@@ -49,3 +49,9 @@ def _categories(column: pa.ChunkedArray) -> tuple[sparse.csr_matrix, tuple[str, 
     data = np.ones(named.sum(), bool)
     shape = (len(column), len(names))
     return sparse.csr_matrix((data, (rows[named], codes[named])), shape=shape), names.ids
+
+
+def category_shares(categories: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Each item's categories, of equal share: float32 CSR [n, c], a row sums to 1, or is empty without categories."""
+    count = np.maximum(np.asarray(categories.sum(axis=1)).ravel(), 1)
+    return sparse.csr_matrix(sparse.diags(1 / count) @ categories).astype(np.float32)

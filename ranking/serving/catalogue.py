@@ -56,6 +56,15 @@ class Catalogue:
             allowed[rows] = True
         return allowed
 
+    def code(self, item_id: str, *, release: str) -> int:
+        """An item's code; UnknownEntityError for one that the release does not have."""
+        code = int(self.index.codes([item_id])[0])
+        if code == UNKNOWN:
+            raise UnknownEntityError(
+                f"item {item_id!r}: not in release {release}; accepted are item ids like {self.index.ids[0]!r}"
+            )
+        return code
+
     def title(self, code: int) -> str:
         """An item's title, its id where it has none."""
         return self.titles[code] or self.index.ids[code]

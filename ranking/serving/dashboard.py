@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
@@ -15,8 +14,6 @@ from ranking.serving.engine import Engine
 from ranking.serving.evaluation_summary import EVALUATION, EvaluationSummary, read_summary, summary_of
 from ranking.serving.releases import Release
 from ranking.serving.traffic import TrafficReport
-
-SUITES: Final = "suites"  # below the home's reports, one JSON file a suite
 
 
 class ViewFreshness(BaseModel):
@@ -118,7 +115,7 @@ def dashboard_routes(engine: Engine) -> APIRouter:
             evaluation_fault=evaluation_fault,
             freshness=views,
             freshness_fault=freshness_fault,
-            suites=list(_suites(release, reports / SUITES)),
+            suites=list(_suites(release, engine.settings.suite_reports)),
             releases=_releases(engine, release.id),
             history=[Switch.model_validate(vars(one)) for one in engine.releases.promotions()],
             traffic=engine.traffic.report(),

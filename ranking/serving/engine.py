@@ -81,7 +81,7 @@ class Engine:
         self.answers = Answers(settings.answers)
         self.metrics = Metrics(
             worker=settings.worker,
-            state=lambda: state_of(self._loaded, self.answers, now=self.now(), last=self._last),
+            state=lambda: state_of(self._loaded, self.answers, self.traffic, now=self.now(), last=self._last),
         )
         self._wall = wall
         self._log = EventLog(settings.events)
@@ -195,7 +195,6 @@ class Engine:
             fallbacks=fallbacks,
         )
         self.traffic.received(receipt)
-        self.metrics.received(receipt)
         counts = receipt.accepted, receipt.duplicates, len(refused)
         _log.info("events accepted=%d duplicates=%d rejected=%d fallbacks=%s", *counts, fallbacks)
         return receipt

@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ranking.errors import ArtifactError
+from ranking.strategy.choice import HYBRID
 
 EVALUATION: Final = "evaluation.json"
-HYBRID: Final = "hybrid"
 
 Interval = tuple[float, float]
 

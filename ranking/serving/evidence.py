@@ -6,12 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from ranking.candidates.generator import Generator
+from ranking.candidates.generator import Generator, ItemToItem
 from ranking.types import Codes, Floats, Queries
 
 LOOKED_AT: Final = 30  # latest liked events among which those that speak most for an item are looked for
 BY_BEHAVIOUR: Final = 2  # pieces of evidence that a collaborative model gives, at most
 NEAR: Final = 0.1  # cosine in the aligned space that content must have to be evidence
+
+SPEAKERS: Final = ("ease_positive", "ease", "item_knn")  # collaborative models that can say what one thing says
 
 BEHAVIOUR: Final = "behaviour"
 CONTENT: Final = "content"
@@ -36,14 +38,12 @@ class Evidence:
     def __init__(self, generators: Sequence[Generator], query: Queries, vectors: Floats) -> None:
         self._places = np.flatnonzero(query.positive)[-LOOKED_AT:]
         self._liked: Codes = query.item[self._places]
-        self._alone = scores_one_by_one(generators, query, self._liked)
-        self._vectors = vectors
+        self._generators, self._vectors = generators, vectors
 
     def of(self, item: int) -> list[Piece]:
         """The events that speak most for an item, behaviour before content; of equal ones the later first."""
-        found = []
-        if len(self._alone):
-            found = self._best(self._alone[:, item], BEHAVIOUR, BY_BEHAVIOUR, above=0.0)
+        said = said_of(self._generators, self._liked, item)
+        found = self._best(said, BEHAVIOUR, BY_BEHAVIOUR, above=0.0)
         near = self._vectors[self._liked] @ self._vectors[item]
         near[np.isin(self._places, [one.place for one in found])] = -np.inf
         return found + self._best(near, CONTENT, 1, above=NEAR)
@@ -54,23 +54,12 @@ class Evidence:
         return [Piece(int(self._places[one]), by, float(scores[one])) for one in best]
 
 
-def scores_one_by_one(generators: Sequence[Generator], query: Queries, liked: Codes) -> Floats:
-    """What the first collaborative generator would score if the user had liked one thing alone: [liked, n_items]."""
-    generator = next((one for one in generators if one.name in ("ease_positive", "ease", "item_knn")), None)
-    if generator is None or not len(liked):
-        return np.empty((0, query.n_items), np.float32)
-    n = len(liked)
-    alone = Queries(
-        user=np.full(n, -1, np.int32),
-        at=np.repeat(query.at, n),
-        as_of=np.repeat(query.as_of, n),
-        device=np.repeat(query.device, n),
-        place=np.repeat(query.place, n),
-        indptr=np.arange(n + 1),
-        item=liked,
-        occurred_at=np.repeat(query.as_of - 1, n),
-        weight=np.ones(n, np.float32),
-        positive=np.ones(n, bool),
-        n_items=query.n_items,
-    )
-    return generator.score(alone)
+def said_of(generators: Sequence[Generator], liked: Codes, item: int) -> Floats:
+    """What the first collaborative model says of an item for each liked thing alone, float32 [liked].
+
+    Empty without such a model, or anything liked.
+    """
+    models = [one for one in generators if isinstance(one, ItemToItem) and one.name in SPEAKERS]
+    if not models or not len(liked):
+        return np.empty(0, np.float32)
+    return models[0].between(liked, np.array([item], np.int32))[:, 0]

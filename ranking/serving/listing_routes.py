@@ -17,7 +17,7 @@ from ranking.serving.listing_payloads import (
     ListedRelease,
     ListedUsers,
 )
-from ranking.serving.listings import Listings, Order
+from ranking.serving.listings import Listings, Sorting
 from ranking.serving.payloads import MAX_K, Id
 from ranking.serving.problems import Problem
 
@@ -39,7 +39,7 @@ def listing_routes(engine: Engine) -> APIRouter:
     def items(
         search: Sought = "",
         limit: Limit = 20,
-        order: Order = Order.POPULAR,
+        order: Sorting = Sorting.POPULAR,
         id: Annotated[list[Id] | None, Query(max_length=MAX_K)] = None,
     ) -> ListedItems:
         """search: what the title or id holds, whatever its case. id, repeated: these items instead, in this order."""

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from pydantic import JsonValue
 
 from feature_repo import schema
-from ranking.errors import UnknownEntityError
 from ranking.serving.answer import Loaded
 from ranking.serving.listing_payloads import Category, ItemDetails, ListedItem, ListedUser
 from ranking.types import UNKNOWN
@@ -23,7 +22,7 @@ _LISTED: Final = (schema.ITEM_ID, schema.TITLE, schema.CATEGORIES, schema.CREATE
 _NAMED: Final = (*_LISTED, schema.DESCRIPTION)
 
 
-class Order(StrEnum):
+class Sorting(StrEnum):
     """Which items come first: those with the most events, or the newest."""
 
     POPULAR = "popular"
@@ -42,7 +41,7 @@ class Listings:
         best = self.loaded.histories.most_active(prefix, limit)
         return [ListedUser(user_id=user_id, events=events) for user_id, events in best]
 
-    def search(self, text: str, limit: int, order: Order) -> list[ListedItem]:
+    def search(self, text: str, limit: int, order: Sorting) -> list[ListedItem]:
         """Items whose title or id holds a text, whatever its case; those first whose title begins with it."""
         sought = text.casefold().strip()
         codes = self._orders[order]
@@ -58,12 +57,7 @@ class Listings:
 
     def details(self, item_id: str) -> ItemDetails:
         """All that is known of an item; UnknownEntityError where the release does not know it."""
-        code = int(self.loaded.catalogue.index.codes([item_id])[0])
-        if code == UNKNOWN:
-            raise UnknownEntityError(
-                f"item {item_id!r}: not in release {self.loaded.release.id}; accepted are item ids like "
-                f"{self.loaded.catalogue.index.ids[0]!r}"
-            )
+        code = self.loaded.catalogue.code(item_id, release=self.loaded.release.id)
         others = [name for name in self._table.column_names if name not in _NAMED]
         return ItemDetails(
             **self._listed(code).model_dump(),
@@ -86,11 +80,11 @@ class Listings:
         return {name: self.loaded.recorded.values(name) for name in (schema.DEVICE, schema.PLACE)}
 
     @cached_property
-    def _orders(self) -> dict[Order, list[int]]:
+    def _orders(self) -> dict[Sorting, list[int]]:
         created = self._table[schema.CREATED_AT].cast(pa.int64()).fill_null(0).to_numpy()
         return {
-            Order.POPULAR: np.lexsort([-created, -self._events]).tolist(),
-            Order.NEWEST: np.argsort(-created, kind="stable").tolist(),
+            Sorting.POPULAR: np.lexsort([-created, -self._events]).tolist(),
+            Sorting.NEWEST: np.argsort(-created, kind="stable").tolist(),
         }
 
     @cached_property

@@ -1,23 +1,27 @@
 """What a server measures of itself, for Prometheus. No label names a user, an item or a request.
 
 Each process measures itself alone and says its name in the label `worker`, which the setting of that name gives: where
-several serve one home, scrape each of them. Prometheus' own multi-process files are not used, as they know no metrics
-that are computed when they are read.
+several serve one home, scrape each of them. The client library's own counters are not used: where Feast was imported
+before it, they lie in files that all counters of a process share, and are neither counted apart nor fast.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ranking.serving.payloads import Receipt, Response
+from ranking.serving.payloads import Response
 
 BUCKETS: Final = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 ELSEWHERE: Final = "other"  # the endpoint of a path that there is not: clients make up endless ones
@@ -28,6 +32,8 @@ class State:
     """What is read at a scrape.
 
     release: empty before one is loaded. views_behind_s: by view, how far its online rows are behind the data's clock.
+    since: when the server began to count. fallbacks: answers by what they had to do without. events: posted ones by
+    what became of them.
     """
 
     now: datetime
@@ -36,68 +42,72 @@ class State:
     newest_event_at: datetime | None
     views_behind_s: dict[str, float]
     sizes: dict[str, int]
+    since: datetime
+    fallbacks: Mapping[str, int]
+    events: Mapping[str, int]
+
+
+@dataclass
+class _Times:
+    """How many durations fell in each bucket, of which the last has no end, and their sum in seconds."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
 
 
 class Metrics:
-    """Of one process. worker: its name. state: what is so at this moment."""
+    """Of one process; any number of threads may add to them. worker: its name. state: what is so at this moment."""
 
     def __init__(self, *, worker: str, state: Callable[[], State]) -> None:
         self._worker = worker
+        self._lock = threading.Lock()
+        self._stages: defaultdict[str, _Times] = defaultdict(_Times)
+        self._latency: defaultdict[str, _Times] = defaultdict(_Times)
+        self._requests: Counter[tuple[str, str, str]] = Counter()
         self._registry = CollectorRegistry()
-        self._registry.register(_AtScrape(state))
-        self._stages = Histogram(
-            "trichord_answer_seconds",
-            "Time that a stage of an answer takes, and the whole",
-            ["stage"],
-            registry=self._registry,
-            buckets=BUCKETS,
-        )
-        self._requests = Counter(
-            "trichord_requests", "Requests answered", ["endpoint", "method", "status"], registry=self._registry
-        )
-        self._latency = Histogram(
-            "trichord_request_seconds",
-            "Time from a request's head to its answer's end",
-            ["endpoint"],
-            registry=self._registry,
-            buckets=BUCKETS,
-        )
-        self._fallbacks = Counter(
-            "trichord_fallbacks", "Answers that had to do without something", ["name"], registry=self._registry
-        )
-        self._events = Counter("trichord_events", "Events posted", ["outcome"], registry=self._registry)
-        for outcome in ("accepted", "duplicate", "rejected", "unmatched"):
-            self._events.labels(outcome)  # 0 from the start: a rate needs a first value
+        self._registry.register(_AtScrape(state, self._counted))
 
     def answered(self, response: Response) -> None:
-        """Count an answer."""
-        for stage, ms in response.timings_ms:
-            self._stages.labels(stage).observe(ms / 1e3)
-        for name in response.fallbacks:
-            self._fallbacks.labels(name).inc()
-
-    def received(self, receipt: Receipt) -> None:
-        """Count a batch of events."""
-        self._events.labels("accepted").inc(receipt.accepted)
-        self._events.labels("duplicate").inc(receipt.duplicates)
-        self._events.labels("rejected").inc(len(receipt.rejected))
-        self._events.labels("unmatched").inc(len(receipt.unmatched))
+        """Time an answer's stages."""
+        with self._lock:
+            for stage, ms in response.timings_ms:
+                self._stages[stage].add(ms / 1e3)
 
     def requested(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """Count a request over HTTP."""
-        self._requests.labels(endpoint, method, str(status)).inc()
-        self._latency.labels(endpoint).observe(seconds)
+        with self._lock:
+            self._requests[endpoint, method, str(status)] += 1
+            self._latency[endpoint].add(seconds)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(_Named(self._registry, self._worker))
 
+    def _counted(self) -> list[Metric]:
+        requests = CounterMetricFamily(
+            "trichord_requests", "Requests answered", labels=["endpoint", "method", "status"]
+        )
+        with self._lock:
+            for labels, count in self._requests.items():
+                requests.add_metric(labels, count)
+            return [
+                _histogram(
+                    "trichord_answer_seconds", "Time of an answer's stages and the whole", "stage", self._stages
+                ),
+                requests,
+                _histogram("trichord_request_seconds", "Time from head to answer's end", "endpoint", self._latency),
+            ]
+
 
 class _AtScrape(Collector):
-    """Metrics that are read, not counted."""
+    """What was counted, and what is read at a scrape."""
 
-    def __init__(self, state: Callable[[], State]) -> None:
-        self._state = state
+    def __init__(self, state: Callable[[], State], counted: Callable[[], Iterable[Metric]]) -> None:
+        self._state, self._counted = state, counted
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: it would read the state when the server starts."""
@@ -105,6 +115,7 @@ class _AtScrape(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """As of now."""
+        yield from self._counted()
         state = self._state()
         info = GaugeMetricFamily("trichord_release_info", "The release that answers", labels=["release"])
         if state.release:
@@ -122,6 +133,9 @@ class _AtScrape(Collector):
         for what, size in sorted(state.sizes.items()):
             sizes.add_metric([what], size)
         yield sizes
+        began = state.since.timestamp()
+        yield _counts("trichord_fallbacks", "Answers that had to do without something", "name", state.fallbacks, began)
+        yield _counts("trichord_events", "Events posted", "outcome", state.events, began)
 
 
 class _Named(Collector):
@@ -137,6 +151,21 @@ class _Named(Collector):
                 sample._replace(labels={**sample.labels, "worker": self._worker}) for sample in metric.samples
             ]
             yield metric
+
+
+def _counts(name: str, text: str, label: str, counts: Mapping[str, int], began: float) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count, created=began)
+    return family
+
+
+def _histogram(name: str, text: str, label: str, times: Mapping[str, _Times]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=[label])
+    for value, one in times.items():
+        ends = [*map(str, BUCKETS), "+Inf"]
+        family.add_metric([value], list(zip(ends, accumulate(one.counts), strict=True)), one.total)
+    return family
 
 
 def _age(name: str, text: str, since: datetime | None, now: datetime) -> Metric:

@@ -44,8 +44,10 @@ def _check_picture(content: bytes) -> None:
     """By the header alone; what has none that can be read is refused when it is decoded."""
     from PIL import Image  # heavy: most requests hold no picture
 
+    from ranking.representation.image import FORMATS
+
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadRequestError(f"query.image: {error}; at most {MAX_PIXELS:,} pixels: scale it down") from error

@@ -18,7 +18,7 @@ from ranking.candidates.union import Source
 from ranking.rankers.closeness import PARTS
 from ranking.rankers.slates import Slates
 from ranking.serving.catalogue import Catalogue
-from ranking.serving.evidence import LOOKED_AT, scores_one_by_one
+from ranking.serving.evidence import LOOKED_AT, said_of
 from ranking.serving.sought import QUERY
 from ranking.strategy.hybrid import Hybrid
 from ranking.types import Codes, Floats, Queries
@@ -182,12 +182,12 @@ class _Speaker:
             "place": query.place[0],
         }
         self._fused: Floats = hybrid.knowledge.space.fused
-        self._one_by_one = scores_one_by_one(hybrid.generators, query, self._liked)
+        self._generators = hybrid.generators
 
     def say(self, text: str, item: int) -> str:
         """A reason's text for one item."""
         if "{neighbour}" in text:
-            speaks = self._one_by_one[:, item]
+            speaks = said_of(self._generators, self._liked, item)
             return text.format(neighbour=self._title(speaks)) if len(speaks) else FOUND_BY["ease"]
         if "{similar}" in text:
             return text.format(similar=self._title(self._fused[self._liked] @ self._fused[item]))

@@ -13,7 +13,7 @@ from typing import Final
 
 from feature_repo.schema import Modality
 from feature_repo.settings import Settings
-from ranking.errors import ArtifactError, BadRequestError, UnknownEntityError
+from ranking.errors import ArtifactError, BadRequestError
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.index import VectorIndex
@@ -72,12 +72,7 @@ class Neighbours:
             BadRequestError: no such space, or the item has no vector there.
         """
         index = self._index(by)
-        code = int(self._catalogue.index.codes([item_id])[0])
-        if code == UNKNOWN:
-            raise UnknownEntityError(
-                f"item {item_id!r}: not in release {self._release.id}; accepted are item ids like "
-                f"{self._catalogue.index.ids[0]!r}"
-            )
+        code = self._catalogue.code(item_id, release=self._release.id)
         if index.vectors[code].any():
             return self._near(index.vectors[code], index, k=k, by=by, categories=categories, but=code)
         for asked, modality in self._across_from(code, by):

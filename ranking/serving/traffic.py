@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ranking.serving.payloads import Receipt, Response, Timings
 
 LATEST: Final = 2000  # requests whose times are kept
+OUTCOMES: Final = ("accepted", "duplicate", "rejected", "unmatched")
 SHOWN: Final = 120  # of them, whose totals are told one by one
 
 
@@ -43,12 +44,12 @@ class Traffic:
     """Counts of one server; any number of threads may add to them."""
 
     def __init__(self, since: datetime) -> None:
-        self._since = since
+        self.since = since
         self._lock = threading.Lock()
         self._latest: deque[Timings] = deque(maxlen=LATEST)
         self._requests = 0
         self._fallbacks: Counter[str] = Counter()
-        self._events: Counter[str] = Counter()
+        self._events: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))  # a rate needs a first value
 
     def answered(self, response: Response) -> None:
         """Count an answer to a request for recommendations."""
@@ -63,18 +64,29 @@ class Traffic:
             self._events["accepted"] += receipt.accepted
             self._events["duplicate"] += receipt.duplicates
             self._events["rejected"] += len(receipt.rejected)
+            self._events["unmatched"] += len(receipt.unmatched)
+
+    def fallbacks(self) -> dict[str, int]:
+        """Answers by what they had to do without."""
+        with self._lock:
+            return dict(self._fallbacks)
+
+    def events(self) -> dict[str, int]:
+        """Posted events by their outcome, each of `OUTCOMES`."""
+        with self._lock:
+            return dict(self._events)
 
     def report(self) -> TrafficReport:
         """All of it, as of now."""
         with self._lock:
-            latest, fallbacks, events = list(self._latest), dict(self._fallbacks), self._events.copy()
-            requests = self._requests
+            latest, requests = list(self._latest), self._requests
+        events = self.events()
         return TrafficReport(
-            since=self._since,
+            since=self.since,
             requests=requests,
             stages=[_time(stage, latest) for stage in Timings.model_fields] if latest else [],
             latest_ms=[one.total for one in latest[-SHOWN:]],
-            fallbacks=fallbacks,
+            fallbacks=self.fallbacks(),
             events_accepted=events["accepted"],
             events_duplicate=events["duplicate"],
             events_rejected=events["rejected"],

@@ -12,10 +12,11 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
+from ranking.profiles import entries
+from ranking.representation.content import category_shares, items_by_category
 from ranking.types import Codes, Floats, Queries
 
 SMOOTHING: Final = 0.01  # Steck's alpha: the share of the wanted mix in the shown one, so that no logarithm is infinite
@@ -38,13 +39,7 @@ class Variety:
     @classmethod
     def of(cls, table: pa.Table, vectors: Floats) -> Self:
         """Of items in the order of the vectors."""
-        column = table[schema.CATEGORIES].combine_chunks()
-        encoded = pc.list_flatten(column).dictionary_encode()
-        owner = np.asarray(pc.list_parent_indices(column), np.int64)
-        code = np.asarray(encoded.indices.fill_null(0), np.int64)
-        shape = (len(table), max(len(encoded.dictionary), 1))
-        count = np.maximum(np.bincount(owner, minlength=len(table)), 1)
-        return cls(vectors, sparse.csr_matrix(((1 / count[owner]).astype(np.float32), (owner, code)), shape=shape))
+        return cls(vectors, category_shares(items_by_category(table[schema.CATEGORIES])[0]))
 
     def mix(self, query: Queries) -> Floats:
         """The shares of the categories among what the first query's user liked, float32 [c]; 0 without any."""
@@ -60,9 +55,7 @@ class Variety:
 
     def entries(self, items: Codes, categories: Rows) -> "Entries":
         """What some items have of some categories, which are ascending."""
-        counts = np.diff(self.shares.indptr)[items]
-        before = np.cumsum(counts) - counts
-        entry = np.arange(counts.sum()) + np.repeat(self.shares.indptr[items] - before, counts)
+        entry, counts = entries(self.shares, items)
         place = np.full(self.shares.shape[1], -1)
         place[categories] = np.arange(len(categories))
         column = place[self.shares.indices[entry]]

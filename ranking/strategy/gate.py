@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
 from ranking.metrics import ndcg
-from ranking.rankers.slates import CONTENT_GENERATORS, CONTEXT_GENERATORS, Slates
+from ranking.rankers.slates import Slates
 from ranking.rankers.standardised import standardise
+from ranking.strategy.weighting import GROUPS, Group
 from ranking.types import UNKNOWN, Bools, Floats
 
 Values = npt.NDArray[np.float64]
@@ -32,6 +33,12 @@ STEPS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)  # weights that are tried, beside 
 SWEEPS: Final = 2
 DEPTH: Final = 10
 SESSION: Final = frozenset({"covisitation", "repeat", "sasrec", "sequel"})
+_EXPERTS_OF: Final = {
+    Group.POPULARITY: "popularity",
+    Group.CONTEXT: "popularity",
+    Group.CONTENT: "content",
+    Group.COLLABORATIVE: "collaborative",
+}
 
 
 @dataclass(frozen=True)
@@ -157,11 +164,7 @@ def opinions_of(slates: Slates, ranker: Floats, lengths: Sizes, chosen: Bools, w
 
 def expert_of(generator: str) -> str:
     """The group that a generator belongs to."""
-    if generator.startswith("popular") or generator in CONTEXT_GENERATORS:
-        return "popularity"
-    if generator in CONTENT_GENERATORS or generator.startswith(("aligned", "scarce")):
-        return "content"
-    return "session" if generator in SESSION else "collaborative"
+    return "session" if generator in SESSION else _EXPERTS_OF[GROUPS.get(generator, Group.COLLABORATIVE)]
 
 
 def ndcg_of(scores: Floats, chosen: Bools, wanted: Sizes, k: int = DEPTH) -> Values:

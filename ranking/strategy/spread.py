@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, save_arrays
 from ranking.metrics import PerQuery, ndcg
+from ranking.rankers.standardised import standardise_rows
 from ranking.types import UNKNOWN, Bools, Codes, Floats
 
 K: Final = 10
@@ -122,12 +123,7 @@ class Spread:
 
 def in_units(items: Codes, scores: Floats) -> Values:
     """Scores less their answer's mean, in units of its deviation, float64 [q, k]; 0 in the padding."""
-    known = items != UNKNOWN
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    filled = np.where(known, scores, 0).astype(np.float64)
-    centred = np.where(known, filled - filled.sum(axis=1, keepdims=True) / count, 0)
-    deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-    return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9))
+    return standardise_rows(scores, items != UNKNOWN)
 
 
 def _calibrated(units: Values, hits: Bools, known: Bools) -> tuple[Values, Values]:

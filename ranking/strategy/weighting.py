@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.candidates.union import Candidates
+from ranking.rankers.standardised import standardise_rows
 
 Values = npt.NDArray[np.float64]
 
@@ -86,9 +87,5 @@ def lifted(candidates: Candidates, row: int, weights: Weights) -> Values:
 
 def in_deviations(scores: Values) -> Values:
     """Scores of mean 0 and deviation 1 over those that are numbers; 0 for the others, and where all are the same."""
-    known = np.isfinite(scores)
-    if not known.any():
-        return np.zeros(len(scores))
-    centred = np.where(known, scores, 0) - scores[known].mean()
-    deviation = scores[known].std()
-    return np.where(known & (deviation > 1e-9), centred / max(float(deviation), 1e-9), 0.0)
+    (found,) = standardise_rows(scores[None], np.isfinite(scores)[None])
+    return np.asarray(found)
