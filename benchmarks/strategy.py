@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 from feature_repo import schema
 from ranking.strategy.arrange import Page, Pool, arrange
 from ranking.strategy.diversity import SMOOTHING, MarginalRelevance, Relevance, Variety
-from ranking.strategy.exploration import Best, Explorer, draws
+from ranking.strategy.exploration import Best, draws
+from ranking.strategy.explorer import Explorer
 from ranking.strategy.rules.compiled import NO_RULES, RuleSet
 from ranking.strategy.rules.compiler import Compiler
 from ranking.strategy.rules.conditions import at

@@ -3,6 +3,7 @@
     wal.log                                    the latest appends, one checksummed frame each (`write_ahead`)
     day=2024-02-29/00000007-1f3c9a52.parquet   events of that day (UTC), moved there from generation 7 of wal.log
     lock                                       held by the one process that writes
+    forgotten.json                             of whom nothing from before is taken in (`tombstones`)
 
 An append is one frame and one fsync, whether it holds one event or a hundred thousand, of one day or of thousands. Once
 wal.log is large, its events are moved into day partitions: Parquet files that are written once, each with its CRC-32 in
@@ -13,6 +14,9 @@ writers do meanwhile, and nothing of a move that was cut off, which is simply do
 Beside what happened when, each row tells when the log took it in (`received_at`, by this machine's clock): by that,
 what was known at a moment can be told apart from what arrived late. It is no column of `schema.EVENTS`; ask for it by
 `received=True`. Null where a log of an earlier version wrote the row.
+
+Forgetting users is a move, too: it writes the days that name them whole again. So whoever reads sees all of a user's
+events or none. It is the one way in which something leaves the log.
 
 Why not a file per append and day: a first load of 22 years would need 4,000 fsyncs before it is acknowledged, a busy
 hour would leave thousands of files of one row, and an append over several days would have no single moment at which it
@@ -25,7 +29,7 @@ In DuckDB: `log.relation(con)`, or after `log.compact()`, which leaves wal.log e
 import fcntl
 import logging
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,15 +39,14 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from duckdb import ColumnExpression, ConstantExpression
+import pyarrow.parquet as pq
 
-from feature_repo import day_partitions, schema, write_ahead
+from feature_repo import day_partitions, event_rows, schema, write_ahead
 from feature_repo.durable import sync_folder
 from feature_repo.errors import EventLogError
+from feature_repo.event_rows import RECEIVED_AT, STORED, News
+from feature_repo.tombstones import Tombstones
 from feature_repo.write_ahead import Position
-
-RECEIVED_AT: Final = "received_at"
-STORED: Final = schema.EVENTS.append(pa.field(RECEIVED_AT, schema.TIMESTAMP))
 
 _log = logging.getLogger(__name__)
 COMPACT_AT: Final = 8 << 20  # bytes of wal.log: about 60,000 events in batches, or 3,000 appended one by one
@@ -51,7 +54,10 @@ COMPACT_AT: Final = 8 << 20  # bytes of wal.log: about 60,000 events in batches,
 
 @dataclass(frozen=True)
 class Appended:
-    """What became of a batch: `accepted` are on disk now, `duplicates` had been (or stood twice in the batch)."""
+    """What became of a batch: `accepted` are on disk now, `duplicates` had been (or stood twice in the batch).
+
+    Events from before their user was forgotten count as duplicates.
+    """
 
     accepted: int
     duplicates: int
@@ -72,18 +78,20 @@ class EventLog:
         self._fresh: list[pa.Table] = []  # what it holds up to there
         self._ids: set[str] | None = None  # every id up to there, once needed
         self._verified: set[Path] = set()
+        self.forgotten = Tombstones(folder)
 
     def append(self, events: pa.Table) -> Appended:
         """Add the events whose ids are new, in any order of time; they are on disk when this returns.
 
         events: the columns of `schema.EVENTS`; others are left out. All of a batch becomes visible or none of it.
         """
-        events = _conform(events)
+        events = event_rows.conform(events)
         with self._writing():
             position, known = self._known_ids()
+            living = self.forgotten.living(events[schema.USER_ID], events[schema.OCCURRED_AT])
             rows: dict[str, int] = {}
             for row, event_id in enumerate(events[schema.EVENT_ID].to_pylist()):
-                if event_id not in known:
+                if living[row] and event_id not in known:
                     rows.setdefault(event_id, row)
             new = events if len(rows) == len(events) else events.take(pa.array(rows.values(), pa.int64()))
             new = new.append_column(RECEIVED_AT, pa.repeat(pa.scalar(datetime.now(UTC), schema.TIMESTAMP), len(new)))
@@ -109,12 +117,15 @@ class EventLog:
 
         received: with a further column `RECEIVED_AT`, null where it is not known.
         """
-        with _duckdb() as con:
-            chosen = self.relation(con, since=since, until=until, received=received)
+
+        def chosen(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+            found = self.relation(con, since=since, until=until, received=received)
             for column, wanted in ((schema.USER_ID, users), (schema.ITEM_ID, items)):
                 if wanted is not None:
-                    chosen = chosen.filter(_is_in(column, wanted))
-            table = chosen.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}").to_arrow_table()
+                    found = found.filter(event_rows.is_in(column, wanted))
+            return found.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}")
+
+        table = self._table(chosen)
         return table.cast(STORED if received else schema.EVENTS)
 
     def relation(
@@ -129,20 +140,53 @@ class EventLog:
 
         `log.relation(con).create_view("events")` names it for SQL. It stays as it is while others append.
         """
-        since, until = _utc(since), _utc(until)
+        since, until = event_rows.utc(since), event_rows.utc(until)
         position, fresh = self._snapshot()
-        names = STORED.names if received else schema.EVENTS.names
-        chosen = con.from_arrow(fresh.select(names))
-        files = [str(file) for file in self._partitions(position, since=since, until=until)]
-        if files:
-            read = con.read_parquet(files, hive_partitioning=False, union_by_name=received)
-            chosen = chosen.union(read.select(*(_column_of(read, name) for name in names)))
-        at = ColumnExpression(schema.OCCURRED_AT)
-        if since is not None:
-            chosen = chosen.filter(at >= ConstantExpression(since))
-        if until is not None:
-            chosen = chosen.filter(at < ConstantExpression(until))
-        return chosen
+        files = self._partitions(position, since=since, until=until)
+        return event_rows.relation(con, fresh, files, since=since, until=until, received=received)
+
+    def read_up_to(self) -> News:
+        """All events as `read` gives them, up to which position that is, and the ids that wal.log holds by then."""
+        taken: list[tuple[Position, pa.Table]] = []
+
+        def ordered(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+            taken.append(self._snapshot())
+            position, fresh = taken[-1]
+            every = event_rows.relation(con, fresh, self._partitions(position))
+            return every.order(f"{schema.OCCURRED_AT}, {schema.EVENT_ID}")
+
+        events = self._table(ordered).cast(schema.EVENTS)
+        position, fresh = taken[-1]
+        return events, position, fresh[schema.EVENT_ID].to_pylist()
+
+    def since(self, position: Position) -> News | None:
+        """Events after a position, up to which one that is, and the ids of those that stand in wal.log.
+
+        Events of wal.log from before the position are among them if they were moved since. None where users were
+        forgotten since.
+        """
+        with self._mutex:
+            while True:
+                now, fresh = self._snapshot()
+                try:
+                    return self._since(position, now, fresh)
+                except (OSError, EventLogError):
+                    if self._catch_up().generation == now.generation:  # else files were superseded meanwhile
+                        raise
+
+    def _since(self, position: Position, now: Position, fresh: pa.Table) -> News | None:
+        if now.generation == position.generation:
+            unread = write_ahead.read(self._wal, position)
+            if unread.continued:
+                events = pa.concat_tables([STORED.empty_table(), *unread.tables], promote_options="default")
+                return events.select(schema.EVENTS.names), unread.position, events[schema.EVENT_ID].to_pylist()
+            now, fresh = self._snapshot()
+        if day_partitions.last_whole(self.folder, below=now.generation) >= position.generation:
+            return None
+        files = [file for file in self._partitions(now) if file.name >= f"{position.generation:08d}"]
+        moved = [pq.read_table(file, partitioning=None) for file in files]
+        events = pa.concat_tables([STORED.empty_table(), *moved, fresh], promote_options="default")
+        return events.select(schema.EVENTS.names), now, fresh[schema.EVENT_ID].to_pylist()
 
     def ids(self) -> frozenset[str]:
         """Every event id."""
@@ -164,15 +208,27 @@ class EventLog:
         with self._mutex:
             files = day_partitions.listed(self.folder, below=self._catch_up().generation)
         last_day = day_partitions.midnight(files[-1]) if files else None
-        with _duckdb() as con:
-            times = self.relation(con, since=last_day).select(schema.OCCURRED_AT).to_arrow_table()[schema.OCCURRED_AT]
-        last: datetime | None = pc.max(times).as_py()
+        times = self._table(lambda con: self.relation(con, since=last_day).select(schema.OCCURRED_AT))
+        last: datetime | None = pc.max(times[schema.OCCURRED_AT]).as_py()
         return last
 
     def compact(self) -> None:
         """Move all of wal.log into the day partitions now: for a loader that is done."""
         with self._writing():
             self._compact()
+
+    def forget(self, users: Collection[str]) -> int:
+        """Erase all events of users, and take in none from before now; how many there were. Safe to do again."""
+        with self._writing():
+            self.forgotten.add(users, datetime.now(UTC))
+            day_partitions.remove_unfinished(self.folder)
+            self._compact()
+            generation = self._catch_up().generation
+            erased = day_partitions.write_without(self.folder, generation, self._partitions(self._catch_up()), users)
+            self._position = write_ahead.start(self._wal, generation + 1)  # also cuts off a torn frame
+            self._fresh, self._ids = [], None
+            day_partitions.remove_superseded(self.folder, below=generation + 1)
+        return erased
 
     @property
     def _wal(self) -> Path:
@@ -219,6 +275,19 @@ class EventLog:
             self._fresh = [fresh.combine_chunks()]
             return position, self._fresh[0]
 
+    def _table(self, of: Callable[[duckdb.DuckDBPyConnection], duckdb.DuckDBPyRelation]) -> pa.Table:
+        """What a relation holds; asked again where files were superseded and deleted before they were read."""
+        while True:
+            with self._mutex:
+                generation = self._catch_up().generation
+            try:
+                with event_rows.duckdb_in_utc() as con:
+                    return of(con).to_arrow_table()
+            except (duckdb.Error, EventLogError):
+                with self._mutex:
+                    if self._catch_up().generation == generation:
+                        raise
+
     def _advance(self, position: Position, tables: list[pa.Table]) -> None:
         self._position = position
         self._fresh.extend(tables)
@@ -229,8 +298,7 @@ class EventLog:
     def _known_ids(self) -> tuple[Position, set[str]]:
         position = self._catch_up()
         if self._ids is None:
-            with _duckdb() as con:
-                ids = self.relation(con).select(schema.EVENT_ID).to_arrow_table()[schema.EVENT_ID]
+            ids = self._table(lambda con: self.relation(con).select(schema.EVENT_ID))[schema.EVENT_ID]
             self._ids = set(ids.to_pylist())
         return position, self._ids
 
@@ -250,43 +318,3 @@ class EventLog:
             day_partitions.write(self.folder, position.generation, fresh)
             self._position = write_ahead.start(self._wal, position.generation + 1)
             self._fresh = []
-
-
-def _conform(events: pa.Table) -> pa.Table:
-    missing = [name for name in schema.EVENTS.names if name not in events.column_names]
-    if missing:
-        raise EventLogError(f"events lack the columns {', '.join(missing)}; the log takes {schema.EVENTS.names}")
-    return pa.Table.from_arrays([_column(events[field.name], field) for field in schema.EVENTS], schema=schema.EVENTS)
-
-
-def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    if values.null_count and not field.nullable:
-        raise EventLogError(f"events.{field.name} has {values.null_count} nulls; every event needs one: fill them in")
-    try:
-        return values.cast(field.type)
-    except pa.ArrowException as error:
-        raise EventLogError(f"events.{field.name} is no {field.type}: {error}; cast it first") from error
-
-
-@contextmanager
-def _duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
-        yield con
-
-
-def _is_in(column: str, wanted: Collection[str]) -> duckdb.Expression:
-    if not wanted:
-        return ConstantExpression(False)
-    return ColumnExpression(column).isin(*(ConstantExpression(one) for one in wanted))
-
-
-def _column_of(read: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expression:
-    """A column, or nulls where files of an earlier version have no such one."""
-    return ColumnExpression(name) if name in read.columns else ConstantExpression(None).cast("timestamptz").alias(name)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
-        raise EventLogError(f"{moment} has no time zone; give a moment in UTC: datetime(..., tzinfo=UTC)")
-    return moment

@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import compute, schema, transforms
-from feature_repo.event_log import RECEIVED_AT
+from feature_repo.event_rows import RECEIVED_AT
 from feature_repo.parity_report import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, SHOWN, Difference, Report
 from feature_repo.plan import Plan
 from feature_repo.served import READ_AT, RELEASE

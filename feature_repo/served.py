@@ -17,6 +17,7 @@ import shutil
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,9 @@ import pyarrow.parquet as pq
 from feature_repo import schema
 from feature_repo.durable import write_durably
 from feature_repo.fingerprint import definitions
+from feature_repo.forgotten_rows import drop_rows
 from feature_repo.settings import Sampling, Settings
+from feature_repo.tombstones import Tombstones
 
 READ_AT: Final = "read_at"  # the machine's clock just before the online store was read
 RELEASE: Final = "release"
@@ -45,8 +48,9 @@ _log = logging.getLogger(__name__)
 class ServedLog:
     """Served vectors under one folder, for any number of threads and processes."""
 
-    def __init__(self, folder: Path, sampling: Sampling) -> None:
+    def __init__(self, folder: Path, sampling: Sampling, *, forgotten: Tombstones | None = None) -> None:
         self.folder = folder
+        self._forgotten = forgotten
         self._sampling = sampling
         self._draw = random.Random()
         self._definitions = definitions()
@@ -60,7 +64,7 @@ class ServedLog:
     @classmethod
     def of(cls, settings: Settings) -> "ServedLog":
         """That of a deployment."""
-        return cls(settings.home / "served", settings.served)
+        return cls(settings.home / "served", settings.served, forgotten=Tombstones(settings.events))
 
     def offer(self, rows: pa.Table, *, request_id: str, read_at: datetime, release: str, service: str) -> None:
         """Keep a request's vectors, perhaps.
@@ -88,7 +92,7 @@ class ServedLog:
             day = self.folder / f"day={now.date()}"
             try:
                 day.mkdir(parents=True, exist_ok=True)
-                _write(day, waiting)
+                _write(day, self._living(waiting))
             except (OSError, pa.ArrowException) as error:
                 _log.warning("%s: vectors of %d requests are dropped: %s", day, len(waiting), error)
                 counts = Counter({OFFERED: counts[OFFERED], DROPPED: counts[DROPPED] + counts[KEPT]})
@@ -99,6 +103,19 @@ class ServedLog:
                 _log.warning("%s: counts wait for the next file: %s", day, error)
                 with self._mutex:
                     self._counts.update(counts)
+
+    def forget(self, users: Sequence[str], *, erase: bool = True) -> int:
+        """Erase the vectors of users, or only count them. What running servers hold of them, they drop themselves."""
+        if erase:
+            for unfinished in self.folder.glob("day=*/*.tmp"):  # of writers that were killed, or just write
+                unfinished.unlink(missing_ok=True)
+        return sum(drop_rows(path, users, erase=erase) for path in self.folder.glob("day=*/*.parquet"))
+
+    def _living(self, waiting: list[pa.Table]) -> list[pa.Table]:
+        """Without vectors of users who were forgotten since."""
+        if self._forgotten is None or not len(self._forgotten):
+            return waiting
+        return [rows.filter(self._forgotten.living(rows[schema.USER_ID], rows[READ_AT])) for rows in waiting]
 
     def counts(self) -> dict[str, int]:
         """What was offered and kept in the days that are there: requests, but `VECTORS`.

@@ -4,11 +4,12 @@ Read once, from `trichord.toml` in the working directory and from `TRICHORD_*` v
 Hyper-parameters are not here: each stands beside its component.
 """
 
+import hashlib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,7 +20,8 @@ from pydantic_settings import (
 from feature_repo.errors import SettingsError
 from feature_repo.schema import Modality
 
-_SECRET: Final = "online_url"
+_SECRET: Final = ("online_url", "api")  # settings whose values are never shown
+LEAST_SECRET: Final = 16  # characters: fewer can be guessed
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -131,6 +133,51 @@ class Suites(BaseModel):
         return self.coverage.get(modality, 0.9)
 
 
+class Scope(StrEnum):
+    """What an API key opens."""
+
+    READ = "read"
+    EVENTS = "events"
+    ADMIN = "admin"
+
+
+def secret_hash(secret: str) -> bytes:
+    """What is kept of a secret: SHA-256, of 32 bytes. Secrets are long and random, so there is nothing to slow down."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _hashed(value: object) -> bytes:
+    if not isinstance(value, str) or len(value) < LEAST_SECRET or not value.isascii() or not value.isprintable():
+        raise ValueError(
+            f"accepted is a text of at least {LEAST_SECRET} printable ASCII characters; "
+            "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return secret_hash(value)
+
+
+class ApiKey(BaseModel):
+    """One key: what its holder sends, of which only the hash is kept, and what that opens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    secret: Annotated[bytes, BeforeValidator(_hashed)] = Field(repr=False, description="a long random text")
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = Field(
+        default=(Scope.READ,), description="read, events (to tell events) or admin (everything)"
+    )
+
+
+class Access(BaseModel):
+    """Who may use the HTTP API, and how often: the table `[api]`, or variables like `TRICHORD_API_REQUESTS_PER_S`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    keys: dict[str, ApiKey] = Field(default={}, description="by a name for the log; without any, no key is asked for")
+    requests_per_s: float | None = Field(
+        default=None, gt=0, description="of each key, and of each address without one, in each process; unset: any"
+    )
+    burst: int | None = Field(default=None, ge=1, description="requests at once; default: those of two seconds")
+
+
 class Settings(BaseSettings):
     """One deployment. Every path of what Trichord writes lies under `home`."""
 
@@ -155,6 +202,7 @@ class Settings(BaseSettings):
     index: Search = Field(default=Search(), description="how the nearest vectors are found")
     models: Models = Field(default=Models(), description="which models are learned from behaviour")
     suites: Suites = Field(default=Suites(), description="how poor vectors may be")
+    api: Access = Field(default=Access(), description="who may use the HTTP API, and how often")
 
     @classmethod
     def settings_customise_sources(
@@ -226,7 +274,9 @@ def load_settings(home: Path | None = None) -> Settings:
         first = error.errors()[0]
         path = [str(part) for part in first["loc"]]
         # a misspelt or misplaced name may stand before a secret, too
-        shown = "" if first["type"] == "extra_forbidden" or path[0] == _SECRET else f" {first['input']!r}"
+        shown = "" if first["type"] == "extra_forbidden" or path[0] in _SECRET else f" {first['input']!r}"
         raise SettingsError(
             f"setting {'.'.join(path)}{shown}: {first['msg']}; see trichord.toml and TRICHORD_{'_'.join(path).upper()}"
         ) from None
+    except ValueError as error:  # of a variable that holds a table: no JSON
+        raise SettingsError(f'a TRICHORD_* variable is no JSON ({error}); write it as {{"name": value}}') from None

@@ -80,7 +80,7 @@ def read(path: Path, after: Position | None) -> Unread:
         generation = _HEADER.unpack(header)[1]
         size = os.fstat(file.fileno()).st_size
         continued = after is not None and after.generation == generation and after.offset <= size
-        offset = after.offset if after is not None and continued else _HEADER.size
+        offset = max(after.offset, _HEADER.size) if after is not None and continued else _HEADER.size
         file.seek(offset)
         tables, used = _parse(path, file.read(), offset)
     return Unread(Position(generation, offset + used), tables, continued)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from feature_repo.errors import FeatureRepoError
 from pipelines.commands import releases, rules, tune
+from pipelines.commands.forget import forget
 from pipelines.commands.options import AsJson, Home, settings_of, wide_console
 from pipelines.errors import PipelineError
 from ranking.errors import RankingError, UnknownEntityError
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(releases.app, name="releases")
 app.add_typer(rules.app, name="rules")
 app.add_typer(tune.app, name="tune")
+app.command()(forget)
 
 
 def main() -> None:
@@ -262,12 +264,23 @@ def parity(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Listen on an address that others reach, though no API key is set.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer, on one port.")] = 1,
     home: Home = None,
 ) -> None:
     """Serve the web page and the HTTP API; /docs describes it."""
     from pipelines.serving import served_media
     from ranking.serving.app import serve as serve_http
+    from ranking.serving.workers import serve_by_workers
 
     logging.getLogger("ranking").setLevel(logging.INFO)
     settings = settings_of(home)
-    serve_http(settings, host=host, port=port, media_root=served_media(settings))
+    media_root = served_media(settings)
+    if workers == 1:
+        serve_http(settings, host=host, port=port, open_to_all=open_to_all, media_root=media_root)
+    else:
+        serve_by_workers(
+            settings, host=host, port=port, open_to_all=open_to_all, media_root=media_root, workers=workers
+        )

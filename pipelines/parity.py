@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from feature_repo import parity, schema
-from feature_repo.event_log import RECEIVED_AT
+from feature_repo.event_rows import RECEIVED_AT
 from feature_repo.fingerprint import definitions
 from feature_repo.labels import label_events
 from feature_repo.parity_report import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, Report

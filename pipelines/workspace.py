@@ -177,8 +177,13 @@ class Workspace:
         return Interactions.from_events(self.events, users=users, items=items)
 
     def known_users(self) -> pa.Table:
-        """The dataset's users with their attributes, and those whom only the event log names."""
+        """The dataset's users with their attributes, and those whom only the event log names.
+
+        Of users who were forgotten only those who came back later, without attributes.
+        """
         table = self.dataset.users
+        gone = self.log.forgotten.among(table[schema.USER_ID].to_pylist())
+        table = table.filter(pc.invert(pc.is_in(table[schema.USER_ID], pa.array(gone, pa.string()))))
         met = pc.unique(self.log.read()[schema.USER_ID])
         new = met.filter(pc.invert(pc.is_in(met, table[schema.USER_ID].combine_chunks())))
         return pa.concat_tables([table, pa.table({schema.USER_ID: new})], promote_options="default")

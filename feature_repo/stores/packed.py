@@ -171,6 +171,14 @@ class PackedOnlineStore(OnlineStore):
                     transaction.delete(key)
                 snapshot_record.note(transaction, digest, entities.texts)
 
+    def rewrite(self, config: RepoConfig) -> None:
+        """Leave no trace of deleted rows in the file; views of items have no snapshot then.
+
+        Raises:
+            StoreUnavailableError: the file cannot be written.
+        """
+        _file(config).rewrite()
+
     def snapshot(self, config: RepoConfig, view: FeatureView) -> bool:
         """Write a snapshot of a view's rows, from which they are read until too many are newer; False if none is.
 

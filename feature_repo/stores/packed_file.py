@@ -17,11 +17,15 @@ from typing import Final
 import lmdb
 from lmdb.verify import VerifyError, verify
 
+from feature_repo.durable import sync_folder
 from feature_repo.errors import StoreUnavailableError
+from feature_repo.stores import prefixes, snapshot_record
 from feature_repo.stores.snapshots import SNAPSHOTS, Snapshots
 
 _READERS: Final = 1024  # at one time, in all processes
 _DATA: Final = "data.mdb"
+_LOCK: Final = "lock.mdb"
+_FRESH: Final = ".rewritten"
 _PAGE: Final = mmap.PAGESIZE  # LMDB's too, where it makes a file
 
 
@@ -104,11 +108,39 @@ class PackedFile:
         Raises:
             StoreUnavailableError: the file cannot be written, or is damaged.
         """
-        with self._answering():
-            environment = self._current().environment
-            environment.reader_check()  # pages that a killed reader held become free
-            with environment.begin(write=True) as transaction:
-                yield transaction
+        with self._answering(), self._locked() as (_, transaction):
+            yield transaction
+
+    def rewrite(self) -> None:
+        """Put a copy in the place of the file, entry by entry: pages keep the bytes of rows that were deleted.
+
+        Readers go on with what they opened, writers wait. Snapshots count no more.
+
+        Raises:
+            StoreUnavailableError: the copy cannot be written.
+        """
+        fresh = self.folder / _FRESH
+        with self._answering(), self._locked() as (environment, transaction):
+            shutil.rmtree(fresh, ignore_errors=True)
+            with lmdb.open(str(fresh), map_size=environment.info()["map_size"]) as copy, copy.begin(write=True) as into:
+                for key, row in prefixes.entries(transaction, b""):
+                    if not snapshot_record.holds(key):
+                        into.put(key, row, append=True)
+            for name in (_LOCK, _DATA):  # whoever opens the new file must not meet the old one's readers
+                (fresh / name).replace(self.folder / name)
+            sync_folder(self.folder)
+            shutil.rmtree(fresh)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[tuple[lmdb.Environment, "lmdb.Transaction[bytes]"]]:
+        """The file's only writer, be it rewritten while that was waited for."""
+        while True:
+            opened = self._current()
+            opened.environment.reader_check()  # pages that a killed reader held become free
+            with opened.environment.begin(write=True) as transaction:
+                if self._current() is opened:
+                    yield opened.environment, transaction
+                    return
 
     def delete(self) -> None:
         """Remove the file; other processes find the store gone at their next read."""
@@ -116,7 +148,7 @@ class PackedFile:
             opened = _opened.pop(self.folder, None)
             if opened:
                 opened.environment.close()
-        for name in (_DATA, "lock.mdb"):
+        for name in (_DATA, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / SNAPSHOTS, ignore_errors=True)
 

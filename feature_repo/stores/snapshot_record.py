@@ -93,6 +93,11 @@ def drop(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> None:
         prefixes.delete(transaction, _WRITTEN + digest)
 
 
+def holds(key: bytes) -> bool:
+    """Whether an entry of the file is of snapshots, not a row: its transactions are those of this very file."""
+    return key.startswith((_RECORDS, _WRITTEN))
+
+
 def tokens(transaction: "lmdb.Transaction[bytes]") -> set[bytes]:
     """Tokens of all snapshots that count or are being written."""
     records = [_Record(*_RECORD.unpack(value)) for _, value in prefixes.entries(transaction, _RECORDS)]

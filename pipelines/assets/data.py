@@ -46,7 +46,7 @@ def users(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]:
         workspace.home.write(folder, table)
         return {"rows": len(table)}
 
-    config: Facts = {"dataset": workspace.dataset_fingerprint, "events": len(workspace.log)}
+    config: Facts = {"dataset": workspace.dataset_fingerprint, **_logged(workspace)}
     return materialized(workspace.build("users", make, config=config))
 
 
@@ -76,8 +76,15 @@ def events(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[None]
         workspace.home.write(folder, table)
         return {"rows": len(table)}
 
-    config = {"events": len(workspace.log)}
-    return materialized(workspace.build("events", make, inputs=["event_log"], config=config))
+    return materialized(workspace.build("events", make, inputs=["event_log"], config=_logged(workspace)))
+
+
+def _logged(workspace: Workspace) -> Facts:
+    """What changes whenever the event log does."""
+    logged: Facts = {"events": len(workspace.log)}
+    if len(workspace.log.forgotten):  # else what was made before anybody could be forgotten would be made again
+        logged["forgotten"] = len(workspace.log.forgotten)
+    return logged
 
 
 def _with_parts(events: pa.Table, log: Path) -> pa.Table:

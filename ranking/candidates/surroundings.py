@@ -111,7 +111,7 @@ class Surroundings:
         """Read what `save` wrote."""
         arrays = load_arrays(folder / "surroundings.safetensors")
         centre, fashion, hour, weekend, device, place = (
-            arrays[name].astype(np.float32) for name in _ARRAYS if name != "moments"
+            arrays[name].astype(np.float32, copy=False) for name in _ARRAYS if name != "moments"
         )
         names = load_as(folder / "surroundings.json", dict[str, tuple[str, ...]])
         moments = arrays["moments"].astype(np.int64)

@@ -3,19 +3,23 @@
 Of people whose own history is short it says most; beside everybody's choices it is a small, certain help.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from feature_repo import schema
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.types import Codes, Floats, Interactions
 
+FILE: Final = "groups.json"  # the only one of a release that names users
 MAX_VALUES: Final = 50  # an attribute of more different values (a postcode, a name) is left out
 BANDS: Final = 8  # numbers of more different values than this are cut into so many bands of equal size
 PRIOR: Final = 10.0  # an item counts as if the group had chosen it so often as everybody does
@@ -80,14 +84,23 @@ class Groups:
     def save(self, folder: Path) -> None:
         """Write everything."""
         save_arrays(folder / "groups.safetensors", {"lifts": self.lifts})
-        save_as(folder / "groups.json", _Saved(self.users, self.attributes, self.rows), _Saved)
+        save_as(folder / FILE, _Saved(self.users, self.attributes, self.rows), _Saved)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        saved = load_as(folder / "groups.json", _Saved)
-        lifts = load_arrays(folder / "groups.safetensors")["lifts"].astype(np.float32)
+        saved = load_as(folder / FILE, _Saved)
+        lifts = load_arrays(folder / "groups.safetensors")["lifts"].astype(np.float32, copy=False)
         return cls(saved.users, saved.attributes, saved.rows, lifts)
+
+
+def without_users(path: Path, users: Collection[str]) -> tuple[bytes, int]:
+    """What a saved `FILE` says without some users and their attributes, and how many of them it names."""
+    saved = load_as(path, _Saved)
+    kept = [user not in users for user in saved.users]
+    attributes = {name: tuple(compress(values, kept)) for name, values in saved.attributes.items()}
+    fewer = _Saved(tuple(compress(saved.users, kept)), attributes, saved.rows)
+    return TypeAdapter(_Saved).dump_json(fewer, indent=2) + b"\n", len(kept) - sum(kept)
 
 
 @dataclass(frozen=True)

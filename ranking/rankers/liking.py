@@ -66,7 +66,7 @@ class Liking:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         arrays = load_arrays(folder / "liking.safetensors")
-        item, factors = (arrays[name].astype(np.float32) for name in ("item", "factors"))
+        item, factors = (arrays[name].astype(np.float32, copy=False) for name in ("item", "factors"))
         return cls(float(arrays["mean"][0]), item, factors)
 
 

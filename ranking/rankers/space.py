@@ -70,12 +70,12 @@ class Space:
         """Read what `save` wrote."""
         arrays = load_arrays(folder / "space.safetensors")
         by_modality = {
-            Modality(name.removeprefix("modality.")): array.astype(np.float32)
+            Modality(name.removeprefix("modality.")): array.astype(np.float32, copy=False)
             for name, array in arrays.items()
             if name.startswith("modality.")
         }
         fused, appeal, predicted, remembered = (
-            arrays[name].astype(np.float32) for name in ("fused", "appeal", "predicted", "remembered")
+            arrays[name].astype(np.float32, copy=False) for name in ("fused", "appeal", "predicted", "remembered")
         )
         return cls(fused, by_modality, appeal, predicted, remembered)
 

@@ -79,7 +79,7 @@ class Audiences:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; raises `ArtifactError` for a missing or damaged file."""
-        factors = load_arrays(folder / "audiences.safetensors")["factors"].astype(np.float32)
+        factors = load_arrays(folder / "audiences.safetensors")["factors"].astype(np.float32, copy=False)
         return cls(IdIndex(load_as(folder / "audiences.json", tuple[str, ...])), factors)
 
 

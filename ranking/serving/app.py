@@ -24,6 +24,7 @@ from ranking.serving.engine import Engine
 from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
 from ranking.serving.feature_payloads import OnlineFeatures, OnlineFeaturesRequest
+from ranking.serving.guard import access
 from ranking.serving.listing_routes import listing_routes
 from ranking.serving.media_routes import media_routes
 from ranking.serving.metrics import Counted
@@ -74,9 +75,11 @@ def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
         title="Trichord",
         description="Recommendations from text, image, sound and behaviour.",
         lifespan=lifespan,
-        responses={422: {"model": Problem}, 503: {"model": Problem}},
+        responses={status: {"model": Problem} for status in (400, 401, 403, 404, 413, 422, 429, 503)},
     )
+    access.limit_bodies(app)
     app.add_middleware(LimitedBody)
+    access.install(app, engine.settings.api)
     install(app)
     _add_recommendations(app, engine)
     _add_features(app, engine)
@@ -92,15 +95,35 @@ def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
     return app
 
 
-def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, media_root: Path | None = None) -> None:
-    """Run the API until interrupted, with a log on stderr; raises `ArtifactError` where no release is current."""
+def serve(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    open_to_all: bool = False,
+    media_root: Path | None = None,
+) -> None:
+    """Run the API until interrupted, with a log on stderr.
+
+    open_to_all: other machines may reach it though no API key is set. media_root: see `create_app`.
+
+    Raises:
+        SettingsError: they could, and it is not said that they may.
+        ArtifactError: no release is current.
+    """
     import uvicorn  # only a server needs one
 
+    access.check_address(host, settings.api, open_to_all=open_to_all)
     Releases.of(settings).current()
+    prepare_process()
+    uvicorn.run(create_app(Engine(settings), media_root=media_root), host=host, port=port, access_log=False)
+
+
+def prepare_process() -> None:
+    """What a process that serves needs: a log on stderr, and one thread of BLAS a request."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("ranking").setLevel(logging.INFO)
     one_blas_thread_for_good()  # more threads in each request only wait for cores
-    uvicorn.run(create_app(Engine(settings), media_root=media_root), host=host, port=port, access_log=False)
 
 
 def _add_recommendations(app: FastAPI, engine: Engine) -> None:

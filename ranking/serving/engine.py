@@ -17,8 +17,8 @@ from feature_repo.asked import Asked
 from feature_repo.compute import TICK
 from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
+from feature_repo.event_tail import EventTail
 from feature_repo.feast_json import Value, first_values
-from feature_repo.freshness import behind
 from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
@@ -33,12 +33,13 @@ from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate, first_of_each
 from ranking.serving.labelled import interactions, labelled
 from ranking.serving.made import FEATURES
-from ranking.serving.metrics import Metrics, State
+from ranking.serving.memory import knowing, last_of, remember
+from ranking.serving.metrics import Metrics
 from ranking.serving.opening import opened
 from ranking.serving.pages import checked
 from ranking.serving.payloads import Asker, CheckedRules, Receipt, Response, RulesToCheck, Similar
-from ranking.serving.recorded import Recorded
 from ranking.serving.releases import Release, Releases
+from ranking.serving.state import state_of
 from ranking.serving.traffic import Traffic
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
@@ -78,10 +79,15 @@ class Engine:
         self.traffic = Traffic(wall())
         self._compared = Compared(self.releases, self._open_to_compare)
         self.answers = Answers(settings.answers)
-        self.metrics = Metrics(worker=settings.worker, state=self._state)
+        self.metrics = Metrics(
+            worker=settings.worker,
+            state=lambda: state_of(self._loaded, self.answers, self.traffic, now=self.now(), last=self._last),
+        )
         self._wall = wall
         self._log = EventLog(settings.events)
-        self._writing = threading.Lock()  # events in, histories swapped
+        self._tail = EventTail(self._log)
+        self._writing = threading.Lock()  # events in, one batch after the other
+        self._memory = threading.Lock()  # events from the log into memory: held for microseconds, but to read it whole
         self._loading = threading.Lock()
         self._loaded: Loaded | None = None
         self._refused = _Refusal()
@@ -172,13 +178,13 @@ class Engine:
         posted: JSON objects of `PostedEvent`. A bad one is refused with its reason, the others go on.
         """
         with self._writing:
-            loaded = self.loaded
+            loaded = self.follow()
             latest = self._wall() + TOLERANCE
             gate = Gate(loaded.kinds, loaded.catalogue.index, self.now(), latest=latest, answers=self.answers)
             good, refused, unmatched = gate.read(posted)
             new = first_of_each(good, self._log.known(good[schema.EVENT_ID].to_pylist()))
             appended = self._log.append(new)
-            self._remember(loaded, new)
+            loaded = self.follow()  # which takes them into memory
             # duplicates too: their first sender may have died before their features were written
             fallbacks = [] if self._refresh(loaded, good) else [FEATURES]
         receipt = Receipt(
@@ -189,13 +195,8 @@ class Engine:
             fallbacks=fallbacks,
         )
         self.traffic.received(receipt)
-        _log.info(
-            "events accepted=%d duplicates=%d rejected=%d fallbacks=%s",
-            receipt.accepted,
-            receipt.duplicates,
-            len(refused),
-            fallbacks,
-        )
+        counts = receipt.accepted, receipt.duplicates, len(refused)
+        _log.info("events accepted=%d duplicates=%d rejected=%d fallbacks=%s", *counts, fallbacks)
         return receipt
 
     def online_features(self, entities: Entities, asked: Asked) -> list[Part]:
@@ -219,20 +220,31 @@ class Engine:
         return first_values(views)
 
     def follow(self) -> Loaded:
-        """The release that answers now; if the home's current one is another, it begins to load beside it.
+        """The release that answers now, with all that any process has told or made forgotten up to now.
 
-        Raises NotReadyError while there is none.
+        If the home's current release is another, it begins to load beside. Raises NotReadyError while there is none.
         """
+        if self._loaded is not None and self._tail.moved():
+            self._catch_up()
         here = None if self._loaded is None else self._loaded.release.id
         wanted = self.releases.current_id()
-        if wanted not in (None, here, self._refused.id) and self._loading.acquire(blocking=False):
-            threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
+        if wanted is not None and wanted not in (here, self._refused.id):
+            self._begin_to_load(wanted)
         return self.loaded
+
+    def wait(self) -> None:
+        """Come back when no release is on its way any more."""
+        with self._loading:
+            pass
+
+    def _begin_to_load(self, wanted: str) -> None:
+        if self._loading.acquire(blocking=False):
+            threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
 
     def _beside(self, loaded: Loaded, request: Asker) -> Loaded:
         """The release that a request names, with the user's history in its own item codes."""
         other = self._compared.of(request.release or "")
-        with self._writing:
+        with self._memory:
             mine = loaded.recorded.of([request.user_id or ""], [])
         known = labelled(mine.select(schema.EVENTS.names), other.kinds)
         return replace(other, histories=Histories(interactions(known, other.catalogue.index)))
@@ -253,21 +265,6 @@ class Engine:
         """Answers look-ups before there is a release."""
         return Store(self.settings)
 
-    def _state(self) -> State:
-        """For the metrics; an error of the feature store leaves its views out."""
-        loaded, now = self._loaded, self.now()
-        sizes = {"answers": len(self.answers), "answer_vector_bytes": self.answers.vector_bytes}
-        counted = (self.traffic.since, self.traffic.fallbacks(), self.traffic.events())
-        if loaded is None:
-            return State(now, "", None, self._last, {}, sizes, *counted)
-        sizes["items"] = len(loaded.catalogue.index)
-        try:
-            views = behind(loaded.store, clock=now)
-        except StoreError as error:
-            _log.warning("metrics tell nothing of the views: %s", error)
-            views = {}
-        return State(now, loaded.release.id, loaded.release.manifest.created_at, self._last, views, sizes, *counted)
-
     def _load_beside(self, wanted: str) -> None:
         try:
             self._load(self.releases.open(wanted))
@@ -282,32 +279,38 @@ class Engine:
             self._loading.release()
 
     def _load(self, release: Release) -> None:
-        fresh = opened(release, self.settings, now=self.now())
-        with self._writing:  # no event may come between what is read here and what is served
-            events = self._log.read()
-            known = labelled(events, fresh.kinds)
-            histories = Histories(interactions(known, fresh.catalogue.index))
-            fresh.pages.begin(known)
-            self._last = pc.max(events[schema.OCCURRED_AT]).as_py()
-            self._loaded = replace(fresh, histories=histories, recorded=Recorded(known))
+        fresh, tail = opened(release, self.settings, now=self.now()), EventTail(self._log)
+        events = tail.read()
+        tail.settled()
+        full = knowing(fresh, events)
+        with self._memory:  # what came meanwhile is unread in this tail
+            self._loaded, self._tail, self._last = full, tail, last_of(events)
             self._refused = _Refusal()
         _log.info("release %s is served", release.id)
 
-    def _remember(self, loaded: Loaded, events: pa.Table) -> None:
-        """Take further events into memory."""
-        known = labelled(events, loaded.kinds)
-        loaded.recorded.add(known)
-        loaded.histories.add(interactions(known, loaded.catalogue.index))
-        loaded.pages.remember(known)
-        latest = [one for one in (self._last, pc.max(events[schema.OCCURRED_AT]).as_py()) if one is not None]
-        self._last = max(latest, default=None)
+    def _catch_up(self) -> None:
+        """Take further events into memory; where users were forgotten, all anew, and the release, which names them."""
+        with self._memory:
+            loaded, news = self.loaded, self._tail.unread()
+            if news is None:
+                every = self._tail.read()
+                self._loaded, self._last = knowing(loaded, every), last_of(every)
+                self.answers = Answers(self.settings.answers)
+            else:
+                remember(loaded, news)
+                self._last = last_of(news, self._last)
+            self._tail.settled()
+        if news is None:
+            _log.info("users were forgotten: histories are read again")
+            self._begin_to_load(loaded.release.id)
 
     def _refresh(self, loaded: Loaded, events: pa.Table) -> bool:
         """Bring the online features of the events' users and items up to date; False when the store does not answer."""
         if not len(events):
             return True
         users, items = (pc.unique(events[name]).to_pylist() for name in (schema.USER_ID, schema.ITEM_ID))
-        known = loaded.recorded.of(users, items)
+        with self._memory:
+            known = loaded.recorded.of(users, items)
         try:
             loaded.store.refresh(known, loaded.catalogue.items_of(known), at=self.now(), users=users, item_ids=items)
         except StoreError as error:

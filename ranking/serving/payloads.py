@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from ranking.strategy.exploration import Explorer
+from ranking.strategy.explorer import Explorer
 from ranking.strategy.rules.parsing import MAX_LENGTH
 
 MAX_K: Final = 100

@@ -1,6 +1,6 @@
 """Errors over HTTP: RFC 9457 problem details."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from feature_repo.errors import EventLogError, FeatureRepoError, StoreUnavailableError
 from ranking.errors import GoneError, NotReadyError, RankingError, RuleError
 from ranking.serving.faults import Fault, in_rules, in_words
+from ranking.serving.guard.headers import SECURITY
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1  # of what is on its way
@@ -31,12 +32,14 @@ class Problem(BaseModel):
     faults: list[Fault] = []
 
 
-def problem(status: int, detail: str, faults: Iterable[Fault] = ()) -> JSONResponse:
+def problem(
+    status: int, detail: str, faults: Iterable[Fault] = (), *, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """A response that says what is wrong."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, faults=list(faults))
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    again = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     content = body.model_dump(exclude_none=True)
-    return JSONResponse(content, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(content, status_code=status, headers={**again, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -58,7 +61,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail)
+    return problem(error.status_code, error.detail, headers=error.headers)
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
@@ -73,5 +76,5 @@ def _status(error: Exception) -> int:
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    """A fault of ours; Starlette raises it again for the server's log."""
-    return problem(500, "an unexpected error; its trace is in the server's log")
+    """A fault of ours; Starlette answers outside all middleware, and raises it again for the server's log."""
+    return problem(500, "an unexpected error; its trace is in the server's log", headers=SECURITY)

@@ -5,12 +5,13 @@ divides by it (inverse propensity scoring, Horvitz and Thompson 1952).
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
+
+from ranking.strategy.explorer import Explorer
 
 POOL: Final = 20  # candidates for a slot among which chance decides: the ones below are shown to nobody
 KNOWN: Final = 10.0  # interactions that make an item's deviation 1 / sqrt(2) of an unmet item's
@@ -20,13 +21,6 @@ TAIL: Final = 8.0  # deviations beyond which a normal is nothing: 1e-15
 NODES: Final = 3.0  # of the trapezoidal rule in the least deviation; of 20 equal normals 2 are exact to 1e-5, 3 to 1e-9
 
 Values = npt.NDArray[np.float64]
-
-
-class Explorer(StrEnum):
-    """How chance is let in."""
-
-    EPSILON = "epsilon"
-    THOMPSON = "thompson"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pyarrow as pa
 from ranking.candidates.union import Candidates, eligible
 from ranking.strategy.arrange import Page, Pool, arrange
 from ranking.strategy.diversity import MarginalRelevance, Relevance, Variety
-from ranking.strategy.exploration import Explorer, draws
+from ranking.strategy.exploration import draws
+from ranking.strategy.explorer import Explorer
 from ranking.strategy.rules.compiled import NO_RULES, RuleSet
 from ranking.strategy.rules.compiler import Compiler
 from ranking.strategy.rules.conditions import at

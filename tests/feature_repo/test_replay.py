@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from feature_repo import compute, parity, schema
-from feature_repo.event_log import RECEIVED_AT
+from feature_repo.event_rows import RECEIVED_AT
 from feature_repo.parity import replay
 from feature_repo.parity_report import DIFFERENT, EXACT, FLYING, OPEN, ROUNDED, Report
 from feature_repo.served import with_told

@@ -11,7 +11,8 @@ from feature_repo import schema
 from ranking.errors import RuleError
 from ranking.strategy.arrange import Page, Pool, arrange
 from ranking.strategy.diversity import Relevance
-from ranking.strategy.exploration import Best, Draws, Explorer, draws
+from ranking.strategy.exploration import Best, Draws, draws
+from ranking.strategy.explorer import Explorer
 from ranking.strategy.rules.compiler import Compiler
 from ranking.strategy.rules.conditions import at
 from ranking.types import UNKNOWN

@@ -348,7 +348,7 @@ def test_what_the_ranker_was_given_is_logged(home):
 
 
 def test_served_vectors_equal_the_offline_path_also_after_events(home, world):
-    from feature_repo.event_log import RECEIVED_AT
+    from feature_repo.event_rows import RECEIVED_AT
     from feature_repo.labels import label_events
     from feature_repo.parity import replay
 

@@ -14,7 +14,7 @@ from ranking.serving.pages import RULES
 from ranking.serving.payloads import MAX_RULES, Request, Response
 from ranking.serving.shown import RULED
 from ranking.serving.stopwatch import Stopwatch
-from ranking.strategy.exploration import Explorer
+from ranking.strategy.explorer import Explorer
 
 NORTH, SOUTH = 'categories has "north"', 'categories has "south"'
 
