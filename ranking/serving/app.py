@@ -30,6 +30,7 @@ from ranking.serving.media_routes import media_routes
 from ranking.serving.metrics import Counted
 from ranking.serving.metrics_routes import metrics_routes
 from ranking.serving.negotiation import prefers
+from ranking.serving.paths import PathId, SegmentsApart
 from ranking.serving.payloads import (
     MAX_K,
     CheckedRules,
@@ -92,6 +93,7 @@ def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
     app.include_router(explanation_routes(engine))
     app.include_router(metrics_routes(engine))
     app.add_middleware(Counted, metrics=engine.metrics, router=app.router)
+    app.add_middleware(SegmentsApart)  # the last is asked first
     return app
 
 
@@ -137,7 +139,7 @@ def _add_recommendations(app: FastAPI, engine: Engine) -> None:
         return engine.check_rules(asked)
 
     @app.get("/v1/items/{item_id}/similar", summary="Items near an item")
-    def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:
+    def similar(item_id: PathId, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:
         """by: `text`, `image`, `audio` or `behaviour` alone, or `all`."""
         return engine.similar(item_id, k=k, by=by)
 

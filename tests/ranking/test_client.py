@@ -1,7 +1,6 @@
 """The client against a real server, and against one that fails as servers do."""
 
 import asyncio
-import contextlib
 import json
 import random
 import subprocess
@@ -12,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from feature_repo.event_log import EventLog
 from feature_repo.settings import Access, ApiKey
@@ -31,23 +29,10 @@ from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
 from ranking.serving.feature_payloads import OnlineFeaturesRequest
 from ranking.serving.payloads import PostedEvent, Request
+from tests.servers import running
 
 KEY = "a-secret-of-the-client"
 QUICK = Retries(times=3, pause_s=0.01, longest_s=1.0)
-
-
-@contextlib.contextmanager
-def running(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 class Scripted:
