@@ -35,6 +35,7 @@ from ranking.serving.payloads import (
     MAX_K,
     CheckedRules,
     Id,
+    Live,
     PostedEvent,
     Ready,
     Receipt,
@@ -182,8 +183,8 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
     # async: they answer while all threads are busy
 
     @app.get("/health/live", summary="The process runs")
-    async def live() -> dict[str, str]:
-        return {"status": "live"}
+    async def live() -> Live:
+        return Live()
 
     @app.get("/health/ready", summary="A release answers; 503 before")
     async def ready() -> Ready:

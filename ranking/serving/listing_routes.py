@@ -16,8 +16,9 @@ from ranking.serving.listing_payloads import (
     ListedItems,
     ListedRelease,
     ListedUsers,
+    Sorting,
 )
-from ranking.serving.listings import Listings, Sorting
+from ranking.serving.listings import Listings
 from ranking.serving.paths import PathId
 from ranking.serving.payloads import MAX_K, Id
 from ranking.serving.problems import Problem

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 
 from ranking.errors import UnknownEntityError
 from ranking.serving.engine import Engine
-from ranking.serving.media import Kind, Media
+from ranking.serving.listing_payloads import MediaKind
+from ranking.serving.media import Media
 from ranking.serving.paths import PathId
 from ranking.serving.problems import Problem
 
@@ -26,7 +27,7 @@ def media_routes(engine: Engine, root: Path | None) -> APIRouter:
         responses={304: {"description": "Not modified"}, 404: {"model": Problem}},
     )
     def file(
-        item_id: PathId, kind: Kind, if_none_match: Annotated[str, Header(include_in_schema=False)] = ""
+        item_id: PathId, kind: MediaKind, if_none_match: Annotated[str, Header(include_in_schema=False)] = ""
     ) -> Response:
         """The path is the catalogue's own, never the request's. Ranges of bytes are sent where they are asked for."""
         try:

@@ -3,7 +3,6 @@
 import shutil
 from urllib.parse import quote
 
-import httpx
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from feature_repo.settings import Access, ApiKey, Settings
+from ranking.client import Client
 from ranking.serving.app import create_app
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
@@ -125,9 +125,10 @@ def test_no_way_of_writing_a_path_gets_past_the_guard(slashed, path):
 
 
 def test_a_real_server_hands_on_encoded_slashes(slashed):
-    with running(create_app(slashed)) as address:
-        answer = httpx.get(f"{address}/v1/items/i35%2Fsimilar", headers={"X-API-Key": KEY})
-    assert answer.json()["item_id"] == "i35/similar"
+    with running(create_app(slashed)) as address, Client(address, key=KEY) as client:
+        for item in NAMES.values():
+            assert client.item(item).item_id == item
+            assert client.similar(item, k=3) == slashed.similar(item, k=3, by="all")
 
 
 @given(st.text(min_size=1, max_size=30))
