@@ -13,7 +13,8 @@ from starlette.types import Scope
 ADDRESSES: Final = ("/", "/compare", "/items", "/items/{item_id}", "/dashboard")
 SECURITY: Final = {
     "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"  # blob: media that are fetched with a key
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
