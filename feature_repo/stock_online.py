@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.online_response import OnlineResponse
 
+    from feature_repo.stores.stock_rows import StockRows
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -77,6 +79,13 @@ def renew_snapshot(feast: "FeatureStore", snapshots: StockSnapshots, view: "Feat
         return read_server(feast, {view.join_keys[0]: some}, {view.name: part})[view.name]
 
     snapshots.renew(feast, part, ids, read)
+
+
+def stock_rows_of(feast: "FeatureStore") -> "StockRows":
+    """Single rows of the online store, to be counted and deleted."""
+    from feature_repo.stores.stock_rows import stock_rows  # imports feast
+
+    return stock_rows(feast._get_provider().online_store, feast.config)
 
 
 def expired(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.bool_]:

@@ -23,7 +23,7 @@ from feature_repo.online import Ids, Request, answer, count_of, packed_store, re
 from feature_repo.plan import Plan, StoredView, plan_service
 from feature_repo.point_in_time import features_at
 from feature_repo.settings import Settings
-from feature_repo.stock_online import renew_snapshot
+from feature_repo.stock_online import renew_snapshot, stock_rows_of
 from feature_repo.stock_snapshots import StockSnapshots
 from feature_repo.view_rows import typed_rows
 
@@ -179,19 +179,19 @@ class Store:
         Rows that stand in the view's file are online again after the next materialization.
 
         Raises:
-            StoreError: the view is unknown, or the online store is a stock one: Feast has no call for it.
+            StoreError: the view is unknown.
             StoreUnavailableError: the online store cannot be written.
         """
         view = self._view(name)
-        packed = packed_store(self.feast)
-        if packed is None:
-            raise StoreError(
-                f"rows of {name} cannot be deleted: Feast has no call for single rows in {self.settings.online_store}; "
-                "delete them by that store's own client, or use online_store = 'packed'"
-            )
-        [key] = view.join_keys
         with self.answering():
-            packed.delete_rows(self.feast.config, view, {key: pa.array(ids, pa.string())})
+            packed = packed_store(self.feast)
+            if packed is not None:
+                packed.delete_rows(self.feast.config, view, {view.join_keys[0]: pa.array(ids, pa.string())})
+                return
+            from feature_repo.stores.stock_writes import noted
+
+            with noted(self._provider.online_store, self.feast.config, view):
+                stock_rows_of(self.feast).delete(view, ids)
 
     def feature_columns(self, service: str) -> pa.Schema:
         """Feature columns of a service in their fixed order, with their types."""

@@ -44,7 +44,7 @@ def forget(settings: Settings, users: Sequence[str], *, erase: bool = True) -> l
     """Erase users from a home, or only count what would be; the home must be held against runs.
 
     Raises:
-        StoreError: the online store is a stock one, whose rows have to be deleted by its own client; all else is done.
+        StoreUnavailableError: the online store does not answer; all else is done, and a second run ends it.
     """
     log = EventLog(settings.events)
     steps: list[Callable[[], list[Erased]]] = [

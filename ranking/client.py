@@ -18,151 +18,58 @@ TrichordError
 """
 
 import asyncio
-import random
 import time
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
-from urllib.parse import quote
+from typing import Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import JsonValue
 
-from ranking.serving.faults import Fault
+from ranking.calls import endpoints
+from ranking.calls.call import Call, headers
+from ranking.calls.endpoints import MediaContent
+from ranking.calls.errors import (
+    ForbiddenError,
+    ProblemError,
+    RefusedError,
+    TooManyError,
+    TrichordError,
+    UnavailableError,
+    UnreachableError,
+)
+from ranking.calls.retries import Retries
+from ranking.serving.explanation_payloads import Explanation
 from ranking.serving.feature_payloads import OnlineFeatures, OnlineFeaturesRequest
+from ranking.serving.listing_payloads import Choices, ItemDetails, ListedItems, ListedUsers, MediaKind, Sorting
 from ranking.serving.payloads import (
+    CheckedRules,
+    Live,
     PostedEvent,
+    RankRequest,
     Ready,
     Receipt,
     Request,
     Response,
+    RulesToCheck,
     Similar,
 )
 
-_AGAIN: Final = frozenset({429, 503})
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ForbiddenError",
+    "MediaContent",
+    "ProblemError",
+    "RefusedError",
+    "Retries",
+    "TooManyError",
+    "TrichordError",
+    "UnavailableError",
+    "UnreachableError",
+]
 
-Answer = TypeVar("Answer", bound=BaseModel)
-
-
-class TrichordError(Exception):
-    """Root of all errors of a client."""
-
-
-class UnreachableError(TrichordError):
-    """No answer: no connection, or not in time."""
-
-
-class ProblemError(TrichordError):
-    """An answer that is a problem. faults: what is wrong, field by field; retry_after_s: when to ask again."""
-
-    def __init__(self, status: int, detail: str, faults: Sequence[Fault], retry_after_s: float | None) -> None:
-        super().__init__(f"{status}: {detail}")
-        self.status, self.detail, self.faults, self.retry_after_s = status, detail, tuple(faults), retry_after_s
-
-
-class RefusedError(ProblemError):
-    """The request cannot be honoured as it is."""
-
-
-class ForbiddenError(ProblemError):
-    """No API key, or one that has not the scope."""
-
-
-class TooManyError(ProblemError):
-    """Ask less often."""
-
-
-class UnavailableError(ProblemError):
-    """The server cannot answer now."""
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often and after which pauses a call is tried again.
-
-    pause_s: before the first; each further one is twice as long, up to longest_s. A random half of each is left out,
-    so that clients that failed together do not come back together. `Retry-After` wins where it is longer, and ends the
-    tries where it is beyond `longest_s`.
-    """
-
-    times: int = 4
-    pause_s: float = 0.1
-    longest_s: float = 10.0
-    draw: random.Random = field(default_factory=random.Random, repr=False)
-
-    def pause(self, tried: int, error: TrichordError) -> float | None:
-        """Seconds to wait after so many tries, None to give up."""
-        again = isinstance(error, UnreachableError) or (isinstance(error, ProblemError) and error.status in _AGAIN)
-        wanted = error.retry_after_s if isinstance(error, ProblemError) else None
-        if not again or tried > self.times or (wanted or 0.0) > self.longest_s:
-            return None
-        mine = min(self.pause_s * 2.0 ** (tried - 1), self.longest_s) * self.draw.uniform(0.5, 1.0)
-        return max(mine, wanted or 0.0)
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A request, and nothing of how it is sent."""
-
-    method: str
-    path: str
-    body: str | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-
-
-def _recommend(request: Request) -> _Call:
-    return _Call("POST", "/v1/recommendations", request.model_dump_json(exclude_unset=True))
-
-
-def _similar(item_id: str, k: int, by: str) -> _Call:
-    return _Call("GET", f"/v1/items/{quote(item_id, safe='')}/similar", query={"k": str(k), "by": by})
-
-
-def _events(events: Sequence[PostedEvent]) -> _Call:
-    named = [one if one.event_id else one.model_copy(update={"event_id": uuid.uuid4().hex}) for one in events]
-    return _Call("POST", "/v1/events", f"[{','.join(one.model_dump_json(exclude_none=True) for one in named)}]")
-
-
-def _online_features(request: OnlineFeaturesRequest) -> _Call:
-    return _Call("POST", "/get-online-features", request.model_dump_json(exclude_unset=True))
-
-
-_READY: Final = _Call("GET", "/health/ready")
-
-
-def _read(answer: httpx.Response, kind: type[Answer]) -> Answer:
-    """An answer of that kind; raises what it says instead."""
-    if answer.is_success:
-        try:
-            return kind.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise TrichordError(f"{answer.url}: no {kind.__name__} ({error}); is that a Trichord server?") from error
-    raise _error(answer)
-
-
-def _error(answer: httpx.Response) -> ProblemError:
-    status, after = answer.status_code, answer.headers.get("Retry-After", "")
-    try:
-        told = _Problem.model_validate_json(answer.content)
-    except ValidationError:  # of a proxy, perhaps
-        told = _Problem(detail=answer.text[:200] or answer.reason_phrase)
-    kind = _KINDS.get(status, UnavailableError if status >= 500 else RefusedError)
-    return kind(status, told.detail, told.faults, float(after) if after.isdigit() else None)
-
-
-_KINDS: Final = {401: ForbiddenError, 403: ForbiddenError, 429: TooManyError}
-
-
-class _Problem(BaseModel):
-    detail: str
-    faults: list[Fault] = []
-
-
-def _headers(key: str | None) -> dict[str, str]:
-    given = {"Content-Type": "application/json", "Accept": "application/json"}
-    return given if key is None else given | {"Authorization": f"Bearer {key}"}
+Answer = TypeVar("Answer")
 
 
 class Client:
@@ -178,28 +85,80 @@ class Client:
     def __init__(
         self, address: str, *, key: str | None = None, timeout_s: float = 10.0, retries: Retries | None = None
     ) -> None:
-        self._http = httpx.Client(base_url=address, headers=_headers(key), timeout=timeout_s)
+        self._http = httpx.Client(base_url=address, headers=headers(key), timeout=timeout_s)
         self._retries = retries or Retries()
 
     def recommend(self, request: Request) -> Response:
         """Items for a user or a session."""
-        return self._ask(_recommend(request), Response)
+        return self._ask(endpoints.recommend(request))
+
+    def rank(self, request: RankRequest) -> Response:
+        """Exactly the given items, in their order for a user or a session."""
+        return self._ask(endpoints.rank(request))
+
+    def explanation(self, request_id: str) -> Explanation:
+        """Why an earlier answer held its items; RefusedError (404) where the asked process does not remember it."""
+        return self._ask(endpoints.explanation(request_id))
+
+    def check_rules(self, rules: RulesToCheck) -> CheckedRules:
+        """What is wrong with rules."""
+        return self._ask(endpoints.check_rules(rules))
 
     def similar(self, item_id: str, *, k: int = 10, by: str = "all") -> Similar:
         """Items near an item; by: `text`, `image`, `audio` or `behaviour` alone, or `all`."""
-        return self._ask(_similar(item_id, k, by), Similar)
+        return self._ask(endpoints.similar(item_id, k, by))
+
+    def item(self, item_id: str) -> ItemDetails:
+        """All that is known of an item; RefusedError (404) for one that is not."""
+        return self._ask(endpoints.item(item_id))
+
+    def items(self, search: str = "", *, limit: int = 20, order: Sorting = Sorting.POPULAR) -> ListedItems:
+        """Items whose title or id holds a text, or all; at most 100."""
+        return self._ask(endpoints.items(search, limit, order))
+
+    def named_items(self, item_ids: Sequence[str]) -> ListedItems:
+        """These items, at most 100, in their order; unknown ones are left out."""
+        return self._ask(endpoints.named_items(item_ids))
+
+    def users(self, prefix: str = "", *, limit: int = 20) -> ListedUsers:
+        """Users whose id begins so, the most active first; at most 100."""
+        return self._ask(endpoints.users(prefix, limit))
+
+    def choices(self) -> Choices:
+        """What requests and events may name."""
+        return self._ask(endpoints.choices())
+
+    def media(self, item_id: str, kind: MediaKind) -> MediaContent:
+        """An item's own picture or sound; RefusedError (404) where there is none."""
+        return self._ask(endpoints.media(item_id, kind))
 
     def send_events(self, events: Sequence[PostedEvent]) -> Receipt:
         """Tell what happened; those without an id are given one. Raises RefusedError where not one was taken."""
-        return self._ask(_events(events), Receipt)
+        return self._ask(endpoints.send_events(events))
 
     def online_features(self, request: OnlineFeaturesRequest) -> OnlineFeatures:
         """Online features of some entities."""
-        return self._ask(_online_features(request), OnlineFeatures)
+        return self._ask(endpoints.online_features(request))
+
+    def online_features_arrow(self, request: OnlineFeaturesRequest) -> bytes:
+        """The same as an Arrow IPC stream, a row an id: `pyarrow.ipc.open_stream` reads it."""
+        return self._ask(endpoints.online_features_arrow(request))
+
+    def dashboard(self) -> dict[str, JsonValue]:
+        """Evaluation, freshness, suites, releases and traffic, as JSON."""
+        return self._ask(endpoints.dashboard())
+
+    def metrics(self) -> str:
+        """What the asked process measures of itself, as Prometheus reads it."""
+        return self._ask(endpoints.metrics())
+
+    def live(self) -> Live:
+        """That the process runs."""
+        return self._ask(endpoints.live())
 
     def ready(self) -> Ready:
         """The release that answers; UnavailableError before there is one."""
-        return self._ask(_READY, Ready)
+        return self._ask(endpoints.ready())
 
     def close(self) -> None:
         """Close all connections."""
@@ -213,24 +172,17 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, call: _Call, kind: type[Answer]) -> Answer:
+    def _ask(self, call: Call[Answer]) -> Answer:
         tried = 0
         while True:
+            tried += 1
             try:
-                return self._once(call, kind)
+                return call.read(self._http.send(_request(self._http, call)))
+            except httpx.TransportError as error:
+                pause = self._retries.pause(tried, _unreachable(self._http, error))
             except TrichordError as error:
-                tried += 1
                 pause = self._retries.pause(tried, error)
-                if pause is None:
-                    raise
-                time.sleep(pause)
-
-    def _once(self, call: _Call, kind: type[Answer]) -> Answer:
-        try:
-            answer = self._http.request(call.method, call.path, content=call.body, params=call.query)
-        except httpx.TransportError as error:
-            raise UnreachableError(f"{self._http.base_url}: no answer ({error or type(error).__name__})") from error
-        return _read(answer, kind)
+            time.sleep(pause)
 
 
 class AsyncClient:
@@ -239,28 +191,80 @@ class AsyncClient:
     def __init__(
         self, address: str, *, key: str | None = None, timeout_s: float = 10.0, retries: Retries | None = None
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=address, headers=_headers(key), timeout=timeout_s)
+        self._http = httpx.AsyncClient(base_url=address, headers=headers(key), timeout=timeout_s)
         self._retries = retries or Retries()
 
     async def recommend(self, request: Request) -> Response:
         """Items for a user or a session."""
-        return await self._ask(_recommend(request), Response)
+        return await self._ask(endpoints.recommend(request))
+
+    async def rank(self, request: RankRequest) -> Response:
+        """Exactly the given items, in their order for a user or a session."""
+        return await self._ask(endpoints.rank(request))
+
+    async def explanation(self, request_id: str) -> Explanation:
+        """Why an earlier answer held its items; RefusedError (404) where the asked process does not remember it."""
+        return await self._ask(endpoints.explanation(request_id))
+
+    async def check_rules(self, rules: RulesToCheck) -> CheckedRules:
+        """What is wrong with rules."""
+        return await self._ask(endpoints.check_rules(rules))
 
     async def similar(self, item_id: str, *, k: int = 10, by: str = "all") -> Similar:
         """Items near an item; by: `text`, `image`, `audio` or `behaviour` alone, or `all`."""
-        return await self._ask(_similar(item_id, k, by), Similar)
+        return await self._ask(endpoints.similar(item_id, k, by))
+
+    async def item(self, item_id: str) -> ItemDetails:
+        """All that is known of an item; RefusedError (404) for one that is not."""
+        return await self._ask(endpoints.item(item_id))
+
+    async def items(self, search: str = "", *, limit: int = 20, order: Sorting = Sorting.POPULAR) -> ListedItems:
+        """Items whose title or id holds a text, or all; at most 100."""
+        return await self._ask(endpoints.items(search, limit, order))
+
+    async def named_items(self, item_ids: Sequence[str]) -> ListedItems:
+        """These items, at most 100, in their order; unknown ones are left out."""
+        return await self._ask(endpoints.named_items(item_ids))
+
+    async def users(self, prefix: str = "", *, limit: int = 20) -> ListedUsers:
+        """Users whose id begins so, the most active first; at most 100."""
+        return await self._ask(endpoints.users(prefix, limit))
+
+    async def choices(self) -> Choices:
+        """What requests and events may name."""
+        return await self._ask(endpoints.choices())
+
+    async def media(self, item_id: str, kind: MediaKind) -> MediaContent:
+        """An item's own picture or sound; RefusedError (404) where there is none."""
+        return await self._ask(endpoints.media(item_id, kind))
 
     async def send_events(self, events: Sequence[PostedEvent]) -> Receipt:
         """Tell what happened; those without an id are given one. Raises RefusedError where not one was taken."""
-        return await self._ask(_events(events), Receipt)
+        return await self._ask(endpoints.send_events(events))
 
     async def online_features(self, request: OnlineFeaturesRequest) -> OnlineFeatures:
         """Online features of some entities."""
-        return await self._ask(_online_features(request), OnlineFeatures)
+        return await self._ask(endpoints.online_features(request))
+
+    async def online_features_arrow(self, request: OnlineFeaturesRequest) -> bytes:
+        """The same as an Arrow IPC stream, a row an id: `pyarrow.ipc.open_stream` reads it."""
+        return await self._ask(endpoints.online_features_arrow(request))
+
+    async def dashboard(self) -> dict[str, JsonValue]:
+        """Evaluation, freshness, suites, releases and traffic, as JSON."""
+        return await self._ask(endpoints.dashboard())
+
+    async def metrics(self) -> str:
+        """What the asked process measures of itself, as Prometheus reads it."""
+        return await self._ask(endpoints.metrics())
+
+    async def live(self) -> Live:
+        """That the process runs."""
+        return await self._ask(endpoints.live())
 
     async def ready(self) -> Ready:
         """The release that answers; UnavailableError before there is one."""
-        return await self._ask(_READY, Ready)
+        return await self._ask(endpoints.ready())
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -274,21 +278,24 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _ask(self, call: _Call, kind: type[Answer]) -> Answer:
+    async def _ask(self, call: Call[Answer]) -> Answer:
         tried = 0
         while True:
+            tried += 1
             try:
-                return await self._once(call, kind)
+                return call.read(await self._http.send(_request(self._http, call)))
+            except httpx.TransportError as error:
+                pause = self._retries.pause(tried, _unreachable(self._http, error))
             except TrichordError as error:
-                tried += 1
                 pause = self._retries.pause(tried, error)
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
 
-    async def _once(self, call: _Call, kind: type[Answer]) -> Answer:
-        try:
-            answer = await self._http.request(call.method, call.path, content=call.body, params=call.query)
-        except httpx.TransportError as error:
-            raise UnreachableError(f"{self._http.base_url}: no answer ({error or type(error).__name__})") from error
-        return _read(answer, kind)
+
+def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Answer]) -> httpx.Request:
+    return http.build_request(
+        call.method, call.path, content=call.body, params=call.query, headers={"Accept": call.accept}
+    )
+
+
+def _unreachable(http: httpx.Client | httpx.AsyncClient, error: httpx.TransportError) -> UnreachableError:
+    return UnreachableError(f"{http.base_url}: no answer ({error or type(error).__name__})")

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 from feast import Entity, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
@@ -170,6 +171,23 @@ class PackedOnlineStore(OnlineStore):
                 for key in entities.under(digest):
                     transaction.delete(key)
                 snapshot_record.note(transaction, digest, entities.texts)
+
+    def count_rows(self, config: RepoConfig, view: FeatureView, ids: Mapping[str, pa.Array]) -> int:
+        """How many entities `delete_rows` would find; none where there is no file yet.
+
+        Raises:
+            StoreError: an id is null.
+            StoreUnavailableError: the file cannot be read.
+        """
+        if not _file(config).made:
+            return 0
+        layout = layout_of(config.project, view)
+        entities = EntityKeys(layout, ids)
+        found = np.zeros(len(entities), bool)
+        with _file(config).reading() as reading:
+            for digest in {layout.digest, *layouts(reading.transaction, config.project, view.name)}:
+                found |= [reading.transaction.get(key) is not None for key in entities.under(digest)]
+        return int(found.sum())
 
     def rewrite(self, config: RepoConfig) -> None:
         """Leave no trace of deleted rows in the file; views of items have no snapshot then.

@@ -76,6 +76,11 @@ class PackedFile:
         self._file = str(folder / _DATA)
         self._map_size = map_size
 
+    @property
+    def made(self) -> bool:
+        """Whether there is a file."""
+        return (self.folder / _DATA).exists()
+
     def create(self) -> None:
         """Make an empty file where there is none.
 

@@ -30,10 +30,12 @@ from ranking.serving.media_routes import media_routes
 from ranking.serving.metrics import Counted
 from ranking.serving.metrics_routes import metrics_routes
 from ranking.serving.negotiation import prefers
+from ranking.serving.paths import PathId, SegmentsApart
 from ranking.serving.payloads import (
     MAX_K,
     CheckedRules,
     Id,
+    Live,
     PostedEvent,
     Ready,
     Receipt,
@@ -92,6 +94,7 @@ def create_app(engine: Engine, *, media_root: Path | None = None) -> FastAPI:
     app.include_router(explanation_routes(engine))
     app.include_router(metrics_routes(engine))
     app.add_middleware(Counted, metrics=engine.metrics, router=app.router)
+    app.add_middleware(SegmentsApart)  # the last is asked first
     return app
 
 
@@ -137,7 +140,7 @@ def _add_recommendations(app: FastAPI, engine: Engine) -> None:
         return engine.check_rules(asked)
 
     @app.get("/v1/items/{item_id}/similar", summary="Items near an item")
-    def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:
+    def similar(item_id: PathId, k: Annotated[int, Query(ge=1, le=MAX_K)] = 10, by: Id = ALL) -> Similar:
         """by: `text`, `image`, `audio` or `behaviour` alone, or `all`."""
         return engine.similar(item_id, k=k, by=by)
 
@@ -180,8 +183,8 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
     # async: they answer while all threads are busy
 
     @app.get("/health/live", summary="The process runs")
-    async def live() -> dict[str, str]:
-        return {"status": "live"}
+    async def live() -> Live:
+        return Live()
 
     @app.get("/health/ready", summary="A release answers; 503 before")
     async def ready() -> Ready:

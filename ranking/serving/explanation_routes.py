@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from ranking.serving.engine import Engine
 from ranking.serving.explanation_payloads import Explanation
-from ranking.serving.payloads import Id
+from ranking.serving.paths import PathId
 from ranking.serving.problems import Problem
 
 
@@ -17,7 +17,7 @@ def explanation_routes(engine: Engine) -> APIRouter:
         summary="Why an earlier answer held its items",
         responses={404: {"model": Problem, "description": "Not remembered, or its release is no longer loaded"}},
     )
-    def explanation(request_id: Id) -> Explanation:
+    def explanation(request_id: PathId) -> Explanation:
         """Generators, contributions of features, events that speak for each item, and a checked counterfactual."""
         return engine.explain(request_id)
 

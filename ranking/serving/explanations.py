@@ -40,8 +40,10 @@ def explain_again(loaded: Loaded, answers: Answers, request_id: str) -> Explanat
     given = answers.of(request_id)
     if given is None:
         raise GoneError(
-            f"request {request_id!r}: its answer is not remembered here; this server holds the latest "
-            f"{answers.size:,} that it gave itself since it started: ask for recommendations again"
+            f"request {request_id!r}: its answer is not remembered here; each process of a server holds the latest "
+            f"{answers.size:,} answers that it gave itself since it started. Where several processes serve, ask over "
+            "the connection by which the answer came, or serve with one; else ask for recommendations again, with "
+            "`explain`"
         )
     if given.release != loaded.release.id:
         raise GoneError(

@@ -1,8 +1,19 @@
 """What a client chooses from: users, items and the values that requests and events may name."""
 
 from datetime import datetime
+from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, JsonValue
+
+MediaKind = Literal["image", "audio"]
+
+
+class Sorting(StrEnum):
+    """Which items come first: those with the most events, or the newest."""
+
+    POPULAR = "popular"
+    NEWEST = "newest"
 
 
 class ListedUser(BaseModel):

@@ -16,8 +16,10 @@ from ranking.serving.listing_payloads import (
     ListedItems,
     ListedRelease,
     ListedUsers,
+    Sorting,
 )
-from ranking.serving.listings import Listings, Sorting
+from ranking.serving.listings import Listings
+from ranking.serving.paths import PathId
 from ranking.serving.payloads import MAX_K, Id
 from ranking.serving.problems import Problem
 
@@ -47,7 +49,7 @@ def listing_routes(engine: Engine) -> APIRouter:
         return ListedItems(items=listings.search(search, limit, order) if id is None else listings.items(id))
 
     @router.get("/v1/items/{item_id}", summary="All that is known of an item", responses={404: {"model": Problem}})
-    def item(item_id: Id) -> ItemDetails:
+    def item(item_id: PathId) -> ItemDetails:
         """Of the release that answers."""
         try:
             return kept.current().details(item_id)

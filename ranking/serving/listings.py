@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
@@ -15,18 +14,11 @@ from pydantic import JsonValue
 
 from feature_repo import schema
 from ranking.serving.answer import Loaded
-from ranking.serving.listing_payloads import Category, ItemDetails, ListedItem, ListedUser
+from ranking.serving.listing_payloads import Category, ItemDetails, ListedItem, ListedUser, Sorting
 from ranking.types import UNKNOWN
 
 _LISTED: Final = (schema.ITEM_ID, schema.TITLE, schema.CATEGORIES, schema.CREATED_AT, schema.IMAGE, schema.AUDIO)
 _NAMED: Final = (*_LISTED, schema.DESCRIPTION)
-
-
-class Sorting(StrEnum):
-    """Which items come first: those with the most events, or the newest."""
-
-    POPULAR = "popular"
-    NEWEST = "newest"
 
 
 class Listings:

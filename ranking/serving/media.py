@@ -6,19 +6,18 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Final, Literal
+from typing import Final
 
 from feature_repo import schema
 from ranking.errors import UnknownEntityError
 from ranking.serving.catalogue import Catalogue
+from ranking.serving.listing_payloads import MediaKind
 from ranking.types import UNKNOWN
-
-Kind = Literal["image", "audio"]
 
 MAX_BYTES: Final = 64 << 20  # a browser is sent; encoders take up to four times as much
 _HEAD: Final = 64  # bytes by which a file is told
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:data|file):")
-_COLUMN: Final[dict[Kind, str]] = {"image": schema.IMAGE, "audio": schema.AUDIO}
+_COLUMN: Final[dict[MediaKind, str]] = {"image": schema.IMAGE, "audio": schema.AUDIO}
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Media:
     def __init__(self, root: Path | None) -> None:
         self._root = None if root is None else Path(os.path.realpath(root))
 
-    def find(self, catalogue: Catalogue, item_id: str, kind: Kind) -> MediaFile:
+    def find(self, catalogue: Catalogue, item_id: str, kind: MediaKind) -> MediaFile:
         """The item's own picture or sound.
 
         Raises:
@@ -72,7 +71,7 @@ class Media:
         return (path, status) if stat.S_ISREG(status.st_mode) and 0 < status.st_size <= MAX_BYTES else None
 
 
-def _sniffed(path: Path, kind: Kind) -> str | None:
+def _sniffed(path: Path, kind: MediaKind) -> str | None:
     """The content type that the first bytes show, None where it is none that is sent for this kind."""
     try:
         with path.open("rb") as file:
@@ -100,7 +99,7 @@ def _mp3(head: bytes) -> bool:
 
 
 # SVG is not among them: it may hold scripts.
-_TYPES: Final[dict[Kind, dict[str, Callable[[bytes], bool]]]] = {
+_TYPES: Final[dict[MediaKind, dict[str, Callable[[bytes], bool]]]] = {
     "image": {
         "image/png": _starts(b"\x89PNG\r\n\x1a\n"),
         "image/jpeg": _starts(b"\xff\xd8\xff"),

@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 
 from ranking.errors import UnknownEntityError
 from ranking.serving.engine import Engine
-from ranking.serving.media import Kind, Media
-from ranking.serving.payloads import Id
+from ranking.serving.listing_payloads import MediaKind
+from ranking.serving.media import Media
+from ranking.serving.paths import PathId
 from ranking.serving.problems import Problem
 
 
@@ -25,7 +26,9 @@ def media_routes(engine: Engine, root: Path | None) -> APIRouter:
         response_class=FileResponse,
         responses={304: {"description": "Not modified"}, 404: {"model": Problem}},
     )
-    def file(item_id: Id, kind: Kind, if_none_match: Annotated[str, Header(include_in_schema=False)] = "") -> Response:
+    def file(
+        item_id: PathId, kind: MediaKind, if_none_match: Annotated[str, Header(include_in_schema=False)] = ""
+    ) -> Response:
         """The path is the catalogue's own, never the request's. Ranges of bytes are sent where they are asked for."""
         try:
             found = media.find(engine.follow().catalogue, item_id, kind)

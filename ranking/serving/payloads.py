@@ -299,6 +299,12 @@ class Receipt(BaseModel):
     fallbacks: list[str]
 
 
+class Live(BaseModel):
+    """The process runs."""
+
+    status: Literal["live"] = "live"
+
+
 class Ready(BaseModel):
     """The release that answers. refused: why a newer one does not, empty where there is no such."""
 

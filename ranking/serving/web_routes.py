@@ -13,7 +13,8 @@ from starlette.types import Scope
 ADDRESSES: Final = ("/", "/compare", "/items", "/items/{item_id}", "/dashboard")
 SECURITY: Final = {
     "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"  # blob: media that are fetched with a key
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -28,6 +29,7 @@ def add_web(app: FastAPI) -> None:
     router = APIRouter(include_in_schema=False)
     for address in ADDRESSES:
         router.add_api_route(address, _page, methods=["GET", "HEAD"], response_class=FileResponse)
+    router.add_api_route("/favicon.ico", _icon, methods=["GET", "HEAD"], response_class=FileResponse)
     app.include_router(router)
     app.mount("/web", _Assets(directory=_FOLDER), name="web")
 
@@ -35,6 +37,11 @@ def add_web(app: FastAPI) -> None:
 def _page() -> FileResponse:
     """The one page; which of its views is shown, it reads from the address."""
     return FileResponse(_FOLDER / "index.html", media_type="text/html; charset=utf-8", headers=SECURITY)
+
+
+def _icon() -> FileResponse:
+    """What browsers ask for beside any document that names no icon."""
+    return FileResponse(_FOLDER / "icon.svg", media_type="image/svg+xml", headers=SECURITY)
 
 
 class _Assets(StaticFiles):

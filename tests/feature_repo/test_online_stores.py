@@ -26,6 +26,7 @@ from feature_repo.asked import Asked
 from feature_repo.configuration import FILES, REPO, feast_config, location
 from feature_repo.errors import SettingsError, StoreUnavailableError
 from feature_repo.feast_json import as_json
+from feature_repo.forgotten_features import forget_features
 from feature_repo.lookup import NOT_FOUND, PRESENT, look_up
 from feature_repo.online import missing
 from feature_repo.settings import OnlineStore, Settings, load_settings
@@ -288,6 +289,54 @@ def test_a_row_expires_at_the_same_microsecond_as_in_the_default_store(
         assert ours["affinity_weights"].null_count == expired
 
 
+def held(server: Server, user: str) -> int:
+    """Keys or rows on the server that name a user, seen by its own client."""
+    if server.store is OnlineStore.REDIS:
+        import redis
+
+        with redis.Redis(port=server.port, password=PASSWORD) as client:
+            return len(list(client.scan_iter(f"*{user}*")))
+    import psycopg
+
+    where = {"host": "127.0.0.1", "port": server.port, "user": "trichord", "password": PASSWORD}
+    with psycopg.connect(**where, dbname=server.database) as connection:
+        tables = connection.execute(
+            "select table_name from information_schema.columns where column_name = 'entity_key'"
+        )
+        count = 'select count(*) from "{}" where position(%s::bytea in entity_key) > 0'
+        counts = [connection.execute(count.format(one), [user.encode()]).fetchone() for (one,) in tables.fetchall()]
+        return sum(one[0] for one in counts if one)
+
+
+def test_a_forgotten_user_leaves_the_server_and_nobody_else(
+    server: Server, make_events: Events, items: pa.Table, tmp_path: Path
+) -> None:
+    log = make_events([("erased", "a", 1, {}), ("spared", "b", 2, {})])
+    store = Store(settings_of(server, tmp_path))
+    assert not any(forget_features(store, ["erased"], erase=False).values())
+    store.apply()
+    for view in ("user_activity", "user_item_affinity"):
+        store.write_view(view, compute.view_rows(view, log, items, until=NOW), written_at=NOW)
+    store.materialize(NOW, views=["user_activity", "user_item_affinity"])
+    store.push("user_vectors", vectors("erased"), written_at=NOW)
+    before = store.online_rows({"user_id": ["spared"]}, at=NOW, service="retrieval_v1")
+    views = ("user_activity", "user_item_affinity")
+    counted = {view: store.read_view(view)["user_id"].to_pylist().count("erased") for view in views}
+    counted |= {f"{view} online": 1 for view in ("user_activity", "user_item_affinity", "user_vectors")}
+    assert forget_features(store, ["erased", "nobody"], erase=False) == counted
+    assert held(server, "erased")
+    store.delete("user_vectors", ["erased"])  # of one view alone
+    rows = store.online_rows({"user_id": ["erased"]}, at=NOW, service="retrieval_v1")
+    assert (rows["user_vector"].null_count, rows["user_interactions"].null_count) == (1, 0)
+    assert forget_features(store, ["erased", "nobody"]) == counted | {"user_vectors online": 0}
+    assert not held(server, "erased")
+    assert held(server, "spared")
+    asked = store.online_rows({"user_id": ["spared", "erased"]}, at=NOW, service="retrieval_v1")
+    assert missing(asked)["user_id"] == ["erased"]
+    assert asked.slice(0, 1).replace_schema_metadata() == before.replace_schema_metadata()
+    assert not any(forget_features(store, ["erased"]).values())
+
+
 def content(item: str, categories: list[str]) -> pa.Table:
     one = {"item_id": item, "title": item, "categories": categories, "created_at": START}
     return compute.content_rows(pa.Table.from_pylist([one], schema.ITEMS))
@@ -391,6 +440,19 @@ def test_a_server_that_went_away_is_named_and_found_again(
     server.start()
     fill(served, events, items)
     assert missing(served.online_frame("u", ["a"], at=NOW)) == {"user_id": [], "item_id": []}
+
+
+def test_a_server_that_is_away_is_named_when_somebody_is_forgotten(
+    server: Server, make_events: Events, items: pa.Table, tmp_path: Path
+) -> None:
+    store = Store(settings_of(server, tmp_path))
+    store.write_view("user_activity", compute.view_rows("user_activity", make_events([("left", "a", 1, {})]), items))
+    server.stop()
+    with pytest.raises(StoreUnavailableError, match=f"{server.store} at .*does not answer"):
+        forget_features(store, ["left"])
+    assert not len(store.read_view("user_activity"))
+    server.start()
+    assert not any(forget_features(store, ["left"]).values())
 
 
 def test_a_wrong_password_is_refused_and_not_shown(server: Server, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from feast import FeatureService
 from feature_repo import compute, schema
 from feature_repo.configuration import REPO
 from feature_repo.errors import StoreError
+from feature_repo.forgotten_features import forget_features
 from feature_repo.online import missing
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
@@ -173,11 +174,12 @@ def test_a_taste_expires_online_as_it_does_offline(filled: Store) -> None:
         assert (online[0] is None) == (affinity is None)
 
 
+@pytest.mark.parametrize("kind", ["packed", "sqlite"])
 def test_a_forgotten_user_is_unknown_online_until_written_again(
-    tmp_path: Path, make_events: Events, items: pa.Table
+    tmp_path: Path, make_events: Events, items: pa.Table, kind: str
 ) -> None:
     log = make_events([("u", "a", 0, {}), ("v", "a", 0, {}), ("café", "b", 1, {})])
-    store = Store(Settings(home=tmp_path))
+    store = Store(Settings(home=tmp_path, online_store=kind))
     store.apply()
     views = ("user_activity", "user_item_affinity")
     for view in views:
@@ -200,12 +202,37 @@ def test_a_forgotten_user_is_unknown_online_until_written_again(
         store.delete("user_moods", ["u"])
 
 
-def test_a_store_that_cannot_forget_says_so(tmp_path: Path) -> None:
-    stock = Store(Settings(home=tmp_path, online_store="sqlite"))
-    with pytest.raises(
-        StoreError, match="Feast has no call for single rows in sqlite; delete them by that store's own"
-    ):
-        stock.delete("user_activity", ["u"])
+@pytest.mark.parametrize("kind", ["packed", "sqlite"])
+def test_no_byte_of_a_forgotten_user_stays_in_the_online_file(
+    tmp_path: Path, make_events: Events, items: pa.Table, kind: str
+) -> None:
+    def files_with(user: str) -> list[str]:
+        return [one.name for one in tmp_path.rglob("*") if one.is_file() and user.encode() in one.read_bytes()]
+
+    log = make_events(
+        [(user, "a", hour, {}) for hour, user in enumerate(["gone", "kept"] + [f"n{n}" for n in range(99)])]
+    )
+    store = Store(Settings(home=tmp_path, online_store=kind))
+    views = ("user_activity", "user_item_affinity")
+    online = {"user_activity online": 1, "user_item_affinity online": 1, "user_vectors online": 0}
+    assert not any(forget_features(store, ["gone"], erase=False).values())  # before there is any table
+    store.apply()
+    for view in views:
+        store.write_view(view, compute.view_rows(view, log, items, until=NOW))
+    store.materialize(NOW)
+    store.refresh(log, items, at=NOW, users=["gone"])  # written over: what was there before is garbage of the file
+    assert files_with("gone")
+    counted = {view: store.read_view(view)["user_id"].to_pylist().count("gone") for view in views}
+    assert all(counted.values())
+    assert forget_features(store, ["gone", "nobody", "gone"], erase=False) == counted | online
+    assert files_with("gone")
+    assert forget_features(store, ["gone", "nobody", "gone"]) == counted | online
+    assert not files_with("gone")
+    assert files_with("kept")
+    assert not any(forget_features(store, ["gone"]).values())
+    store.materialize(NOW)
+    asked = store.online_rows({"user_id": ["gone", "kept"]}, at=NOW, service="retrieval_v1")
+    assert missing(asked)["user_id"] == ["gone"]
 
 
 def test_vectors_are_read_by_the_retrieval_service(filled: Store) -> None:

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from feature_repo.compute import TICK
 from feature_repo.event_log import EventLog
 from feature_repo.forgotten_features import forget_features
 from feature_repo.settings import Sampling, Settings
@@ -88,6 +89,22 @@ def test_no_file_of_the_home_names_a_forgotten_user(copied, trichord, user, othe
     assert unknown.returncode == 2
     assert "nothing is known of them" in unknown.stderr
     assert trichord("evaluate", "--json", "--home", str(copied)).returncode == 0
+
+
+def test_rows_in_a_stock_online_store_are_counted_and_erased(copied, trichord, user, other, monkeypatch):
+    shutil.rmtree(copied / "online")  # of the store that the home had before
+    monkeypatch.setenv("TRICHORD_ONLINE_STORE", "sqlite")
+    store = Store(Settings(home=copied, online_store="sqlite"))
+    store.apply()
+    store.materialize(EventLog(copied / "events").last_occurred_at() + TICK)
+    assert "online.db" in naming(copied, user)
+    planned = json.loads(trichord("forget", user, "--dry-run", "--json", "--home", str(copied)).stdout)
+    assert planned["erased"]["view user_activity online"] == planned["erased"]["view user_vectors online"] == 1
+    done = trichord("forget", user, "--json", "--home", str(copied))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == planned | {"dry_run": False}
+    assert naming(copied, user) == []
+    assert "online.db" in naming(copied, other)
 
 
 def test_the_next_run_does_not_bring_a_forgotten_user_back(copied, trichord, user, other):

@@ -1,7 +1,7 @@
 """The client against a real server, and against one that fails as servers do."""
 
 import asyncio
-import contextlib
+import inspect
 import json
 import random
 import subprocess
@@ -11,11 +11,13 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
+import pyarrow as pa
 import pytest
-import uvicorn
 
 from feature_repo.event_log import EventLog
 from feature_repo.settings import Access, ApiKey
+from ranking.calls import endpoints
 from ranking.client import (
     AsyncClient,
     Client,
@@ -30,24 +32,12 @@ from ranking.client import (
 from ranking.serving.app import create_app
 from ranking.serving.engine import Engine
 from ranking.serving.feature_payloads import OnlineFeaturesRequest
-from ranking.serving.payloads import PostedEvent, Request
+from ranking.serving.payloads import PostedEvent, RankRequest, Request, RulesToCheck
+from tests.servers import running
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 KEY = "a-secret-of-the-client"
 QUICK = Retries(times=3, pause_s=0.01, longest_s=1.0)
-
-
-@contextlib.contextmanager
-def running(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 class Scripted:
@@ -108,6 +98,79 @@ def test_every_call_answers_what_the_engine_answers(engine):
             OnlineFeaturesRequest(features=["user_activity:user_positives"], entities={"user_id": ["u00"]})
         )
         assert features.results[1].values == [9]
+
+
+def answers_of(engine, address, item):
+    """What a server of this engine answers to calls that change nothing, by the call's name and arguments."""
+    named = OnlineFeaturesRequest(features=["user_activity:user_positives"], entities={"user_id": ["u00", "u01"]})
+    faulty = RulesToCheck(rules=["cap categories at 2", "cap nothing at 2"])
+    return [
+        (("live",), lambda found: found.status == "live"),
+        (("ready",), lambda found: found.release == "first"),
+        (("similar", item), lambda found: found == engine.similar(item, k=10, by="all")),
+        (("item", item), lambda found: (found.item_id, found.title) == (item, "Title 1")),
+        (("items", "title 1"), lambda found: sorted(one.item_id for one in found.items)[:3] == ["i01", "i10", "i11"]),
+        (("named_items", ("i07", "i99", "i03")), lambda found: [one.item_id for one in found.items] == ["i07", "i03"]),
+        (("users", "u1"), lambda found: [one.user_id[:2] for one in found.users] == ["u1"] * 10),
+        (("choices",), lambda found: (found.release, found.devices) == ("first", ["mobile", "tv"])),
+        (("media", item, "image"), lambda found: (found.content, found.content_type) == (PNG, "image/png")),
+        (("check_rules", faulty), lambda found: found == engine.check_rules(faulty) and not found.ok),
+        (
+            ("rank", RankRequest(user_id="u00", items=("i02", "i03"))),
+            lambda found: sorted(one.item_id for one in found.items) == ["i02", "i03"],
+        ),
+        (("online_features", named), lambda found: found.metadata.feature_names == ["user_id", "user_positives"]),
+        (
+            ("online_features_arrow", named),
+            lambda found: pa.ipc.open_stream(found).read_all()["user_id"].to_pylist() == ["u00", "u01"],
+        ),
+        (("dashboard",), lambda found: found.keys() == httpx.get(f"{address}/v1/dashboard").json().keys()),
+        (("metrics",), lambda found: "trichord_requests_total" in found),
+    ]
+
+
+@pytest.fixture
+def pictured(settled, tmp_path):
+    """The world's items name images/N.png; only that of i01 is there."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(PNG)
+    return create_app(settled, media_root=tmp_path)
+
+
+def test_every_endpoint_is_called_by_both_clients(settled, pictured):
+    async def asked(address, name, *arguments):
+        async with AsyncClient(address) as client:
+            return await getattr(client, name)(*arguments)
+
+    with running(pictured) as address, Client(address) as client:
+        expected = answers_of(settled, address, "i01")
+        for (name, *arguments), holds in expected:
+            assert holds(getattr(client, name)(*arguments)), name
+            assert holds(asyncio.run(asked(address, name, *arguments))), name
+        answered = client.recommend(Request(user_id="u00", k=3))
+        told = client.explanation(answered.request_id)
+        assert [one.item_id for one in told.items] == [one.item_id for one in answered.items]
+        assert asyncio.run(asked(address, "explanation", answered.request_id)) == told
+        with pytest.raises(RefusedError, match="404: request 'nothing': its answer is not remembered here"):
+            client.explanation("nothing")
+        with pytest.raises(RefusedError, match="404: item 'i02': no image is kept"):
+            client.media("i02", "image")
+        with pytest.raises(RefusedError, match=r"404.*a/b"):
+            client.item("a/b")
+
+
+def test_no_endpoint_is_left_out_and_both_clients_have_the_same_calls(settled):
+    def calls(client):
+        found = inspect.getmembers(client, inspect.isfunction)
+        return {name: inspect.signature(one).parameters for name, one in found if not name.startswith("_")}
+
+    sync, anew = calls(Client), calls(AsyncClient)
+    del sync["close"], anew["aclose"]
+    assert sync == anew
+    source = inspect.getsource(endpoints).replace("{_segment(item_id)}", "{item_id}")
+    source = source.replace("{_segment(request_id)}", "{request_id}")
+    paths = create_app(settled).openapi()["paths"]
+    assert paths.keys() == {path for path in paths if f'"{path}"' in source}
 
 
 def test_the_asynchronous_client_answers_the_same(settled):
@@ -185,11 +248,12 @@ def test_the_servers_pause_is_kept_unless_it_is_too_long():
 def test_pauses_grow_and_differ():
     error = UnreachableError("gone")
     retries = Retries(times=8, pause_s=0.1, longest_s=1.0, draw=random.Random(0))
-    pauses = [retries.pause(tried, error) for tried in range(1, 10)]
-    for place, pause in enumerate(pauses[:-1]):
+    pauses = [retries.pause(tried, error) for tried in range(1, 9)]
+    for place, pause in enumerate(pauses):
         whole = min(0.1 * 2**place, 1.0)
         assert whole / 2 <= pause <= whole
-    assert pauses[-1] is None
+    with pytest.raises(UnreachableError, match="gone"):
+        retries.pause(9, error)
     assert len(set(pauses)) == len(pauses)
 
 

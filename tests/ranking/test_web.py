@@ -44,6 +44,11 @@ def test_every_file_is_sent_as_what_it_is(client, path):
     assert again.status_code == 304
 
 
+def test_browsers_find_an_icon_beside_any_document(client):
+    answer = client.get("/favicon.ico")
+    assert (answer.headers["content-type"], answer.content) == ("image/svg+xml", (WEB / "icon.svg").read_bytes())
+
+
 def test_the_page_has_no_inline_script_style_or_handler():
     html = (WEB / "index.html").read_text()
     assert not re.search(r"<script(?![^>]*\bsrc=)", html)

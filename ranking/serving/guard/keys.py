@@ -8,7 +8,7 @@ from typing import Final
 from feature_repo.settings import ApiKey, Scope, secret_hash
 
 # the page holds no data: what it shows, it asks for
-PAGES: Final = frozenset({"/", "/compare", "/items", "/dashboard"})
+PAGES: Final = frozenset({"/", "/compare", "/items", "/dashboard", "/favicon.ico"})
 BELOW_PAGES: Final = ("/items/", "/web/")
 OPEN: Final = PAGES | frozenset(
     {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"}

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { ms, words } from "./format.js";
+import { keyButton } from "./key.js";
 
 const STAGES = ["candidates", "features", "rank", "strategy"];
 
@@ -62,6 +63,7 @@ export function refusal(problem) {
     { class: "notice bad" },
     h("p", {}, h("b", {}, "This could not be answered. "), others.length > 1 ? "" : problem.message),
     others.length > 1 && h("ul", {}, others.map(({ text }) => h("li", {}, text))),
+    problem.wantsKey && h("p", { class: "field" }, keyButton()),
   );
 }
 

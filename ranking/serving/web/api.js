@@ -1,13 +1,16 @@
 // The HTTP API. Every error is a Problem (RFC 9457).
 
+import { another, authorization, isWanted, key } from "./key.js";
+
 const PATIENCE_MS = 60_000; // how long a release may take to load
 
-/** What the server refuses. faults: [{field, text}]. */
+/** What the server refuses. faults: [{field, text}]. wantsKey: for want of a key, or of one that has the scope. */
 export class Problem extends Error {
-  constructor(status, body) {
+  constructor(status, body, wantsKey = false) {
     super(body.detail || body.title || `HTTP ${status}`);
     this.status = status;
     this.faults = body.faults ?? [];
+    this.wantsKey = wantsKey;
   }
 }
 
@@ -16,17 +19,25 @@ export const get = (path, options) => ask(path, {}, options);
 export const post = (path, body, options) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }, options);
 
-/** Ask; while the server says 503, ask again after as long as it says. waiting: is told why, else the whole page is. */
+/**
+ * Ask; while the server says 503, ask again after as long as it says. waiting: is told why, else the whole page is.
+ * Where a key is wanted, the reader is asked for one first.
+ */
 async function ask(path, init, { signal, waiting = sayWaiting } = {}) {
-  const until = Date.now() + PATIENCE_MS;
+  let until = Date.now() + PATIENCE_MS;
   for (;;) {
+    const sentWith = key();
     const answer = await sent(path, { ...init, signal });
     const body = await answer.json().catch(() => ({ title: `HTTP ${answer.status}: no JSON` }));
     if (answer.ok) {
       sayWaiting("");
       return body;
     }
-    const problem = new Problem(answer.status, body);
+    const problem = new Problem(answer.status, body, isWanted(answer));
+    if (problem.wantsKey && (await another(sentWith, problem))) {
+      until = Date.now() + PATIENCE_MS;
+      continue;
+    }
     const again = Number(answer.headers.get("Retry-After"));
     if (answer.status !== 503 || !again || Date.now() > until) {
       sayWaiting("");
@@ -45,7 +56,7 @@ function sayWaiting(why) {
 
 async function sent(path, init) {
   try {
-    return await fetch(path, init);
+    return await fetch(path, { ...init, headers: { ...init.headers, ...authorization() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, { detail: "The server does not answer. Is it running?" });

@@ -2,12 +2,12 @@
 
 import { picture } from "./api.js";
 import { h } from "./dom.js";
+import { show } from "./media.js";
 
 /** item: as listed, undefined where it is not. Its title stands beside it, so a screen reader passes it over. */
 export function cover(id, title, item, { eager = false } = {}) {
   if (!item?.image) return blank(id, title);
-  return h("img", {
-    src: picture(id),
+  const img = h("img", {
     alt: "",
     width: 320,
     height: 240,
@@ -15,6 +15,8 @@ export function cover(id, title, item, { eager = false } = {}) {
     decoding: "async",
     onerror: (event) => event.target.replaceWith(blank(id, title)),
   });
+  show(img, picture(id), { eager });
+  return img;
 }
 
 function blank(id, title) {

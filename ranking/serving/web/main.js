@@ -1,5 +1,6 @@
 import { choices } from "./api.js";
 import { moment } from "./format.js";
+import { startKeys } from "./key.js";
 import { start } from "./router.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -21,6 +22,7 @@ button.addEventListener("click", () => {
 });
 dark.addEventListener("change", say);
 say();
+startKeys();
 start();
 
 choices().then(

@@ -2,6 +2,8 @@
 
 import { sound } from "./api.js";
 import { h, s, toast } from "./dom.js";
+import { key } from "./key.js";
+import { source } from "./media.js";
 
 const audio = new Audio();
 audio.preload = "none";
@@ -29,12 +31,35 @@ export function player(id, title) {
     if (same) return;
     pressed = button;
     button.setAttribute("aria-pressed", "true");
-    audio.src = sound(id);
     try {
+      const from = await source(sound(id));
+      if (pressed !== button) return; // another one was started meanwhile, or this one stopped
+      audio.src = from;
       await audio.play();
     } catch (error) {
-      if (error.name === "AbortError") return; // another one was started meanwhile
+      if (error.name === "AbortError" || pressed !== button) return;
       stop();
+      toast("This sound cannot be played here.", "bad");
+    }
+  });
+  return button;
+}
+
+/** The browser's own controls for an item's sound. Where it has to be fetched with a key, they come on demand. */
+export function controls(id, title) {
+  const element = h("audio", { controls: true, preload: "none", "aria-label": `Sound of ${title}` });
+  if (key() === null) {
+    element.src = sound(id);
+    return element;
+  }
+  const button = h("button", { type: "button", class: "button field" }, "Play the sound");
+  button.addEventListener("click", async () => {
+    try {
+      element.src = await source(sound(id));
+      button.replaceWith(element);
+      element.focus();
+      await element.play();
+    } catch {
       toast("This sound cannot be played here.", "bad");
     }
   });

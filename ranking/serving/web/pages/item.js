@@ -1,10 +1,11 @@
 // One item: what is known of it, and what lies near it by each modality.
 
-import { address, choices, get, listed, sound } from "../api.js";
+import { address, choices, get, listed } from "../api.js";
 import { refusal } from "../answers.js";
 import { cover } from "../covers.js";
 import { h } from "../dom.js";
 import { capital, count, date, fixed, words } from "../format.js";
+import { controls } from "../players.js";
 
 const NEIGHBOURS = 14;
 const WAITING = 6;
@@ -46,7 +47,7 @@ function about(item, title) {
     h("h1", { tabindex: "-1" }, title),
     h("div", { class: "chips field" }, item.categories.map((name) => h("span", { class: "chip" }, name))),
     item.description && h("p", { class: "text" }, item.description),
-    item.audio && h("audio", { controls: true, preload: "none", src: sound(item.item_id), "aria-label": `Sound of ${title}` }),
+    item.audio && controls(item.item_id, title),
     h(
       "dl",
       { class: "attributes" },
