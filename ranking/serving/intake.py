@@ -24,7 +24,7 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Gate:
     """What an event may say. now: the moment of events that name none. latest: none may be later.
 
-    answers: given lately; an event that names one takes its item's position (its rank, from 1) and propensity from it,
+    answers: given lately; an event that names one takes its item's position (from 0) and propensity from it,
     where it says none itself.
     """
 
@@ -78,7 +78,7 @@ class Gate:
             schema.EVENT_ID: event.event_id or uuid4().hex,
             schema.OCCURRED_AT: event.occurred_at or self.now,
         }
-        told = {} if place is None else {schema.POSITION: place.rank, schema.PROPENSITY: place.propensity}
+        told = {} if place is None else {schema.POSITION: place.rank - 1, schema.PROPENSITY: place.propensity}
         return event.model_dump() | said | {name: value for name, value in told.items() if getattr(event, name) is None}
 
 

@@ -59,7 +59,7 @@ def test_an_event_of_an_answer_has_its_items_position_and_propensity(engine, hom
     assert (receipt.accepted, receipt.unmatched, receipt.rejected) == (6, [], [])
     found = {one["item_id"]: one for one in stored(home, users=["u03"]) if one["request_id"] == answer.request_id}
     for item in answer.items:
-        assert found[item.item_id]["position"] == item.rank
+        assert found[item.item_id]["position"] == item.rank - 1
         assert found[item.item_id]["propensity"] == pytest.approx(item.propensity)
 
 
