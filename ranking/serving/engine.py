@@ -97,7 +97,11 @@ class Engine:
         self._loaded: Loaded | None = None
         self._last: datetime | None = None  # of the events in memory
         self._refresher = Refresher(
-            self._writes, memory=self._memory, now=self.now, retry_s=settings.budget.store_retry_s
+            self._writes,
+            memory=self._memory,
+            writing=self._writing,
+            now=self.now,
+            retry_s=settings.budget.store_retry_s,
         )
 
     def load(self) -> None:
@@ -143,7 +147,7 @@ class Engine:
         self.metrics.answered(response)
         self.shadow.offer(request, response, answered.made.asked.now)
         if self._refresher.due and FEATURES not in response.fallbacks:
-            self._settle()
+            self._refresher.settle(self.follow)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -263,17 +267,6 @@ class Engine:
     def _further_metrics(self) -> Iterator[Metric]:
         yield from release_metrics(self.loading, self.golden, self.shadow)
         yield from store_metrics({"read": self.reads, "write": self._writes}, self._refresher)
-
-    def _settle(self) -> None:
-        """Write the online features that are owed, in a thread: the store answers again."""
-        if self._writing.acquire(blocking=False):
-            threading.Thread(target=self._settled, name="settle-features", daemon=True).start()
-
-    def _settled(self) -> None:
-        try:
-            self._refresher.refresh(self.loaded, schema.EVENTS.empty_table())
-        finally:
-            self._writing.release()
 
     @cached_property
     def _logged_until(self) -> datetime | None:
