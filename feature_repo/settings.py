@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from feature_repo.errors import SettingsError
 from feature_repo.schema import Modality
+from feature_repo.serving_settings import Budget, Golden, Shadow
 
 _SECRET: Final = ("online_url", "api")  # settings whose values are never shown
 LEAST_SECRET: Final = 16  # characters: fewer can be guessed
@@ -203,6 +204,9 @@ class Settings(BaseSettings):
     models: Models = Field(default=Models(), description="which models are learned from behaviour")
     suites: Suites = Field(default=Suites(), description="how poor vectors may be")
     api: Access = Field(default=Access(), description="who may use the HTTP API, and how often")
+    budget: Budget = Field(default=Budget(), description="how long answers may take")
+    golden: Golden = Field(default=Golden(), description="what a release must answer well before it serves")
+    shadow: Shadow = Field(default=Shadow(), description="a release that answers live requests too, unseen")
 
     @classmethod
     def settings_customise_sources(
@@ -250,6 +254,11 @@ class Settings(BaseSettings):
     def rules(self) -> Path:
         """The text of the rules that every request is answered under; it need not be there."""
         return self.home / "rules.txt"
+
+    @property
+    def golden_requests(self) -> Path:
+        """Requests that a release must answer well before it serves, one a line; it need not be there."""
+        return self.home / "golden.jsonl"
 
     @property
     def reports(self) -> Path:

@@ -6,6 +6,7 @@ RankingError
 ├── BadRequestError      a request whose values are out of range
 │   └── RuleError        rules that are wrong, each fault with its place
 ├── ArtifactError        a file of a release that is missing, damaged or of another version
+├── UnfitError           a release whose answers to golden requests are not fit to be served
 ├── NotReadyError        no release is loaded yet
 ├── EncoderError         weights that cannot be found or loaded
 ├── RecallError          an approximate index that misses too much of what exact search finds
@@ -66,6 +67,10 @@ class RuleError(BadRequestError):
 
 class ArtifactError(RankingError):
     """A file of a release that is missing, damaged or of another version."""
+
+
+class UnfitError(RankingError):
+    """A release whose answers to golden requests are not fit to be served."""
 
 
 class NotReadyError(RankingError):

@@ -21,6 +21,7 @@ from ranking.rankers.slates import KEYS, request_rows
 from ranking.serving.answers import Given, Place
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.histories import EMPTY, Histories, History, session
+from ranking.serving.limits import Limits
 from ranking.serving.made import Asked, Made
 from ranking.serving.order import Order
 from ranking.serving.pages import Pages
@@ -53,6 +54,7 @@ class Loaded:
     store: Store
     neighbours: Neighbours
     pages: Pages
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def answer(loaded: Loaded, request: Asker, *, now: datetime, house: bool = True)
         UnknownEntityError: an item of the session, or a named one, is not in the catalogue.
         RuleError: a rule of the request is wrong.
     """
-    watch = Stopwatch()
+    watch = Stopwatch(loaded.limits.budget_ms)
     made = make(loaded, understand(loaded, request, now=now, request_id=uuid4().hex, house=house), watch)
     response = Response(
         request_id=made.asked.request_id,
@@ -146,9 +148,10 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
     known: rows of an earlier `Made.stored`, for the candidates that are among them; the others' features are read now.
 
     Named items are ordered beside the candidates that an answer would be chosen from: so they have the scores that they
-    would have there, and the answer's order.
+    would have there, and the answer's order. Where the watch has a budget, features and ranking may be left out.
     """
     request, query, wishes, named = asked.request, asked.query, asked.wishes, asked.named
+    limits = loaded.limits
     k = _asked_for(asked)
     with watch.stage("candidates"):
         allowed = loaded.pages.allowed(wishes, request, query)
@@ -160,10 +163,12 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
         candidates = loaded.hybrid.retrieve(query, allowed=allowed, named=joining if len(joining) else None)
     read_at = datetime.now(UTC)
     with watch.stage("features"):
-        stored = _features(loaded, request, candidates, query, asked.now, known)
+        within_s = limits.of_features(watch)
+        stored = _features(loaded, request, candidates, query, asked.now, known, within_s=within_s)
     with watch.stage("rank"):
-        ranked = None
-        if stored is not None and len(stored):
+        ranked, some = None, stored is not None and len(stored) > 0
+        late = some and not limits.may_rank(watch)
+        if stored is not None and some and not late:
             deep = k if named is None and asked.sought is None and not wishes else candidates.item.shape[1]
             ranked = loaded.hybrid.order(candidates, query, stored, k=deep, spread=request.spread)
     with watch.stage("strategy"):
@@ -180,7 +185,9 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
             request_id=asked.request_id,
             only=None if named is None else _mask(named, query.n_items),
         )
-    return Made(asked, candidates, stored, None if ranked is None else ranked.slates, near, order, page, read_at)
+    limits.note(watch, ranked=ranked is not None)
+    slates = None if ranked is None else ranked.slates
+    return Made(asked, candidates, stored, slates, near, order, page, read_at, late)
 
 
 def _near(loaded: Loaded, asked: Asked, allowed: Bools | None, k: int) -> Codes:
@@ -250,8 +257,10 @@ def _features(
     query: Queries,
     now: datetime,
     known: pa.Table | None = None,
+    *,
+    within_s: float | None = None,
 ) -> pa.Table | None:
-    """The candidates' rows with the features of the release's service; None when the store does not answer.
+    """The candidates' rows with the features of the release's service; None when the store does not answer in time.
 
     known: rows that were read before.
     """
@@ -263,14 +272,17 @@ def _features(
     parts = [] if known is None else [known.drop_columns(list(KEYS))]
     if unread or known is None:
         try:
-            found = loaded.store.online_frame(
-                request.user_id or "",
-                unread,
-                at=now,
-                requested_at=request.context.at,
-                device=request.context.device,
-                place=request.context.place,
-                service=loaded.release.manifest.service,
+            found = loaded.limits.calls.run(
+                lambda: loaded.store.online_frame(
+                    request.user_id or "",
+                    unread,
+                    at=now,
+                    requested_at=request.context.at,
+                    device=request.context.device,
+                    place=request.context.place,
+                    service=loaded.release.manifest.service,
+                ),
+                within_s=within_s,
             )
         except StoreError as error:
             _log.warning("features are left out: %s", error)

@@ -27,6 +27,7 @@ class Compared:
         self._loading = threading.Lock()
         self._held: Loaded | None = None
         self._refused: dict[str, str] = {}
+        self._dropped = 0
 
     def of(self, release_id: str) -> Loaded:
         """The release in memory.
@@ -47,6 +48,11 @@ class Compared:
             threading.Thread(target=self._bring, args=(release,), name="load-compared", daemon=True).start()
         raise NotReadyError(f"release {release_id}: being loaded for comparison; ask again in {AGAIN_S} s")
 
+    def drop(self) -> None:
+        """Hold no release, nor one that is being loaded now: they know users who were forgotten."""
+        self._dropped += 1
+        self._held = None
+
     def _holding(self, release_id: str) -> Loaded | None:
         """What is held, if it is that release."""
         held = self._held
@@ -55,7 +61,10 @@ class Compared:
     def _bring(self, release: Release) -> None:
         try:
             self._held = None  # not two of them beside the current one
-            self._held = self._load(release)
+            dropped = self._dropped
+            loaded = self._load(release)
+            if dropped == self._dropped:
+                self._held = loaded
         except (RankingError, FeatureRepoError) as error:
             self._refused[release.id] = f"release {release.id} cannot be compared: {error}"
             _log.warning("release %s cannot be compared: %s", release.id, error)

@@ -13,6 +13,7 @@ from ranking.errors import ArtifactError
 from ranking.serving.engine import Engine
 from ranking.serving.evaluation_summary import EVALUATION, EvaluationSummary, read_summary, summary_of
 from ranking.serving.releases import Release
+from ranking.serving.shadow import ShadowReport
 from ranking.serving.traffic import TrafficReport
 
 
@@ -66,7 +67,8 @@ class Dashboard(BaseModel):
     """The state of a deployment.
 
     evaluation: None where the release was never evaluated. freshness_fault: why the views cannot be told of, empty if
-    they can. refused: why a newer release does not answer, empty if there is none.
+    they can. refused: why a newer release does not answer, empty if there is none. shadow: what is known of the
+    release that answers unseen; None where there is none.
     """
 
     release: str
@@ -81,6 +83,7 @@ class Dashboard(BaseModel):
     releases: list[ReleaseState]
     history: list[Switch]
     traffic: TrafficReport
+    shadow: ShadowReport | None
 
 
 class _Outcome(BaseModel):
@@ -119,6 +122,7 @@ def dashboard_routes(engine: Engine) -> APIRouter:
             releases=_releases(engine, release.id),
             history=[Switch.model_validate(vars(one)) for one in engine.releases.promotions()],
             traffic=engine.traffic.report(),
+            shadow=engine.shadow.report(),
         )
 
     return router
@@ -137,6 +141,8 @@ def _evaluation(release: Release, reports: Path) -> tuple[EvaluationSummary | No
 
 def _freshness(engine: Engine) -> tuple[list[ViewFreshness], str]:
     clock = engine.now()
+    if engine.reads.open:
+        return [], "the online store does not answer; see the server's log"
     try:
         found = freshness(engine.loaded.store, clock=clock)
     except FeatureRepoError as error:

@@ -1,45 +1,50 @@
 """The serving engine: the current release in memory, the events that come in, and the clock."""
 
-import gc
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from prometheus_client.metrics_core import Metric
 
 from feature_repo import schema
 from feature_repo.asked import Asked
 from feature_repo.compute import TICK
-from feature_repo.errors import FeatureRepoError, StoreError
 from feature_repo.event_log import EventLog
 from feature_repo.event_tail import EventTail
-from feature_repo.feast_json import Value, first_values
-from feature_repo.lookup import NOT_FOUND, Entities, Part, look_up
+from feature_repo.feast_json import Value
+from feature_repo.lookup import Entities, Part
 from feature_repo.served import ServedLog
 from feature_repo.settings import Settings
 from feature_repo.store import Store
-from ranking.errors import NotReadyError, RankingError, UnknownEntityError
+from ranking.errors import NotReadyError
 from ranking.serving.answer import Answered, Loaded, answer
 from ranking.serving.answers import Answers
 from ranking.serving.compared import Compared
 from ranking.serving.explanation_payloads import Explanation
 from ranking.serving.explanations import explain_again
+from ranking.serving.golden import GoldenRequests
 from ranking.serving.histories import Histories
 from ranking.serving.intake import TOLERANCE, Gate, first_of_each
 from ranking.serving.labelled import interactions, labelled
+from ranking.serving.limits import Limits
+from ranking.serving.loading import Loading
+from ranking.serving.lookups import looked_up, one_of_each
 from ranking.serving.made import FEATURES
 from ranking.serving.memory import knowing, last_of, remember
 from ranking.serving.metrics import Metrics
 from ranking.serving.opening import opened
 from ranking.serving.pages import checked
 from ranking.serving.payloads import Asker, CheckedRules, Receipt, Response, RulesToCheck, Similar
+from ranking.serving.refreshing import Refresher
 from ranking.serving.releases import Release, Releases
+from ranking.serving.rollout_metrics import release_metrics, store_metrics
+from ranking.serving.shadow import Shadow
 from ranking.serving.state import state_of
+from ranking.serving.store_calls import StoreCalls
 from ranking.serving.traffic import Traffic
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
@@ -47,18 +52,11 @@ LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """A release that could not be loaded."""
-
-    id: str = ""
-    reason: str = ""
-
-
 class Engine:
     """Answers requests of any number of threads. Reading takes no lock: what changes is replaced as a whole.
 
-    It follows the home's current release: a new one is loaded beside the one that answers, tried, and put in its place.
+    It follows the home's current release: a new one is loaded beside the one that answers, tried by golden requests,
+    and put in its place.
 
     Args:
         settings: the deployment.
@@ -77,39 +75,55 @@ class Engine:
         self.served = served or ServedLog.of(settings)
         self.releases = Releases.of(settings)
         self.traffic = Traffic(wall())
+        self.reads, self._writes = StoreCalls.reads(settings), StoreCalls.writes(settings)
+        self._patient = Limits(StoreCalls.patient(settings))
         self._compared = Compared(self.releases, self._open_to_compare)
+        self._candidate = Compared(self.releases, self._open_to_compare)
+        self._shadow_limits = Limits(StoreCalls.reads(settings, "shadow"), settings.budget.ms)
+        self.shadow = Shadow(settings.shadow, self._answer_in_shadow)
+        self.golden = GoldenRequests(settings.golden, settings.golden_requests)
+        self.loading = Loading(self.releases, self._swap)
         self.answers = Answers(settings.answers)
         self.metrics = Metrics(
             worker=settings.worker,
             state=lambda: state_of(self._loaded, self.answers, self.traffic, now=self.now(), last=self._last),
+            further=self._further_metrics,
         )
         self._wall = wall
         self._log = EventLog(settings.events)
         self._tail = EventTail(self._log)
         self._writing = threading.Lock()  # events in, one batch after the other
         self._memory = threading.Lock()  # events from the log into memory: held for microseconds, but to read it whole
-        self._loading = threading.Lock()
         self._loaded: Loaded | None = None
-        self._refused = _Refusal()
         self._last: datetime | None = None  # of the events in memory
+        self._refresher = Refresher(
+            self._writes,
+            memory=self._memory,
+            writing=self._writing,
+            now=self.now,
+            retry_s=settings.budget.store_retry_s,
+        )
 
     def load(self) -> None:
-        """Load the current release and all events now; ArtifactError for none or a damaged one: the old one stays."""
-        release = self.releases.current()
-        with self._loading:
-            self._load(release)
+        """Load the current release and all events now. An error leaves the old one.
+
+        Raises:
+            ArtifactError: there is none, or it is damaged.
+            UnfitError: it does not answer golden requests well.
+        """
+        self.loading.now(self.releases.current())
 
     @property
     def loaded(self) -> Loaded:
         """The release that answers; NotReadyError before there is one."""
         if self._loaded is None:
-            raise NotReadyError(f"no release is loaded: {self._refused.reason or 'it is on its way, ask again soon'}")
+            raise NotReadyError(f"no release is loaded: {self.refused or 'it is on its way, ask again soon'}")
         return self._loaded
 
     @property
     def refused(self) -> str:
         """Why the home's current release does not answer, empty if it does."""
-        return self._refused.reason
+        return self.loading.refused.reason
 
     def now(self) -> datetime:
         """The wall clock while the data are live; of an archive, the moment after its last event."""
@@ -131,6 +145,9 @@ class Engine:
         self.traffic.answered(response)
         self.answers.keep(answered.given, answered.vectors)
         self.metrics.answered(response)
+        self.shadow.offer(request, response, answered.made.asked.now)
+        if self._refresher.due and FEATURES not in response.fallbacks:
+            self._refresher.settle(self.follow)
         if answered.vectors is not None:
             self.served.offer(
                 answered.vectors,
@@ -156,7 +173,7 @@ class Engine:
         """
         loaded = self.follow()
         if request.release not in (None, loaded.release.id):
-            loaded = self._beside(loaded, request)
+            loaded = self._beside(self._compared.of(request.release or ""), loaded, request)
         return answer(loaded, request, now=self.now())
 
     def explain(self, request_id: str) -> Explanation:
@@ -186,7 +203,7 @@ class Engine:
             appended = self._log.append(new)
             loaded = self.follow()  # which takes them into memory
             # duplicates too: their first sender may have died before their features were written
-            fallbacks = [] if self._refresh(loaded, good) else [FEATURES]
+            fallbacks = [] if self._refresher.refresh(loaded, good) else [FEATURES]
         receipt = Receipt(
             accepted=appended.accepted,
             duplicates=len(good) - appended.accepted,
@@ -202,7 +219,7 @@ class Engine:
     def online_features(self, entities: Entities, asked: Asked) -> list[Part]:
         """Features as of now; raises `StoreError` for what the store does not know. Needs no loaded release."""
         store = self._idle_store if self._loaded is None else self._loaded.store
-        return look_up(store, entities, asked, at=self.now())
+        return looked_up(store, self.reads, entities, asked, at=self.now())
 
     def lookup(self, entities: Mapping[str, str], *, service: str | None = None) -> dict[str, Value]:
         """Online features of one entity of each kind by name; without a service, all that are stored.
@@ -211,13 +228,9 @@ class Engine:
             UnknownEntityError: nothing is stored of them.
             StoreError: no such service, or it needs further entities.
         """
-        _, *views = self.online_features({key: [one] for key, one in entities.items()}, Asked(service))
-        if all((one.statuses == NOT_FOUND).all() for one in views):
-            raise UnknownEntityError(
-                f"{', '.join(f'{key} {one!r}' for key, one in entities.items())}: the online store knows nothing of "
-                "it; check the id, or post its first event"
-            )
-        return first_values(views)
+        return one_of_each(
+            entities, self.online_features({key: [one] for key, one in entities.items()}, Asked(service))
+        )
 
     def follow(self) -> Loaded:
         """The release that answers now, with all that any process has told or made forgotten up to now.
@@ -226,34 +239,34 @@ class Engine:
         """
         if self._loaded is not None and self._tail.moved():
             self._catch_up()
-        here = None if self._loaded is None else self._loaded.release.id
-        wanted = self.releases.current_id()
-        if wanted is not None and wanted not in (here, self._refused.id):
-            self._begin_to_load(wanted)
+        self.loading.follow(None if self._loaded is None else self._loaded.release.id)
         return self.loaded
 
     def wait(self) -> None:
         """Come back when no release is on its way any more."""
-        with self._loading:
-            pass
+        self.loading.wait()
 
-    def _begin_to_load(self, wanted: str) -> None:
-        if self._loading.acquire(blocking=False):
-            threading.Thread(target=self._load_beside, args=(wanted,), name="load-release", daemon=True).start()
-
-    def _beside(self, loaded: Loaded, request: Asker) -> Loaded:
-        """The release that a request names, with the user's history in its own item codes."""
-        other = self._compared.of(request.release or "")
+    def _beside(self, other: Loaded, loaded: Loaded, request: Asker) -> Loaded:
+        """Another release than the one that answers, with the user's history in its own item codes."""
         with self._memory:
             mine = loaded.recorded.of([request.user_id or ""], [])
         known = labelled(mine.select(schema.EVENTS.names), other.kinds)
         return replace(other, histories=Histories(interactions(known, other.catalogue.index)))
 
+    def _answer_in_shadow(self, request: Asker, now: datetime) -> Response:
+        """The candidate's answer, under the limits of live ones but by calls of its own."""
+        other = self._beside(self._candidate.of(self.settings.shadow.release or ""), self.loaded, request)
+        return answer(replace(other, limits=self._shadow_limits), request, now=now).response
+
     def _open_to_compare(self, release: Release) -> Loaded:
         """With what users were shown up to now; histories come with each request."""
-        fresh = opened(release, self.settings, now=self.now())
+        fresh = opened(release, self.settings, now=self.now(), limits=self._patient)
         fresh.pages.begin(labelled(self._log.read(), fresh.kinds))
         return fresh
+
+    def _further_metrics(self) -> Iterator[Metric]:
+        yield from release_metrics(self.loading, self.golden, self.shadow)
+        yield from store_metrics({"read": self.reads, "write": self._writes}, self._refresher)
 
     @cached_property
     def _logged_until(self) -> datetime | None:
@@ -265,28 +278,16 @@ class Engine:
         """Answers look-ups before there is a release."""
         return Store(self.settings)
 
-    def _load_beside(self, wanted: str) -> None:
-        try:
-            self._load(self.releases.open(wanted))
-        except (RankingError, FeatureRepoError) as error:
-            self._refused = _Refusal(wanted, str(error))
-            _log.error("release %s is not served: %s", wanted, error)
-        finally:
-            # else a full collection, 150 ms over the many imported modules, falls into somebody's request
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
-            self._loading.release()
-
-    def _load(self, release: Release) -> None:
-        fresh, tail = opened(release, self.settings, now=self.now()), EventTail(self._log)
+    def _swap(self, release: Release) -> None:
+        """Let a release answer from now on, if its golden requests pass; one that answers already is only renewed."""
+        fresh, tail = opened(release, self.settings, now=self.now(), limits=self._patient), EventTail(self._log)
         events = tail.read()
         tail.settled()
-        full = knowing(fresh, events)
+        full = replace(knowing(fresh, events), limits=Limits(self.reads, self.settings.budget.ms))
+        if self._loaded is None or self._loaded.release.id != release.id:
+            self.golden.check(full, live=self._loaded, now=self.now())
         with self._memory:  # what came meanwhile is unread in this tail
             self._loaded, self._tail, self._last = full, tail, last_of(events)
-            self._refused = _Refusal()
-        _log.info("release %s is served", release.id)
 
     def _catch_up(self) -> None:
         """Take further events into memory; where users were forgotten, all anew, and the release, which names them."""
@@ -296,24 +297,12 @@ class Engine:
                 every = self._tail.read()
                 self._loaded, self._last = knowing(loaded, every), last_of(every)
                 self.answers = Answers(self.settings.answers)
+                self._compared.drop()
+                self._candidate.drop()
             else:
                 remember(loaded, news)
                 self._last = last_of(news, self._last)
             self._tail.settled()
         if news is None:
             _log.info("users were forgotten: histories are read again")
-            self._begin_to_load(loaded.release.id)
-
-    def _refresh(self, loaded: Loaded, events: pa.Table) -> bool:
-        """Bring the online features of the events' users and items up to date; False when the store does not answer."""
-        if not len(events):
-            return True
-        users, items = (pc.unique(events[name]).to_pylist() for name in (schema.USER_ID, schema.ITEM_ID))
-        with self._memory:
-            known = loaded.recorded.of(users, items)
-        try:
-            loaded.store.refresh(known, loaded.catalogue.items_of(known), at=self.now(), users=users, item_ids=items)
-        except StoreError as error:
-            _log.warning("online features stay behind %d events: %s", len(events), error)
-            return False
-        return True
+            self.loading.begin(loaded.release.id)

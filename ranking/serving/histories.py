@@ -62,6 +62,11 @@ class Histories:
         rows = self._rows.get(user_id)
         return EMPTY if rows is None else _part(self._log, rows)
 
+    def some(self, n: int) -> list[str]:
+        """Up to n of the users there were from the beginning, evenly spaced among them: always the same."""
+        step = max(len(self._rows) // max(n, 1), 1)
+        return list(islice(self._rows, 0, step * n, step))
+
     def most_active(self, prefix: str, limit: int) -> list[tuple[str, int]]:
         """Users whose id begins so, with the number of their events: the most first, then by id."""
         grown = self._grown.copy()

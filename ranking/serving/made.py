@@ -15,7 +15,8 @@ from ranking.strategy.arrange import Page
 from ranking.strategy.reranking import Wishes
 from ranking.types import Codes, Queries
 
-FEATURES: Final = "features"  # the feature store did not answer: in the order of the generators' votes
+FEATURES: Final = "features"  # the feature store did not answer in time: in the order of the generators' votes
+RANK: Final = "rank"  # ranking would have been too late: in the order of the generators' votes
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Made:
 
     stored: `KEYS` and features, one row a candidate; None where the feature store did not answer. slates: what the
     ranker read; None where it was not asked. near: int32 [m], candidates that lie near the query, nearest first.
-    read_at: by the machine's clock, just before the online store was read.
+    read_at: by the machine's clock, just before the online store was read. late: whether the ranker was not asked
+    since there was no time for it.
     """
 
     asked: Asked
@@ -55,8 +57,10 @@ class Made:
     order: Order
     page: Page
     read_at: datetime
+    late: bool = False
 
     @property
     def fallbacks(self) -> list[str]:
         """What the answer had to do without."""
-        return [*self.asked.fallbacks, *([] if self.stored is not None else [FEATURES])]
+        missing = [FEATURES] if self.stored is None else [RANK] if self.late else []
+        return [*self.asked.fallbacks, *missing]

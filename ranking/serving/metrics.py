@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 from typing import Final
@@ -47,29 +47,42 @@ class State:
     events: Mapping[str, int]
 
 
-@dataclass
-class _Times:
-    """How many durations fell in each bucket, of which the last has no end, and their sum in seconds."""
+class Times:
+    """How many values, seconds as a rule, fell in each bucket, of which the last has no end, and their sum."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    total: float = 0.0
+    def __init__(self, ends: tuple[float, ...] = BUCKETS) -> None:
+        self.ends = ends
+        self.counts = [0] * (len(ends) + 1)
+        self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
+    def add(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.ends, value)] += 1
+        self.total += value
+
+    def copy(self) -> "Times":
+        """As it is now."""
+        other = Times(self.ends)
+        other.counts, other.total = [*self.counts], self.total
+        return other
 
 
 class Metrics:
-    """Of one process; any number of threads may add to them. worker: its name. state: what is so at this moment."""
+    """Of one process; any number of threads may add to them.
 
-    def __init__(self, *, worker: str, state: Callable[[], State]) -> None:
+    worker: its name. state: what is so at this moment. further: metrics that others count.
+    """
+
+    def __init__(
+        self, *, worker: str, state: Callable[[], State], further: Callable[[], Iterable[Metric]] = tuple
+    ) -> None:
         self._worker = worker
         self._lock = threading.Lock()
-        self._stages: defaultdict[str, _Times] = defaultdict(_Times)
-        self._latency: defaultdict[str, _Times] = defaultdict(_Times)
+        self._stages: defaultdict[str, Times] = defaultdict(Times)
+        self._latency: defaultdict[str, Times] = defaultdict(Times)
         self._requests: Counter[tuple[str, str, str]] = Counter()
         self._registry = CollectorRegistry()
-        self._registry.register(_AtScrape(state, self._counted))
+        self._registry.register(_AtScrape(state, lambda: [*self._counted(), *further()]))
 
     def answered(self, response: Response) -> None:
         """Time an answer's stages."""
@@ -95,11 +108,9 @@ class Metrics:
             for labels, count in self._requests.items():
                 requests.add_metric(labels, count)
             return [
-                _histogram(
-                    "trichord_answer_seconds", "Time of an answer's stages and the whole", "stage", self._stages
-                ),
+                histogram("trichord_answer_seconds", "Time of an answer's stages and the whole", "stage", self._stages),
                 requests,
-                _histogram("trichord_request_seconds", "Time from head to answer's end", "endpoint", self._latency),
+                histogram("trichord_request_seconds", "Time from head to answer's end", "endpoint", self._latency),
             ]
 
 
@@ -160,10 +171,11 @@ def _counts(name: str, text: str, label: str, counts: Mapping[str, int], began: 
     return family
 
 
-def _histogram(name: str, text: str, label: str, times: Mapping[str, _Times]) -> Metric:
+def histogram(name: str, text: str, label: str, times: Mapping[str, Times]) -> Metric:
+    """Of values in buckets, by a label."""
     family = HistogramMetricFamily(name, text, labels=[label])
     for value, one in times.items():
-        ends = [*map(str, BUCKETS), "+Inf"]
+        ends = [*map(str, one.ends), "+Inf"]
         family.add_metric([value], list(zip(ends, accumulate(one.counts), strict=True)), one.total)
     return family
 

@@ -19,7 +19,7 @@ export async function show(main, { query, signal }) {
     try {
       const state = await get("/v1/dashboard", { signal });
       const chosen = new URLSearchParams(location.search).get("protocol") ?? query.get("protocol");
-      body.replaceChildren(...tiles(state), h("div", { class: "boards" }, evaluation(state, chosen), traffic(state.traffic), freshness(state), suites(state.suites), releases(state)));
+      body.replaceChildren(...tiles(state), h("div", { class: "boards" }, evaluation(state, chosen), traffic(state.traffic), shadow(state.shadow), freshness(state), suites(state.suites), releases(state)));
       if (again) announce("The dashboard is up to date.");
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -181,6 +181,27 @@ function traffic(seen) {
   }
   board.append(h("p", { class: "small" }, `Events: ${count(seen.events_accepted)} accepted, ${count(seen.events_rejected)} rejected, ${count(seen.events_duplicate)} sent twice`));
   return board;
+}
+
+function shadow(seen) {
+  if (!seen) return "";
+  const { live, shadow: other } = seen;
+  const without = ({ fallbacks }) => Object.entries(fallbacks).map(([name, n]) => `${words(name)} ${count(n)}`).join(", ") || "none";
+  const time = (value) => (value === null ? "–" : fixed(value, 2));
+  return h(
+    "section",
+    { class: "surface", "aria-labelledby": "shadow" },
+    h("h2", { id: "shadow" }, "Shadow release"),
+    seen.fault && h("p", { class: "notice bad field" }, seen.fault),
+    seen.compared > 0
+      ? table(
+          `Overlap@k of both lists: ${fixed(seen.overlap, 3)}`,
+          [{ name: "Release" }, { name: "p50, ms", number: true }, { name: "p99, ms", number: true }, { name: "Fallbacks", number: true }],
+          [live, other].map((side) => [h("span", { class: "mono" }, side.release), time(side.p50_ms), time(side.p99_ms), without(side)]),
+        )
+      : h("p", { class: "empty" }, "No answer is compared yet."),
+    h("p", { class: "small" }, `${count(seen.compared)} compared, ${count(seen.dropped)} dropped, ${count(seen.loading)} while loading, ${count(seen.failed)} failed; ${Math.round(seen.share * 100)} % of the requests`),
+  );
 }
 
 const state = (good, text, otherwise) => h("span", { class: `state ${good ? "good" : "bad"}` }, h("span", { "aria-hidden": "true" }, good ? "✓" : "✗"), good ? text : otherwise);

@@ -1,0 +1,87 @@
+"""Bringing the home's current release into memory, beside the one that answers."""
+
+import gc
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from feature_repo.errors import FeatureRepoError
+from ranking.errors import RankingError
+from ranking.serving.releases import Release, Releases
+
+SERVED, REFUSED = "served", "refused"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A release that is not served, and why."""
+
+    id: str = ""
+    reason: str = ""
+
+
+class Loading:
+    """One release at a time. swap: brings a release into memory and lets it answer, or raises."""
+
+    def __init__(self, releases: Releases, swap: Callable[[Release], None]) -> None:
+        self._releases = releases
+        self._swap = swap
+        self._busy = threading.Lock()
+        self._counts = Counter({SERVED: 0, REFUSED: 0})
+        self.refused = Refusal()
+
+    def counts(self) -> dict[str, int]:
+        """How often a release was loaded and served, and refused."""
+        return dict(self._counts)
+
+    def follow(self, here: str | None) -> None:
+        """Begin to load the home's current release if it is another than this one and was not refused."""
+        wanted = self._releases.current_id()
+        if wanted == here:
+            if self.refused.id not in ("", here):  # gone back from: it is tried again should it be promoted again
+                self.refused = Refusal()
+        elif wanted is not None and wanted != self.refused.id:
+            self.begin(wanted)
+
+    def now(self, release: Release) -> None:
+        """Load a release at once; raises what it is refused for."""
+        with self._busy:
+            try:
+                self._bring(release)
+            except (RankingError, FeatureRepoError):
+                self._counts[REFUSED] += 1
+                raise
+
+    def begin(self, wanted: str) -> None:
+        """Load a release in a thread, unless one is on its way."""
+        if self._busy.acquire(blocking=False):
+            threading.Thread(target=self._beside, args=(wanted,), name="load-release", daemon=True).start()
+
+    def wait(self) -> None:
+        """Come back when no release is on its way any more."""
+        with self._busy:
+            pass
+
+    def _beside(self, wanted: str) -> None:
+        try:
+            self._bring(self._releases.open(wanted))
+        except (RankingError, FeatureRepoError) as error:
+            self._counts[REFUSED] += 1
+            self.refused = Refusal(wanted, str(error))
+            _log.error("release %s is not served: %s", wanted, error)
+        finally:
+            # else a full collection, 150 ms over the many imported modules, falls into somebody's request
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            self._busy.release()
+
+    def _bring(self, release: Release) -> None:
+        self._swap(release)
+        self.refused = Refusal()
+        self._counts[SERVED] += 1
+        _log.info("release %s is served", release.id)
