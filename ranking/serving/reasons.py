@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from functools import cache
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from feature_repo import schema
 from ranking.candidates.union import Source
 from ranking.rankers.closeness import PARTS
-from ranking.rankers.slates import Slates
+from ranking.rankers.slates import IN_SLATE, Slates
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.evidence import LOOKED_AT, said_of
 from ranking.serving.sought import QUERY
@@ -151,21 +152,26 @@ def by_contribution(
         return [[] for _ in rows]
     added = voice.contributions(features, rows)
     values = features.select(voice.names)
-    counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
-    mean = np.nansum(values, axis=0) / counts
+    mean = np.nansum(values, axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
+    mine = values[rows]
+    more, less = (_texts(voice.names, which) for which in ("more", "less"))
+    texts = np.where(mine > mean, more, np.where(mine < mean, less, ""))
+    told = (added > 0) & (texts != "")
     speaker = _Speaker(hybrid, catalogue, query)
     reasons = []
-    for item, row, lifted in zip(slates.candidates.item[0][rows].tolist(), rows.tolist(), added, strict=True):
+    for row, item in enumerate(slates.candidates.item[0][rows].tolist()):
         lifts: Counter[str] = Counter()
-        for column in np.flatnonzero(lifted > 0).tolist():
-            words = WORDS.get(voice.names[column].removesuffix("_in_slate"), Words())
-            above, below = values[row, column] > mean[column], values[row, column] < mean[column]
-            text = words.more if above else words.less if below else None
-            if text is not None:
-                lifts[text] += lifted[column]
-        told = [speaker.say(text, item) for text, _ in lifts.most_common(TOLD)]
-        reasons.append(list(dict.fromkeys(told)))
+        for text, lift in zip(texts[row, told[row]].tolist(), added[row, told[row]].tolist(), strict=True):
+            lifts[text] += lift
+        reasons.append(list(dict.fromkeys(speaker.say(text, item) for text, _ in lifts.most_common(TOLD))))
     return reasons
+
+
+@cache
+def _texts(names: tuple[str, ...], which: Literal["more", "less"]) -> npt.NDArray[np.object_]:
+    """Of each feature, what is said of an item that has more, or less, of it than others; empty for nothing."""
+    words = [WORDS.get(name.removesuffix(IN_SLATE), Words()) for name in names]
+    return np.array([getattr(one, which) or "" for one in words], object)
 
 
 class _Speaker:
