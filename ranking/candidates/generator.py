@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from ranking.candidates.kernels import ascending_keys
+from ranking.kernels import ascending_keys
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Interactions, Queries
 
 NOT_OFFERED = -np.inf

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ranking.artifacts import load_as, save_arrays, save_json
 from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
-from ranking.candidates.kernels import add_votes
+from ranking.kernels import add_votes
 from ranking.candidates.state import State
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
