@@ -30,8 +30,10 @@ def add_votes(total: Doubles, place: Places, votes: Doubles) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def add_rows(total: Doubles, indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats) -> None:
-    """Add some rows of a CSR matrix to their sum float64 [columns], each times its weight, float32 [rows]."""
+def add_rows(
+    total: Doubles | Floats, indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats
+) -> None:
+    """Add some rows of a CSR matrix to their sum [columns], each times its weight, float32 [rows]."""
     for place in range(len(rows)):
         for entry in range(indptr[rows[place]], indptr[rows[place] + 1]):
             total[indices[entry]] += np.float64(data[entry] * weight[place])

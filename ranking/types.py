@@ -58,7 +58,10 @@ class IdIndex:
 
     def arrow(self, codes: Codes) -> pa.Array:
         """Ids of codes as Arrow strings, empty for `UNKNOWN`."""
-        return pc.fill_null(self._arrow.take(pa.array(codes, mask=codes == UNKNOWN)), "")
+        unknown = codes == UNKNOWN
+        if not unknown.any():
+            return self._arrow.take(pa.array(codes))
+        return pc.fill_null(self._arrow.take(pa.array(codes, mask=unknown)), "")
 
     def take(self, codes: Codes) -> list[str]:
         """Ids of codes."""

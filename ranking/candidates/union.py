@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ranking.artifacts import load_as, save_arrays, save_json
 from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
-from ranking.kernels import add_votes
 from ranking.candidates.state import State
+from ranking.kernels import add_votes
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
@@ -95,10 +95,12 @@ class Candidates:
         """The generators that have the item among their own k best, best place first; empty for no candidate."""
         places = np.flatnonzero((self.item[row] == item) & (self.fused[row] > 0)).tolist()
         found = [
-            Source(name, int(self.rank[row, place, index]), float(self.score[row, place, index]))
+            Source(name, rank, score)
             for place in places
-            for index, name in enumerate(self.generators)
-            if 0 < self.rank[row, place, index] <= self.item.shape[1]
+            for name, rank, score in zip(
+                self.generators, self.rank[row, place].tolist(), self.score[row, place].tolist(), strict=True
+            )
+            if 0 < rank <= self.item.shape[1]
         ]
         return sorted(found, key=lambda source: source.rank)
 

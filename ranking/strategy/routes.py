@@ -200,6 +200,8 @@ def singles_ndcg(candidates: Candidates, opinions: Opinions) -> dict[str, Values
 
 
 def _rows(features: FeatureMatrix, rows: Bools) -> FeatureMatrix:
+    if rows.all():
+        return features
     return FeatureMatrix(features.names, features.values[rows], features.parts)
 
 
