@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,7 @@ def nobody(rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: M
     """Does not look."""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One generator that found a candidate: at which place, with which score."""
 
     generator: str

@@ -84,14 +84,11 @@ class Tastes:
                 columns |= {f"{name}_beyond_{part}": beyond, f"{name}_apart_{part}": np.abs(beyond)}
         liking, taken, lately = self._of_kinds(queries)
         entry, count = entries(self.kinds, item)
-        candidate, kind, part = (
-            np.repeat(np.arange(len(item)), count),
-            self.kinds.indices[entry],
-            self.kinds.data[entry],
-        )
+        candidate = np.repeat(np.arange(len(item)), count)
+        kind, share = self.kinds.indices[entry], self.kinds.data[entry]
         for name, values in (("liking", liking), ("share", taken), ("lately", lately)):
             total = np.zeros(len(item), values.dtype)
-            np.add.at(total, candidate, part * values[row[candidate], kind])
+            np.add.at(total, candidate, share * values[row[candidate], kind])
             columns[f"kind_{name}"] = total.astype(np.float32)
         own = np.log(np.maximum(np.diff(queries.indptr), 1)).astype(np.float32)
         columns["fame"], columns["pace"] = self.fame[item], self.pace[item]
