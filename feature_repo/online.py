@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MISSING: Final = b"missing"
 
 Places: TypeAlias = npt.NDArray[np.int64]
+Columns: TypeAlias = dict[str, pa.Array | pa.ChunkedArray]
 # Stored features of some views of an entity key, and ids of which nothing is stored
 Read: TypeAlias = Callable[[str, Mapping[str, StoredView]], tuple[dict[str, pa.Array], list[str]]]
 
@@ -69,7 +70,7 @@ def count_of(ids: Mapping[str, Sequence[object]], *, some: bool = False) -> int:
 
 def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
     """Entity keys and features of a plan, with what `missing` tells. read: stored features of an entity key's views."""
-    found: dict[str, pa.Array | pa.ChunkedArray] = {}
+    found: Columns = {}
     unknown: dict[str, list[str]] = {}
     for key, views in plan.stored.items():
         columns, unknown[key] = read(key, views)
@@ -77,8 +78,7 @@ def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
     if plan.on_demand:
         n = len(next(iter(found.values())))
         of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
-        made = with_on_demand(pa.table(found | of_request), plan)
-        found = dict(zip(made.column_names, made.columns, strict=True))
+        found = on_demand_columns(found | of_request, plan)
     columns_of = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
     return pa.Table.from_arrays([found[name] for name in columns_of.names], schema=columns_of)
 
@@ -154,11 +154,16 @@ def request_columns(
 
 def with_on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
     """Rows of stored features and request, with the features of the plan's on-demand views."""
+    return pa.table(on_demand_columns(dict(zip(rows.column_names, rows.columns, strict=True)), plan))
+
+
+def on_demand_columns(columns: Columns, plan: Plan) -> Columns:
+    """The same by columns of equal length."""
+    found = dict(columns)
     for view in plan.on_demand:
-        made = on_demand_features(view, rows)
-        for field in view.features:
-            rows = rows.append_column(field.name, made[field.name])
-    return rows
+        made = on_demand_features(view, pa.table(found))
+        found |= {field.name: made[field.name] for field in view.features}
+    return found
 
 
 def on_demand_features(view: "OnDemandFeatureView", rows: pa.Table) -> pa.Table:

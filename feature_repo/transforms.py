@@ -88,7 +88,9 @@ def user_item_match(rows: pa.Table) -> pa.Table:
     request's daypart, weekend or week, device, place than if choices were spread evenly; 1 where nothing is known of
     the item. *_s: seconds up to `as_of`. Null where what it compares is unknown.
     """
-    rows = rows.select(MATCH.names).cast(MATCH).combine_chunks()
+    rows = rows.select(MATCH.names)
+    if rows.schema.types != MATCH.types:
+        rows = rows.cast(MATCH)
     as_of = _ints(rows[AS_OF])
     hour = _ints(rows[REQUESTED_AT]) // _HOUR_US % 24
     chosen = np.stack([_ints(rows[f"item_{part}"]) for part in ("night", "morning", "afternoon", "evening")])
@@ -145,11 +147,11 @@ def _named_lift(asked: pa.ChunkedArray, names: pa.ChunkedArray, counts: pa.Chunk
     row, name = _flat(names)
     count = np.asarray(pc.list_flatten(counts), np.int64)
     n = len(asked)
-    same = np.asarray(pc.fill_null(pc.equal(name, pc.take(asked, pa.array(row))), False), bool)
+    same = np.asarray(pc.fill_null(pc.equal(name, _one_chunk(asked).take(pa.array(row))), False), bool)
     total = np.bincount(row, count, n)
     chosen = np.bincount(row[same], count[same], n)
     known = np.bincount(row, minlength=n) + (np.bincount(row[same], minlength=n) == 0)
-    return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=np.asarray(pc.is_null(asked), bool))
+    return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=_nulls(asked))
 
 
 def _mean_weight(categories: pa.ChunkedArray, held: pa.ChunkedArray, weights: pa.ChunkedArray | None) -> pa.Array:
@@ -160,32 +162,49 @@ def _mean_weight(categories: pa.ChunkedArray, held: pa.ChunkedArray, weights: pa
     row, name = _flat(categories)
     held_row, held_name = _flat(held)
     weight = np.ones(len(held_row)) if weights is None else np.asarray(pc.list_flatten(weights), np.float64)
-    names = pc.unique(pa.concat_arrays([name, held_name]))
-    key = row * len(names) + np.asarray(pc.index_in(name, names), np.int64)
-    held_key = held_row * len(names) + np.asarray(pc.index_in(held_name, names), np.int64)
+    held_code = held_name.dictionary_encode()
+    names = held_code.dictionary
+    code = np.asarray(pc.fill_null(pc.index_in(name, names), len(names)), np.int64)  # one more: nobody holds it
+    key = row * (len(names) + 1) + code
+    held_key = held_row * (len(names) + 1) + np.asarray(held_code.indices, np.int64)
     order = np.argsort(held_key, kind="stable")
     held_key, weight = held_key[order], np.append(weight[order], 0.0)
     at = np.searchsorted(held_key, key)
     found = np.append(held_key, -1)[at] == key
     size = np.bincount(row, minlength=len(categories))
     mean = np.bincount(row, np.where(found, weight[at], 0.0), len(categories)) / np.maximum(size, 1)
-    return _float32(mean, mask=(size == 0) | np.asarray(pc.is_null(held), bool))
+    return _float32(mean, mask=(size == 0) | _nulls(held))
 
 
 def _flat(lists: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     """Values of lists one after the other, and the row that each belongs to."""
-    one = lists.combine_chunks()
-    one = one if isinstance(one, pa.Array) else pa.concat_arrays(one.chunks)
+    one = _one_chunk(lists)
     return np.asarray(pc.list_parent_indices(one), np.int64), pc.list_flatten(one)
 
 
 def _age_s(as_of: Ints, since: pa.ChunkedArray) -> pa.Array:
-    return pa.array((as_of - _ints(since)) / 1e6, pa.float64(), mask=np.asarray(pc.is_null(since), bool))
+    return pa.array((as_of - _ints(since)) / 1e6, pa.float64(), mask=_nulls(since) if since.null_count else None)
 
 
 def _ints(column: pa.ChunkedArray) -> Ints:
-    return np.asarray(pc.fill_null(column, 0), np.int64)
+    """Numbers, 0 for null."""
+    one = _one_chunk(column)
+    numbers: Ints = (one.fill_null(0) if one.null_count else one).to_numpy(zero_copy_only=False)
+    return numbers.astype(np.int64, copy=False)
+
+
+def _nulls(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    if not column.null_count:
+        return np.zeros(len(column), bool)
+    return np.asarray(pc.is_null(column), bool)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    one = column.combine_chunks()
+    return one if isinstance(one, pa.Array) else pa.concat_arrays(one.chunks)
 
 
 def _float32(values: Floats, mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    return pa.array(values.astype(np.float32), mask=mask)
+    return pa.array(values.astype(np.float32), mask=mask if mask is not None and mask.any() else None)

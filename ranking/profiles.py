@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from ranking.kernels import add_rows, fill_block
+
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.integer]
@@ -32,21 +34,21 @@ class Profiles:
     n_items: int
 
     @classmethod
-    def of(cls, indptr: npt.NDArray[np.int64], item: Places, weight: Floats, n_items: int) -> Self:
-        """From histories in CSR form: weights of an item that is met again are summed."""
+    def of(
+        cls, indptr: npt.NDArray[np.int64], item: Places, weight: Floats, n_items: int, *, distinct: bool = False
+    ) -> Self:
+        """From histories in CSR form: weights of an item that is met again are summed. distinct: none is."""
         weight = np.asarray(weight, np.float32)
-        row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         kept = weight != 0
         if not kept.all():
-            row, item, weight = row[kept], item[kept], weight[kept]
-        key = row * n_items + item
-        ascending = np.sort(key)
-        if (ascending[1:] == ascending[:-1]).any():
-            key, place = np.unique(key, return_inverse=True)
-            weight = np.bincount(place, weight, minlength=len(key)).astype(np.float32)
-            row, item = key // n_items, key % n_items
-        count = np.bincount(row, minlength=len(indptr) - 1)
-        return cls(np.append(0, np.cumsum(count)), item, weight, n_items)
+            indptr = np.append(0, np.cumsum(kept))[indptr]
+            item, weight = item[kept], weight[kept]
+        if distinct or distinct_in_rows(indptr, item, n_items):
+            return cls(indptr, item, weight, n_items)
+        key, place = np.unique(keys(indptr, item, n_items), return_inverse=True)
+        count = np.bincount(key // n_items, minlength=len(indptr) - 1)
+        weight = np.bincount(place, weight, minlength=len(key)).astype(np.float32)
+        return cls(np.append(0, np.cumsum(count)), key % n_items, weight, n_items)
 
     @classmethod
     def of_matrix(cls, matrix: sparse.csr_matrix) -> Self:
@@ -84,9 +86,9 @@ class Profiles:
         width = matrix.shape[1]
         found = np.zeros((len(self), width), np.float32)
         for row, mine in self._rows():
-            entry, count = entries(matrix, self.indices[mine])
-            value = matrix.data[entry] * np.repeat(self.data[mine], count)
-            found[row] = np.bincount(matrix.indices[entry], value, minlength=width)
+            total = np.zeros(width)
+            add_rows(total, matrix.indptr, matrix.indices, matrix.data, self.indices[mine], self.data[mine])
+            found[row] = total
         return found
 
     def scaled(self, worth: Floats) -> Self:
@@ -117,15 +119,21 @@ class Profiles:
         return ((row, slice(*span)) for row, span in enumerate(pairwise(self.indptr.tolist())) if span[1] > span[0])
 
 
+def distinct_in_rows(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> bool:
+    """Whether no row of a CSR form holds an item twice."""
+    ascending = np.sort(keys(indptr, item, n_items))
+    return not (ascending[1:] == ascending[:-1]).any()
+
+
+def keys(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> npt.NDArray[np.int64]:
+    """One number for each pair of row and item of a CSR form, int64 [m], ascending as the rows do."""
+    return np.repeat(np.arange(len(indptr) - 1) * n_items, np.diff(indptr)) + item
+
+
 def block(matrix: sparse.csr_matrix, rows: Places, columns: Places) -> Floats:
     """Entries of a sparse matrix at some rows, any of them twice, and some columns, each once: float32 [r, c]."""
-    entry, count = entries(matrix, rows)
-    place = np.full(matrix.shape[1], -1)
-    place[columns] = np.arange(len(columns))
-    at = place[matrix.indices[entry]]
-    there = at >= 0
     found = np.zeros((len(rows), len(columns)), np.float32)
-    found[np.repeat(np.arange(len(rows)), count)[there], at[there]] = matrix.data[entry[there]]
+    fill_block(found, matrix.indptr, matrix.indices, matrix.data, rows, columns, matrix.shape[1])
     return found
 
 

@@ -5,7 +5,7 @@ Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self, TypeAlias
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
-from ranking.profiles import Profiles
+from ranking.profiles import Profiles, distinct_in_rows
 
 Codes: TypeAlias = npt.NDArray[np.int32]
 Times: TypeAlias = npt.NDArray[np.int64]
@@ -58,7 +58,10 @@ class IdIndex:
 
     def arrow(self, codes: Codes) -> pa.Array:
         """Ids of codes as Arrow strings, empty for `UNKNOWN`."""
-        return pc.fill_null(self._arrow.take(pa.array(codes, mask=codes == UNKNOWN)), "")
+        unknown = codes == UNKNOWN
+        if not unknown.any():
+            return self._arrow.take(pa.array(codes))
+        return pc.fill_null(self._arrow.take(pa.array(codes, mask=unknown)), "")
 
     def take(self, codes: Codes) -> list[str]:
         """Ids of codes."""
@@ -226,7 +229,37 @@ class Queries:
     def profiles(self, values: Floats | None = None) -> Profiles:
         """Weights of the histories' items; `values` [m] default to ones; of repeated items they are summed."""
         weight = np.ones(len(self.item), np.float32) if values is None else values
-        return Profiles.of(self.indptr, self.item, weight, self.n_items)
+        return Profiles.of(self.indptr, self.item, weight, self.n_items, distinct=self._distinct)
+
+    @cached_property
+    def _distinct(self) -> bool:
+        return distinct_in_rows(self.indptr, self.item, self.n_items)
+
+    @cached_property
+    def later(self) -> npt.NDArray[np.int64]:
+        """How many events of the same history come after each one, int64 [m]."""
+        return self._ends - 1 - np.arange(len(self.item))
+
+    @cached_property
+    def before_last(self) -> Times:
+        """How much earlier each event is than the last one of the same history, microseconds, int64 [m]."""
+        return self.occurred_at[self._ends - 1] - self.occurred_at
+
+    @cached_property
+    def _ends(self) -> npt.NDArray[np.int64]:
+        return np.repeat(self.indptr[1:], np.diff(self.indptr))
+
+    @cached_property
+    def liked(self) -> "Queries":
+        """The same with the positive events of the histories alone."""
+        return replace(
+            self,
+            indptr=np.append(0, np.cumsum(self.positive))[self.indptr],
+            item=self.item[self.positive],
+            occurred_at=self.occurred_at[self.positive],
+            weight=self.weight[self.positive],
+            positive=self.positive[self.positive],
+        )
 
     @cached_property
     def memo(self) -> dict[object, Profiles]:

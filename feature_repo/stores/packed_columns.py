@@ -161,7 +161,7 @@ def _array(column: Column, numbers: Numbers) -> pa.Array:
 
 
 class _Segments:
-    """The varying parts of some rows, which lie row by row, seen as one Arrow array of stretches."""
+    """The varying parts of some rows, which lie row by row, brought together segment by segment."""
 
     def __init__(self, layout: Layout, heads: npt.NDArray[np.void], tails: pa.LargeBinaryArray) -> None:
         self._layout, self._rows = layout, len(heads)
@@ -170,7 +170,10 @@ class _Segments:
         ends = np.frombuffer(offsets, np.int64)[tails.offset :][: self._rows + 1]
         if lengths.sum() != ends[-1] - ends[0] or ends[-1] - ends[0] > _LARGEST:
             raise damaged(layout)
-        self._stretches = binary(lengths, np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]])
+        by_row = binary(lengths, np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]])
+        order = np.arange(len(lengths)).reshape(-1, layout.segments).T.ravel()  # one segment of all rows after another
+        _, offsets, self._data = by_row.take(pa.array(order)).buffers()
+        self._offsets = np.frombuffer(offsets, np.int32)[: len(order) + 1]
 
     def column(self, column: Column, valid: pa.Buffer | None) -> pa.Array:
         """A column of texts or of lists of varying length."""
@@ -192,7 +195,7 @@ class _Segments:
 
     def _one(self, segment: int) -> tuple[pa.Buffer, pa.Buffer]:
         """Offsets and bytes of one segment of every row."""
-        taken = self._stretches.take(pa.array(np.arange(segment, len(self._stretches), self._layout.segments)))
-        _, offsets, data = taken.buffers()
-        end = int(np.frombuffer(offsets, np.int32)[len(taken)])
-        return offsets.slice(0, 4 * (len(taken) + 1)), data.slice(0, end) if data else pa.py_buffer(b"")
+        offsets = self._offsets[segment * self._rows : (segment + 1) * self._rows + 1]
+        first, end = int(offsets[0]), int(offsets[-1])
+        data = self._data.slice(first, end - first) if self._data else pa.py_buffer(b"")
+        return pa.py_buffer(offsets - offsets[0]), data

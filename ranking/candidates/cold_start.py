@@ -81,14 +81,16 @@ class ColdStart(Generator):
         profiles = self.config.memory.profiles(queries)
         summed = profiles.times(self.vectors)
         answered = filled(summed)
-        default = _recency(cold.created_at, queries) if cold.bias is None else cold.bias
         scores = unit_rows(summed) @ cold.vectors.T + (0 if cold.bias is None else cold.bias)
-        offered = exists(cold.created_at, queries) & (filled(cold.vectors) | ~answered[:, None])
+        offered = exists(cold.created_at, queries) & (cold.filled | ~answered[:, None])
         if self.audience is not None and cold.predicted is not None:
             agreement = profiles.times(self.audience.remembered) @ cold.predicted.T
             scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
+        if not answered.all():
+            default = _recency(cold.created_at, queries) if cold.bias is None else cold.bias
+            scores = np.where(answered[:, None], scores, default)
         everything = np.full((len(queries), queries.n_items), NOT_OFFERED, np.float32)
-        everything[:, cold.code] = offer_only(offered, np.where(answered[:, None], scores, default))
+        everything[:, cold.code] = offer_only(offered, scores)
         return everything
 
     def _among(self, cold: Bools) -> Self:
@@ -97,6 +99,7 @@ class ColdStart(Generator):
         self._cold_ones = _Cold(
             code,
             self.vectors[code],
+            filled(self.vectors[code]),
             self.created_at[code],
             None if self.bias is None else self.bias[code],
             None if self.audience is None else self.audience.predicted[code],
@@ -126,10 +129,14 @@ class ColdStart(Generator):
 
 @dataclass(frozen=True)
 class _Cold:
-    """The cold items: codes int64 [c], and of each what the model knows of all, rows in that order."""
+    """The cold items: codes int64 [c], and of each what the model knows of all, rows in that order.
+
+    filled: bool [c], which have a vector.
+    """
 
     code: npt.NDArray[np.int64]
     vectors: Floats
+    filled: Bools
     created_at: Times
     bias: Floats | None
     predicted: Floats | None

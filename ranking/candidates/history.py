@@ -57,22 +57,20 @@ class Memory:
         return queries.memo[self]
 
     def _faded(self, queries: Queries) -> Profiles:
-        counts = self.counts(queries)
-        row, at = queries.row[counts], queries.occurred_at[counts]
-        end = np.cumsum(np.bincount(row, minlength=len(queries)))[row] - 1  # position of the row's last event
-        later = end - np.arange(len(row))
-        halvings = np.zeros(len(row))
-        if self.half_life_events is not None:
-            halvings += later / self.half_life_events
-        if self.half_life_days is not None:
-            halvings += (at[end] - at) / (self.half_life_days * DAY_US)
-        worth = np.where(queries.positive[counts], 1, self.others)
-        weight = queries.weight[counts] * worth * np.exp2(-halvings)
+        told = queries if self.feedback is Feedback.ALL else queries.liked
+        weight = told.weight.astype(np.float64)
+        if self.others != 1:
+            weight[~told.positive] *= self.others
+        if self.half_life_events is not None or self.half_life_days is not None:
+            halvings = np.zeros(len(weight))
+            if self.half_life_events is not None:
+                halvings += told.later / self.half_life_events
+            if self.half_life_days is not None:
+                halvings += told.before_last / (self.half_life_days * DAY_US)
+            weight *= np.exp2(-halvings)
         if self.last is not None:
-            weight[later >= self.last] = 0
-        values = np.zeros(len(queries.item), np.float32)
-        values[counts] = weight
-        return queries.profiles(values)
+            weight[told.later >= self.last] = 0
+        return told.profiles(weight.astype(np.float32))
 
 
 def binary(train: Interactions) -> sparse.csr_matrix:

@@ -15,6 +15,7 @@ from ranking.candidates.generator import Generator, offer_only, ranks
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
+from ranking.profiles import Profiles
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Floats, Interactions, Queries, Times
 
@@ -80,7 +81,8 @@ class Scarce(Generator):
         scale = sparse.diags(np.maximum(events, 1).astype(np.float32) ** -0.5)
         near = (scale @ (later + later.T) @ scale).tocsr()[:, self._columns]
         self._company = sparse.csr_matrix(near).astype(np.float32)
-        self._mean_share = np.array([self._shares(_met(train)).mean() if len(train) else 1.0], np.float32)
+        met = Profiles.of_matrix(_met(train))
+        self._mean_share = np.array([self._shares(met).mean() if len(train) else 1.0], np.float32)
         return self
 
     def _among(self, scarce: Bools) -> None:
@@ -90,27 +92,24 @@ class Scarce(Generator):
         self._created_at, self._vectors = self.created_at[self._columns], self.vectors[self._columns]
         self._predicted = self.audience.predicted[self._columns]
 
-    def _shares(self, met: sparse.csr_matrix) -> npt.NDArray[np.float64]:
-        """How obscure each row's items are, float64 [rows]; met: bool [rows, n_items]."""
+    def _shares(self, met: Profiles) -> npt.NDArray[np.float64]:
+        """How obscure the items are that each row holds, float64 [rows]."""
         obscure, items = SMOOTHING
-        return np.asarray(
-            (met @ self._obscure.astype(np.float32) + obscure) / (np.diff(met.indptr) + items), np.float64
-        )
+        held = np.append(0, np.cumsum(self._obscure[met.indices]))[met.indptr]
+        return np.asarray((np.diff(held) + obscure) / (np.diff(met.indptr) + items))
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions for the query's best scarce items, `NOT_OFFERED` beyond its places."""
         columns = self._columns
-        met = queries.matrix().astype(bool)
-        offered = exists(self._created_at, queries) & (np.diff(met.indptr) > 0)[:, None]
+        met = queries.profiles()
+        offered = exists(self._created_at, queries) & met.answered[:, None]
         there = self._column[queries.item] >= 0
         offered[queries.row[there], self._column[queries.item[there]]] = False
         scores = offer_only(offered, self._opinions(queries, offered))
         places = np.round(self.config.places * self._shares(met) / self._mean_share[0])
-        rank = ranks(scores)
+        rank = ranks(scores, self.config.most)
         everything = np.full((len(queries), queries.n_items), -np.inf, np.float32)
-        everything[:, columns] = offer_only(
-            (rank > 0) & (rank <= np.minimum(places, self.config.most)[:, None]), scores
-        )
+        everything[:, columns] = offer_only((rank > 0) & (rank <= places[:, None]), scores)
         return everything
 
     def _opinions(self, queries: Queries, offered: Bools) -> Floats:

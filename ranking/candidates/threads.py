@@ -6,11 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Final, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 AT_ONCE: Final = 2  # pieces of work that learn at one time
-
-_kept: Final[list[bool]] = []  # holds one once `one_blas_thread_for_good` was called
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
@@ -28,7 +26,6 @@ def two_at_once(work: Callable[[Thing], Result], things: Iterable[Thing]) -> Ite
 def one_blas_thread_for_good() -> None:
     """Let BLAS run on the calling thread alone from now on: where requests are the parallel work."""
     _controller().limit(limits=1, user_api="blas")
-    _kept.append(True)
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
@@ -37,10 +34,15 @@ def one_blas_thread() -> AbstractContextManager[object]:
     Waking threads for thousands of small matrices is slower than the work itself: iALS on MovieLens-100K took 71 s
     with two threads on two busy cores, 2 s with one.
     """
-    if _kept:  # asking costs 60 us
+    if all(library.num_threads == 1 for library in _blas()):  # takes 2 us, to set it 60
         return nullcontext()
     limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limited
+
+
+@cache
+def _blas() -> list[LibController]:
+    return [library for library in _controller().lib_controllers if library.user_api == "blas"]
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from ranking.artifacts import load_as, save_arrays, save_json
 from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
 from ranking.candidates.state import State
+from ranking.kernels import add_votes
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
@@ -32,8 +33,7 @@ def nobody(rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: M
     """Does not look."""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One generator that found a candidate: at which place, with which score."""
 
     generator: str
@@ -60,6 +60,23 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.item)
 
+    @classmethod
+    def stacked(cls, parts: "Sequence[Candidates]") -> "Candidates":
+        """Those of queries, then those of further queries; of the same generators and as many places."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            generators=parts[0].generators,
+            item=np.concatenate([part.item for part in parts]),
+            fused=np.concatenate([part.fused for part in parts]),
+            rank=np.concatenate([part.rank for part in parts]),
+            score=np.concatenate([part.score for part in parts]),
+        )
+
+    def take(self, rows: npt.NDArray[np.int64] | Bools) -> "Candidates":
+        """Those of some queries."""
+        return Candidates(self.generators, self.item[rows], self.fused[rows], self.rank[rows], self.score[rows])
+
     def save(self, folder: Path) -> None:
         """Write everything into an existing folder."""
         save_json(folder / "candidates.json", list(self.generators))
@@ -77,10 +94,12 @@ class Candidates:
         """The generators that have the item among their own k best, best place first; empty for no candidate."""
         places = np.flatnonzero((self.item[row] == item) & (self.fused[row] > 0)).tolist()
         found = [
-            Source(name, int(self.rank[row, place, index]), float(self.score[row, place, index]))
+            Source(name, rank, score)
             for place in places
-            for index, name in enumerate(self.generators)
-            if 0 < self.rank[row, place, index] <= self.item.shape[1]
+            for name, rank, score in zip(
+                self.generators, self.rank[row, place].tolist(), self.score[row, place].tolist(), strict=True
+            )
+            if 0 < rank <= self.item.shape[1]
         ]
         return sorted(found, key=lambda source: source.rank)
 
@@ -106,7 +125,7 @@ def retrieve(
     """
     parts = []
     for start in range(0, max(len(queries), 1), batch):
-        some = queries.rows(start, min(start + batch, len(queries)))
+        some = queries if len(queries) <= batch else queries.rows(start, min(start + batch, len(queries)))
         scores = {generator.name: generator.score(some) for generator in generators}
         offered = eligible(some, created_at, allowed)
         if named is not None:
@@ -114,13 +133,7 @@ def retrieve(
         masked, places = placed(scores, offered)
         watch(np.arange(start, start + len(some)), places, reserved or {})
         parts.append(_united(masked, places, k=k, reserved=reserved or {}, named=named))
-    return Candidates(
-        generators=parts[0].generators,
-        item=np.concatenate([part.item for part in parts]),
-        fused=np.concatenate([part.fused for part in parts]),
-        rank=np.concatenate([part.rank for part in parts]),
-        score=np.concatenate([part.score for part in parts]),
-    )
+    return Candidates.stacked(parts)
 
 
 def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
@@ -153,7 +166,7 @@ def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[Vote
     """Fused value of every item, 0 where nobody offers it, and its merit: the k of most merit are the candidates."""
     fused = np.zeros(next(iter(places.values())).shape)
     for name, place in places.items():
-        fused += vote(place, name in reserved)
+        add_votes(fused.ravel(), place.ravel(), _votes(name in reserved))
     return fused, merit_of(fused, places, reserved)
 
 
@@ -168,7 +181,12 @@ def merit_of(fused: Votes, places: Mapping[str, Codes], reserved: Mapping[str, i
 
 def vote(place: Codes, is_reserved: bool) -> Votes:
     """What a generator adds to the fused value of the items at its places, 0 where it does not offer one."""
-    return (_RESERVED_VOTES if is_reserved else _VOTES)[place]
+    return _votes(is_reserved).take(place)
+
+
+def _votes(is_reserved: bool) -> Votes:
+    """By place, float64 [DEPTH + 1]; 0 at 0."""
+    return _RESERVED_VOTES if is_reserved else _VOTES
 
 
 def _united(
@@ -197,18 +215,19 @@ def joined(chosen: Codes, named: Codes) -> Codes:
 
 def _gather(chosen: Codes, fused: Votes, places: Mapping[str, Codes], scores: Mapping[str, Floats]) -> Candidates:
     """The chosen items, best fused first, with every generator's rank and score of them."""
-    value = np.where(chosen == UNKNOWN, -1, np.take_along_axis(fused, chosen, axis=1))
+    first = np.arange(len(chosen))[:, None] * fused.shape[1]  # where each query's items begin
+    value = np.where(chosen == UNKNOWN, -1, fused.take(first + chosen))
     order = np.argsort(-value, axis=1, kind="stable")
     item, value = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(value, order, axis=1)
-    missing = (item == UNKNOWN)[:, :, None]
-    rank = np.stack([np.take_along_axis(one, item, axis=1) for one in places.values()], axis=2)
-    score = np.stack([np.take_along_axis(one, item, axis=1) for one in scores.values()], axis=2)
+    offered, at = (item != UNKNOWN)[:, :, None], first + np.maximum(item, 0)
+    rank = np.stack([one.take(at) for one in places.values()], axis=2)
+    score = np.stack([one.take(at) for one in scores.values()], axis=2)
     return Candidates(
         generators=tuple(scores),
         item=item,
         fused=np.maximum(value, 0).astype(np.float32),
-        rank=np.where(missing, np.int32(0), rank),
-        score=offer_only(~missing, score),
+        rank=rank * offered,
+        score=offer_only(offered, score),
     )
 
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.generator import Generator, offer_only, top_k
 from ranking.candidates.history import Memory, binary
-from ranking.candidates.neighbours import strongest
 from ranking.candidates.state import load_state, pack, save_state
+from ranking.kernels import add_rows
 from ranking.profiles import Profiles
 from ranking.types import Floats, Interactions, Queries
 
@@ -62,9 +62,13 @@ class UserKnn(Generator):
         asking = self.config.memory.profiles(queries).scaled(self._worth)
         shared = asking.through(self._by_item)
         length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
-        near = strongest(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
-        near.data **= np.float32(self.config.power)
-        scores: Floats = (near @ self._users).toarray()
+        near, similarity = top_k(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
+        scores = np.zeros((len(queries), queries.n_items), np.float32)
+        for total, codes, alike in zip(scores, near, similarity, strict=True):
+            order = np.argsort(codes)  # the same people make the same sums, whoever is nearest
+            order = order[alike[order] > 0]
+            loudness = alike[order] ** np.float32(self.config.power)
+            add_rows(total, self._users.indptr, self._users.indices, self._users.data, codes[order], loudness)
         return offer_only(scores > 0, scores)
 
     def save(self, folder: Path) -> None:

@@ -66,16 +66,19 @@ class Groups:
         encoded = pc.dictionary_encode(user.combine_chunks() if isinstance(user, pa.ChunkedArray) else user)
         which = np.asarray(encoded.indices, np.int64)
         people = [self._place.get(one, -1) for one in encoded.dictionary.to_pylist()]
-        none = np.full((1, self.lifts.shape[1]), np.nan, np.float32)
-        lifts = np.concatenate([self.lifts, none])
         columns: dict[str, Floats] = {}
         for name, values in self.attributes.items():
             rows = self.rows[name]
             row = [rows.get(values[one] or "", -1) if one >= 0 else -1 for one in people]
-            columns[f"group_{name}"] = lifts[np.array(row, np.int64)[which], item]
+            columns[f"group_{name}"] = self._lifts_or_none[np.array(row, np.int64)[which], item]
         if columns:
             columns["group_all"] = np.nansum(np.stack(list(columns.values())), axis=0).astype(np.float32)
         return columns
+
+    @cached_property
+    def _lifts_or_none(self) -> Floats:
+        """The lifts, and NaN in a last row, which is that of -1."""
+        return np.concatenate([self.lifts, np.full((1, self.lifts.shape[1]), np.nan, np.float32)])
 
     @cached_property
     def _place(self) -> dict[str, int]:

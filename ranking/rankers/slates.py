@@ -71,14 +71,15 @@ def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items
     """The rows to ask a feature source for: `KEYS`, one a candidate; an anonymous user's id is empty."""
     offered = candidates.item != UNKNOWN
     row = np.nonzero(offered)[0]
+    rows = pa.array(row)
     return pa.table(
         {
-            schema.USER_ID: users.arrow(queries.user[row]),
+            schema.USER_ID: users.arrow(queries.user).take(rows),
             schema.ITEM_ID: items.arrow(candidates.item[offered]),
             schema.EVENT_TIMESTAMP: pa.array(queries.as_of[row], schema.TIMESTAMP),
             REQUESTED_AT: pa.array(queries.at[row], schema.TIMESTAMP),
-            schema.DEVICE: pa.array(queries.device[row], pa.string()),
-            schema.PLACE: pa.array(queries.place[row], pa.string()),
+            schema.DEVICE: pa.array(queries.device, pa.string()).take(rows),
+            schema.PLACE: pa.array(queries.place, pa.string()).take(rows),
         }
     )
 
@@ -134,14 +135,15 @@ def _provenance(
     """Score, twice (`_in_slates`), and rank by each of the generators, NaN where it tells none."""
     columns: dict[str, Floats] = {}
     parts: dict[str, Part] = {}
+    scores, ranks = candidates.score[offered].T.copy(), candidates.rank[offered].T.astype(np.float32)  # [g, n]
+    scores[np.isneginf(scores)] = np.nan
+    ranks[ranks == 0] = np.nan
     for name in generators:
         index = candidates.generators.index(name)
-        score, rank = candidates.score[offered, index], candidates.rank[offered, index]
-        score = np.where(np.isneginf(score), np.nan, score).astype(np.float32)
         mine = {
-            f"{name}_score": score,
-            f"{name}_score{IN_SLATE}": score,
-            f"{name}_rank": np.where(rank > 0, rank, np.nan).astype(np.float32),
+            f"{name}_score": scores[index],
+            f"{name}_score{IN_SLATE}": scores[index],
+            f"{name}_rank": ranks[index],
         }
         columns |= mine
         parts |= dict.fromkeys(mine, _part_of(name))

@@ -31,7 +31,9 @@ def as_numbers(table: pa.Table, vocabulary: Mapping[str, tuple[str, ...]]) -> di
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_string(column.type):
             column = pc.index_in(column, pa.array(vocabulary.get(name, ()), pa.string()))
-        columns[name] = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
+        if column.null_count:
+            column = column.cast(pa.float32(), safe=False)
+        columns[name] = column.to_numpy().astype(np.float32)
     return columns
 
 

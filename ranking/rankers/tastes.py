@@ -12,6 +12,7 @@ from ranking.artifacts import save_arrays
 from ranking.candidates.fitting import pace
 from ranking.candidates.history import Memory
 from ranking.candidates.state import State, pack
+from ranking.profiles import entries
 from ranking.representation.content import category_shares
 from ranking.types import Bools, Codes, Floats, Interactions, ItemContent, Queries
 
@@ -81,10 +82,14 @@ class Tastes:
             for part, chosen in _parts(queries).items():
                 beyond = fact[item] - _row_means(queries, fact, chosen)[row]
                 columns |= {f"{name}_beyond_{part}": beyond, f"{name}_apart_{part}": np.abs(beyond)}
-        liking, taken, lately = (of_kinds[row] for of_kinds in self._of_kinds(queries))
-        members = self.kinds[item]
+        liking, taken, lately = self._of_kinds(queries)
+        entry, count = entries(self.kinds, item)
+        candidate = np.repeat(np.arange(len(item)), count)
+        kind, share = self.kinds.indices[entry], self.kinds.data[entry]
         for name, values in (("liking", liking), ("share", taken), ("lately", lately)):
-            columns[f"kind_{name}"] = np.asarray(members.multiply(values).sum(axis=1), np.float32).ravel()
+            total = np.zeros(len(item), values.dtype)
+            np.add.at(total, candidate, share * values[row[candidate], kind])
+            columns[f"kind_{name}"] = total.astype(np.float32)
         own = np.log(np.maximum(np.diff(queries.indptr), 1)).astype(np.float32)
         columns["fame"], columns["pace"] = self.fame[item], self.pace[item]
         columns["lateness"] = self.lateness[item]

@@ -6,9 +6,10 @@ standardised within the slate before models are added, so that objectives of dif
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -20,8 +21,10 @@ from ranking.rankers.features import FeatureMatrix
 from ranking.rankers.standardised import standardise
 from ranking.types import Bools, Floats
 
+if TYPE_CHECKING:
+    from ranking.rankers.forest import Forest
+
 REFERENCE: Final = 20  # of TreeSHAP's cost, which grows with rows: 200 rows take 0.8 s
-ALONE: Final = 2_000  # rows below which one thread is fastest: 200 rows, six models: 12 ms, with two busy cores 41 ms
 
 Objective: TypeAlias = Literal["binary", "lambdarank"]
 
@@ -108,19 +111,22 @@ class Trees:
         reference = np.linspace(0, len(values) - 1, min(len(values), REFERENCE)).astype(np.int64)
         asked = values[np.concatenate([rows, reference])]
         total = np.zeros((len(rows), len(self.names)))
-        for booster in self.boosters:
-            deviation = np.std(_margins(booster, values))
+        for booster, margins in zip(self.boosters, self.margins(values), strict=True):
+            deviation = np.std(margins)
             if deviation > 1e-12:
                 parts = np.asarray(booster.predict(asked, pred_contrib=True, num_threads=1))[:, :-1]
                 total += (parts[: len(rows)] - parts[len(rows) :].mean(axis=0)) / deviation
         return total
 
     def margins(self, values: Floats) -> list[npt.NDArray[np.float64]]:
-        """Every booster's margins, columns as `names`; a thread a booster where there are rows enough to pay for it."""
-        if len(values) < ALONE:
-            return [_margins(booster, values) for booster in self.boosters]
-        with ThreadPoolExecutor(self.config.threads) as pool:
-            return list(pool.map(lambda booster: _margins(booster, values), self.boosters))
+        """Every booster's margins, float64 [n]; values: float32 [n, f], columns as `names`."""
+        return [forest.margins(values) for forest in self._forests]
+
+    @cached_property
+    def _forests(self) -> "list[Forest]":
+        from ranking.rankers.forest import Forest  # numba: half a second, which who scores nothing should not pay
+
+        return [Forest.of(booster) for booster in self.boosters]
 
     def save(self, folder: Path) -> None:
         """Write the boosters as LightGBM text and the rest as JSON."""
@@ -137,11 +143,9 @@ class Trees:
             boosters = [lgb.Booster(model_file=str(folder / f"trees-{number}.txt")) for number in range(count)]
         except lgb.basic.LightGBMError as error:
             raise ArtifactError(f"{folder}: not a LightGBM model ({error}); build the release again") from error
-        return cls(state.config, state.names, boosters)
-
-
-def _margins(booster: lgb.Booster, values: Floats) -> npt.NDArray[np.float64]:
-    return np.asarray(booster.predict(values, raw_score=True, num_threads=1))
+        model = cls(state.config, state.names, boosters)
+        model.margins(np.empty((0, len(state.names)), np.float32))  # what is compiled is so before the first request
+        return model
 
 
 def _params(config: TreesConfig) -> dict[str, object]:

@@ -293,6 +293,6 @@ def _features(
     if known is not None:
         place = {one: row for row, one in enumerate([*there, *unread])}
         features = pa.concat_tables(parts).take(pa.array([place[one] for one in item_ids], pa.int64()))
-    for name in features.column_names:
-        rows = rows.append_column(name, features[name])
-    return rows
+    return pa.table(
+        dict(zip([*rows.column_names, *features.column_names], [*rows.columns, *features.columns], strict=True))
+    )

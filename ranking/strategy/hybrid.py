@@ -187,7 +187,7 @@ def find(
     parts = [
         retrieve(
             generators,
-            queries.take(some),
+            queries if len(some) == len(queries) else queries.take(some),
             k=config.candidates,
             created_at=created_at,
             reserved=reserved,
@@ -198,14 +198,8 @@ def find(
         for some, reserved in zip(rows, (config.reserved_short, config.reserved), strict=True)
         if len(some) or not len(queries)
     ]
-    order = np.argsort(np.concatenate(rows))
-    return Candidates(
-        generators=parts[0].generators,
-        item=np.concatenate([part.item for part in parts])[order],
-        fused=np.concatenate([part.fused for part in parts])[order],
-        rank=np.concatenate([part.rank for part in parts])[order],
-        score=np.concatenate([part.score for part in parts])[order],
-    )
+    found = Candidates.stacked(parts)
+    return found if len(parts) == 1 else found.take(np.argsort(np.concatenate(rows)))
 
 
 def _of_rows(rows: npt.NDArray[np.int64], watch: Watch) -> Watch:

@@ -171,8 +171,7 @@ def only_long(told: Told) -> Told:
     """The slates whose histories the ranker of long ones answers."""
     mine = np.diff(told.division.queries.indptr) > SHORT
     rows = np.repeat(mine, told.slates.groups)
-    old = told.slates.candidates
-    kept = Candidates(old.generators, old.item[mine], old.fused[mine], old.rank[mine], old.score[mine])
+    kept = told.slates.candidates.take(mine)
     groups = told.slates.groups[mine]
     slates = Slates(kept, groups, np.repeat(np.arange(len(groups)), groups), _rows(told.slates.features, rows))
     return Told(slates, _some(told.division, np.flatnonzero(mine)), told.scores[rows])
@@ -201,6 +200,8 @@ def singles_ndcg(candidates: Candidates, opinions: Opinions) -> dict[str, Values
 
 
 def _rows(features: FeatureMatrix, rows: Bools) -> FeatureMatrix:
+    if rows.all():
+        return features
     return FeatureMatrix(features.names, features.values[rows], features.parts)
 
 
