@@ -117,6 +117,11 @@ def _ready(port: int) -> bool:
         return False
 
 
+def request(number: int, users: int) -> dict[str, object]:
+    """The body of one of many requests, of users far from each other."""
+    return {"user_id": f"u{number * 7919 % users:05}", "k": 10, "context": {"device": "mobile", "place": "home"}}
+
+
 def at_rate(port: int, bodies: Callable[[int], object], *, rate: float, seconds: float) -> np.ndarray:
     """Milliseconds from due to answered, of requests that are due at a rate."""
     due: queue.Queue[tuple[int, float] | None] = queue.Queue()
@@ -211,24 +216,20 @@ def peer(settings: Settings, candidates: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--candidates", type=int, default=500)
+    WorldSize.add_arguments(parser)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True)
     asked = parser.parse_args()
-    size = WorldSize(items=asked.items, users=asked.users, candidates=asked.candidates)
+    size = WorldSize.of(asked)
     settings = build(asked.home, size)
 
-    def plain(number: int) -> object:
-        user = f"u{number * 7919 % size.users:05}"
-        return {"user_id": user, "k": 10, "context": {"device": "mobile", "place": "home"}}
+    def plain(number: int) -> dict[str, object]:
+        return request(number, size.users)
 
-    def explained(number: int) -> object:
-        return plain(number) | {"explain": True}  # type: ignore[operator]
+    def explained(number: int) -> dict[str, object]:
+        return plain(number) | {"explain": True}
 
     stock = peer(settings, size.candidates) if asked.peer else None
     for workers in map(int, asked.workers.split(",")):

@@ -4,6 +4,7 @@ Items lie around themes; users love a few of them and choose in proportion to ex
 at a place, at hours of their own. Generators, ranker and feature store are the product's, with their defaults.
 """
 
+import argparse
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +50,19 @@ class WorldSize:
     users: int = 10_000
     events: int = 30
     candidates: int = 500
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """The home's folder, and a world's size."""
+        parser.add_argument("--home", type=Path, required=True)
+        parser.add_argument("--items", type=int, default=cls.items)
+        parser.add_argument("--users", type=int, default=cls.users)
+        parser.add_argument("--candidates", type=int, default=cls.candidates)
+
+    @classmethod
+    def of(cls, asked: argparse.Namespace) -> "WorldSize":
+        """What those arguments say."""
+        return cls(items=asked.items, users=asked.users, candidates=asked.candidates)
 
 
 def build(home: Path, size: WorldSize) -> Settings:

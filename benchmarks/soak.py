@@ -20,10 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from serve import WARM_UP, Client, Server, as_fast_as_it_goes, at_rate, serving
+from serve import WARM_UP, Client, Server, as_fast_as_it_goes, at_rate, request, serving
 from serving_world import WorldSize, build
 
-from feature_repo.settings import Settings
 from ranking.serving.releases import MANIFEST, SUMS, Manifest, Releases
 
 EVERY_S = 5.0  # readings of memory
@@ -95,27 +94,20 @@ class Beside:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--candidates", type=int, default=500)
+    WorldSize.add_arguments(parser)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--share", type=float, default=0.8)
     parser.add_argument("--swap-every", type=float, default=60)
     asked = parser.parse_args()
-    size = WorldSize(items=asked.items, users=asked.users, candidates=asked.candidates)
-    settings: Settings = build(asked.home, size)
+    size = WorldSize.of(asked)
+    settings = build(asked.home, size)
     releases = Releases.of(settings)
     first = releases.current().id
     twin(releases)
 
-    def plain(number: int) -> object:
-        return {
-            "user_id": f"u{number * 7919 % size.users:05}",
-            "k": 10,
-            "context": {"device": "mobile", "place": "home"},
-        }
+    def plain(number: int) -> dict[str, object]:
+        return request(number, size.users)
 
     with serving(asked.home, asked.workers) as server:
         for number in range(WARM_UP * asked.workers):

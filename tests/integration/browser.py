@@ -84,6 +84,17 @@ class Page:
         self.chrome = chrome
         self.address = address
 
+    @classmethod
+    def anew(cls, chrome: Chrome, address: str) -> "Page":
+        """Of a desk's width, with nothing remembered and no complaint so far."""
+        page = cls(chrome, address)
+        page.resize(1280, 900)
+        page.emulate()
+        page.open("/web/icon.svg")
+        page.run("localStorage.clear(); sessionStorage.clear()")
+        page.complaints()
+        return page
+
     def open(self, path: str) -> None:
         self.chrome.get(self.address + path)
 

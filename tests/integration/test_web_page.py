@@ -51,12 +51,7 @@ def ready(url):
 
 @pytest.fixture
 def page(browser, address):
-    page = Page(browser, address)
-    page.resize(1280, 900)
-    page.emulate()
-    page.open("/web/icon.svg")
-    page.run("localStorage.clear()")
-    page.complaints()
+    page = Page.anew(browser, address)
     yield page
     assert page.complaints() == []
 

@@ -1,8 +1,6 @@
 """The HTTP API over a small real home."""
 
-import contextlib
 import re
-import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +8,6 @@ from pathlib import Path
 import httpx
 import pyarrow as pa
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from feast import FeatureStore, RepoConfig
 
@@ -19,6 +16,7 @@ from feature_repo.epoch import EPOCH
 from ranking.serving.app import MAX_BODY, create_app
 from ranking.serving.engine import Engine
 from ranking.serving.feature_payloads import OnlineFeatures
+from tests.servers import running
 
 CONTRACT_ITEM = {"item_id", "rank", "score", "propensity", "sources", "reasons", "rules"}
 
@@ -32,21 +30,6 @@ def client(settled):
 @pytest.fixture
 def writable(engine):
     return TestClient(create_app(engine))
-
-
-@contextlib.contextmanager
-def served(engine):
-    """Address of a real server on loopback."""
-    server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def problem(answer, status):
@@ -239,7 +222,7 @@ def test_online_features_are_json_for_any_other_accept(client, accept):
 
 
 def test_feasts_own_client_reads_from_the_server(engine, tmp_path):
-    with served(engine) as address:
+    with running(create_app(engine)) as address:
         config = RepoConfig(
             project="trichord",
             provider="local",
@@ -262,7 +245,7 @@ def test_online_features_that_cannot_be_given_as_arrow_are_a_problem(client):
 def test_the_client_of_the_documentation_reads_arrow(engine):
     page = (Path(__file__).parents[2] / "docs" / "feature-store.md").read_text()
     (code,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "httpx.post" in text)
-    with served(engine) as address:
+    with running(create_app(engine)) as address:
         names = {"httpx": httpx, "pyarrow": pa, "url": f"{address}/get-online-features"}
         exec(code.replace("u00001", "u00"), names)
     assert names["table"]["user_id"].to_pylist() == ["u00", "u00002"]

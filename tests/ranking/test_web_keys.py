@@ -59,12 +59,7 @@ def address(browser, served, world, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, address):
-    page = Page(browser, address)
-    page.resize(1280, 900)
-    page.emulate()
-    page.open("/web/icon.svg")
-    page.run("localStorage.clear(); sessionStorage.clear()")
-    page.complaints()
+    page = Page.anew(browser, address)
     yield page
     # of refusals a browser tells by itself; nothing else, a breach of the policy above all, may be there
     assert [one for one in page.complaints() if "status of 401" not in one and "status of 403" not in one] == []
