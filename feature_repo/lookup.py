@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo.asked import Asked, Wanted, resolve
+from feature_repo.columns import Column
 from feature_repo.errors import StoreError
 from feature_repo.online import count_of, on_demand_features, read_views, request_columns
 from feature_repo.plan import StoredView, arrow_fields
@@ -67,7 +68,7 @@ def look_up(store: Store, entities: Entities, asked: Asked, *, at: datetime) -> 
     for view, features in wanted.features.items():
         if view in wanted.on_demand:
             made = on_demand_features(wanted.on_demand[view], _inputs(wanted.on_demand[view], rows, entities, at))
-            columns = {name: made[name].combine_chunks() for name in features}
+            columns = {name: made[name].plain() for name in features}
             parts.append(Part(view, _named(view, columns, asked), present, never))
         else:
             columns = {name: rows[view].columns[name] for name in features}
@@ -96,7 +97,8 @@ def _read(store: Store, keys: Mapping[str, pa.Array], wanted: Wanted, at: dateti
         first = np.unique(taken, return_index=True)[1]
         distinct = {name: keys[name].take(pa.array(first)) for name in names}
         take = None if len(first) == len(taken) else taken
-        found |= read_views(store.feast, distinct, views, at, take=take, snapshots=store.snapshots)
+        read = read_views(store.feast, distinct, views, at, snapshots=store.snapshots)
+        found |= read if take is None else {name: rows.take(take) for name, rows in read.items()}
     return found
 
 
@@ -106,18 +108,20 @@ def _statuses(rows: Rows, view: StoredView, at: datetime) -> npt.NDArray[np.int8
     return statuses
 
 
-def _inputs(view: "OnDemandFeatureView", rows: Mapping[str, Rows], entities: Entities, at: datetime) -> pa.Table:
+def _inputs(
+    view: "OnDemandFeatureView", rows: Mapping[str, Rows], entities: Entities, at: datetime
+) -> dict[str, Column]:
     """What an on-demand view takes: of the request, and of stored views."""
     unsaid = request_columns(at, at, None, None, len(next(iter(entities.values()))))
-    columns: dict[str, pa.Array] = {}
+    columns: dict[str, Column] = {}
     for source in view.source_request_sources.values():
         for name, kind in arrow_fields(source.schema).items():
             if name not in entities and name not in unsaid:
                 raise StoreError(f"{view.name} takes {name} of the request; give it beside the ids, a value for each")
-            columns[name] = _column(name, entities[name], kind) if name in entities else unsaid[name]
+            columns[name] = Column(_column(name, entities[name], kind)) if name in entities else unsaid[name]
     for projection in view.source_feature_view_projections.values():
-        columns |= {one.name: rows[projection.name].columns[one.name] for one in projection.features}
-    return pa.table(columns)
+        columns |= {one.name: Column(rows[projection.name].columns[one.name]) for one in projection.features}
+    return columns
 
 
 def _named(view: str, columns: dict[str, pa.Array], asked: Asked) -> dict[str, pa.Array]:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from feature_repo import schema, transforms
+from feature_repo import transforms
+from feature_repo.columns import Column, Columns, Places, columns_of, table_of
+from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.plan import Plan, StoredView
 from feature_repo.stock_online import read_stock
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
 
 _MISSING: Final = b"missing"
 
-Places: TypeAlias = npt.NDArray[np.int64]
-Columns: TypeAlias = dict[str, pa.Array | pa.ChunkedArray]
 # Stored features of some views of an entity key, and ids of which nothing is stored
-Read: TypeAlias = Callable[[str, Mapping[str, StoredView]], tuple[dict[str, pa.Array], list[str]]]
+Read: TypeAlias = Callable[[str, Mapping[str, StoredView]], tuple[dict[str, Column], list[str]]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def count_of(ids: Mapping[str, Sequence[object]], *, some: bool = False) -> int:
 
 def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
     """Entity keys and features of a plan, with what `missing` tells. read: stored features of an entity key's views."""
-    found: Columns = {}
+    found: dict[str, Column] = {}
     unknown: dict[str, list[str]] = {}
     for key, views in plan.stored.items():
         columns, unknown[key] = read(key, views)
@@ -80,7 +79,7 @@ def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
         of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
         found = on_demand_columns(found | of_request, plan)
     columns_of = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
-    return pa.Table.from_arrays([found[name] for name in columns_of.names], schema=columns_of)
+    return pa.Table.from_arrays([found[name].plain() for name in columns_of.names], schema=columns_of)
 
 
 def missing(answered: pa.Table) -> dict[str, list[str]]:
@@ -97,16 +96,15 @@ def read_stored(
     at: datetime,
     *,
     snapshots: StockSnapshots | None = None,
-) -> tuple[dict[str, pa.Array], list[str]]:
+) -> tuple[dict[str, Column], list[str]]:
     """Stored features, null where older than their view's ttl, and ids of which nothing is stored."""
-    every = ids.distinct if ids.take is None else ids.distinct.take(pa.array(ids.take))
-    columns: dict[str, pa.Array] = {key: every}
-    known = np.zeros(len(every), bool)
-    for rows in read_views(feast, {key: ids.distinct}, views, at, take=ids.take, snapshots=snapshots).values():
+    columns: dict[str, pa.Array] = {key: ids.distinct}
+    known = np.zeros(len(ids.distinct), bool)
+    for rows in read_views(feast, {key: ids.distinct}, views, at, snapshots=snapshots).values():
         columns |= rows.columns
         known |= rows.known
-    missing: list[str] = [] if known.all() else every.filter(pa.array(~known)).unique().to_pylist()
-    return columns, missing
+    missing: list[str] = [] if known.all() else ids.distinct.filter(pa.array(~known)).to_pylist()
+    return {name: Column(values, ids.take) for name, values in columns.items()}, missing
 
 
 def read_views(
@@ -115,24 +113,21 @@ def read_views(
     views: Mapping[str, StoredView],
     at: datetime,
     *,
-    take: Places | None = None,
     snapshots: StockSnapshots | None = None,
 ) -> dict[str, Rows]:
     """Rows of entities by view, values null where they are older than the view's ttl.
 
-    ids: equally many by entity key, no entity twice. take: places among them of the rows wanted; default each once.
-    snapshots: of a stock store.
+    ids: equally many by entity key, no entity twice. snapshots: of a stock store.
     """
     from feature_repo.stores.packed import Part  # imports feast
 
     packed = packed_store(feast)
     if packed is None:
-        found = read_stock(feast, ids, views, at, snapshots)
-        return found if take is None else {name: rows.take(take) for name, rows in found.items()}
+        return read_stock(feast, ids, views, at, snapshots)
     parts = [
         Part(one.layout(feast.project), tuple(one.fields), at - one.ttl if one.ttl else None) for one in views.values()
     ]
-    return dict(zip(views, packed.read_parts(feast.config, parts, ids, take=take), strict=True))
+    return dict(zip(views, packed.read_parts(feast.config, parts, ids), strict=True))
 
 
 def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":
@@ -145,32 +140,32 @@ def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":
 
 def request_columns(
     at: datetime, requested_at: datetime, device: str | None, place: str | None, n: int
-) -> dict[str, pa.Array]:
-    """The columns of `transforms.REQUEST` for one request, `n` times."""
-    as_of, moment = (pa.scalar(one, schema.TIMESTAMP).cast(pa.int64()) for one in (at, requested_at))
-    values = (as_of, moment, pa.scalar(device, pa.string()), pa.scalar(place, pa.string()))
-    return {name: pa.repeat(value, n) for name, value in zip(transforms.REQUEST.names, values, strict=True)}
+) -> dict[str, Column]:
+    """The columns of `transforms.REQUEST` for one request and `n` rows."""
+    first = np.zeros(n, np.int64)
+    values = zip(transforms.REQUEST, (microseconds(at), microseconds(requested_at), device, place), strict=True)
+    return {field.name: Column(pa.array([value], field.type), first) for field, value in values}
 
 
 def with_on_demand(rows: pa.Table, plan: Plan) -> pa.Table:
     """Rows of stored features and request, with the features of the plan's on-demand views."""
-    return pa.table(on_demand_columns(dict(zip(rows.column_names, rows.columns, strict=True)), plan))
+    return table_of(on_demand_columns(columns_of(rows), plan))
 
 
-def on_demand_columns(columns: Columns, plan: Plan) -> Columns:
-    """The same by columns of equal length."""
+def on_demand_columns(columns: Columns, plan: Plan) -> dict[str, Column]:
+    """The same by columns."""
     found = dict(columns)
     for view in plan.on_demand:
-        made = on_demand_features(view, pa.table(found))
+        made = on_demand_features(view, found)
         found |= {field.name: made[field.name] for field in view.features}
     return found
 
 
-def on_demand_features(view: "OnDemandFeatureView", rows: pa.Table) -> pa.Table:
-    """What an on-demand view makes of its inputs.
+def on_demand_features(view: "OnDemandFeatureView", columns: Columns) -> dict[str, Column]:
+    """What an on-demand view makes of its inputs, beside which others may stand.
 
     A view of ours is computed by its transform, which is what Feast would call by way of pandas, in a tenth of the
     time; any other by Feast.
     """
-    made: pa.Table = transforms.ON_DEMAND.get(view.name, view.transform_arrow)(rows)
-    return made
+    ours = transforms.ON_DEMAND.get(view.name)
+    return ours(columns) if ours is not None else columns_of(view.transform_arrow(table_of(columns)))

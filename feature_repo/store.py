@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo import compute, configuration, schema
+from feature_repo.columns import Column
 from feature_repo.epoch import EPOCH
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
@@ -264,7 +265,7 @@ class Store:
         if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
 
-        def read(key: str, views: Mapping[str, StoredView]) -> tuple[dict[str, pa.Array], list[str]]:
+        def read(key: str, views: Mapping[str, StoredView]) -> tuple[dict[str, Column], list[str]]:
             with self.answering():
                 return read_stored(self.feast, key, asked[key], views, request.at, snapshots=self.snapshots)
 

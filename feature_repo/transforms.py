@@ -1,4 +1,6 @@
-"""Features that depend on the request: pure functions of an Arrow table, row by row independent.
+"""Features that depend on the request: pure functions of columns, row by row independent.
+
+What many rows share (the user, the request) is looked at once, as `columns.Column` holds it.
 
 Two moments: `as_of`, up to which behaviour is known (ages count to it), and `requested_at`, whose hour and weekday
 count. Live they are one; an evaluation with a global cutoff asks later than it knows. Both are int64 microseconds
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
+from feature_repo.columns import Column, Columns, columns_of, table_of, typed
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -30,6 +33,8 @@ REQUEST: Final = pa.schema(
         pa.field(schema.PLACE, pa.string()),
     ]
 )
+
+_SURROUNDINGS: Final = pa.schema([field for field in REQUEST if field.name != AS_OF])
 
 _STRINGS: Final = pa.list_(pa.string())
 _INTS: Final = pa.list_(pa.int64())
@@ -59,73 +64,75 @@ _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 
 
-def request_context(request: pa.Table) -> pa.Table:
-    """Where and when a request is made, from a table of `REQUEST`.
+def request_context(request: Columns) -> dict[str, Column]:
+    """Where and when a request is made, from columns of `REQUEST` (without `as_of`).
 
     context_hour 0..23, context_weekday 0 (Monday)..6, context_daypart 0 (night, from 0 h) .. 3 (evening, from 18 h),
     context_is_weekend, context_device, context_place. UTC.
     """
-    at = _ints(request[REQUESTED_AT])
+    told = typed(request, _SURROUNDINGS)
+    moment = told[REQUESTED_AT]
+    at = Column(moment.values).numbers()
     hour = at // _HOUR_US % 24
     weekday = _weekday(at)
-    return pa.table(
-        {
-            "context_hour": hour,
-            "context_weekday": weekday,
-            "context_daypart": hour // 6,
-            "context_is_weekend": weekday >= 5,
-            "context_device": request[schema.DEVICE],
-            "context_place": request[schema.PLACE],
-        }
-    )
+    when = {
+        "context_hour": hour,
+        "context_weekday": weekday,
+        "context_daypart": hour // 6,
+        "context_is_weekend": weekday >= 5,
+    }
+    return {name: Column(pa.array(values), moment.place) for name, values in when.items()} | {
+        "context_device": told[schema.DEVICE],
+        "context_place": told[schema.PLACE],
+    }
 
 
-def user_item_match(rows: pa.Table) -> pa.Table:
-    """How an item fits this user, now and here, from a table of `MATCH`.
+def user_item_match(rows: Columns) -> dict[str, Column]:
+    """How an item fits this user, now and here, from columns of `MATCH`; those of the user share their places.
 
     category_affinity: mean share of the user's taste over the item's categories. last_category_overlap: share of the
     item's categories that the user's latest item has too. *_lift: how much likelier this item is chosen in the
     request's daypart, weekend or week, device, place than if choices were spread evenly; 1 where nothing is known of
     the item. *_s: seconds up to `as_of`. Null where what it compares is unknown.
     """
-    rows = rows.select(MATCH.names)
-    if rows.schema.types != MATCH.types:
-        rows = rows.cast(MATCH)
-    as_of = _ints(rows[AS_OF])
-    hour = _ints(rows[REQUESTED_AT]) // _HOUR_US % 24
-    chosen = np.stack([_ints(rows[f"item_{part}"]) for part in ("night", "morning", "afternoon", "evening")])
+    told = typed(rows, MATCH)
+    as_of, at = told[AS_OF].numbers(), told[REQUESTED_AT].numbers()
+    hour = at // _HOUR_US % 24
+    chosen = np.stack([told[f"item_{part}"].numbers() for part in ("night", "morning", "afternoon", "evening")])
     total = chosen.sum(axis=0)
-    is_weekend = _weekday(_ints(rows[REQUESTED_AT])) >= 5
-    weekend = _ints(rows["item_weekend"])
+    is_weekend = _weekday(at) >= 5
+    weekend = told["item_weekend"].numbers()
     this_daypart = np.take_along_axis(chosen, (hour // 6)[np.newaxis], axis=0)[0]
-    liked, last = rows["affinity_categories"], rows["last_categories"]
+    categories = _flat(told["categories"].plain())
     match = {
-        "category_affinity": _mean_weight(rows["categories"], liked, rows["affinity_weights"]),
-        "last_category_overlap": _mean_weight(rows["categories"], last, None),
+        "category_affinity": _mean_weight(categories, told["affinity_categories"], told["affinity_weights"]),
+        "last_category_overlap": _mean_weight(categories, told["last_categories"], None),
         "daypart_lift": _float32(_lift(this_daypart, total, 1 / 4)),
         "weekend_lift": _float32(
             _lift(np.where(is_weekend, weekend, total - weekend), total, np.where(is_weekend, 2 / 7, 5 / 7))
         ),
-        "device_lift": _named_lift(rows[schema.DEVICE], rows["item_devices"], rows["item_device_counts"]),
-        "place_lift": _named_lift(rows[schema.PLACE], rows["item_places"], rows["item_place_counts"]),
-        "item_age_s": _age_s(as_of, rows["created_at"]),
-        "item_idle_s": _age_s(as_of, rows["item_last_event_at"]),
-        "user_idle_s": _age_s(as_of, rows["user_last_event_at"]),
+        "device_lift": _named_lift(told[schema.DEVICE], told["item_devices"], told["item_device_counts"]),
+        "place_lift": _named_lift(told[schema.PLACE], told["item_places"], told["item_place_counts"]),
+        "item_age_s": _age_s(as_of, told["created_at"]),
+        "item_idle_s": _age_s(as_of, told["item_last_event_at"]),
+        "user_idle_s": _age_s(as_of, told["user_last_event_at"]),
     }
-    return pa.table(match)
+    return {name: Column(values) for name, values in match.items()}
 
+
+Transform: TypeAlias = Callable[[Columns], dict[str, Column]]
 
 # What the on-demand views compute, by their names
-ON_DEMAND: Final[Mapping[str, Callable[[pa.Table], pa.Table]]] = {
+ON_DEMAND: Final[Mapping[str, Transform]] = {
     "request_context": request_context,
     "user_item_match": user_item_match,
 }
 
 
-def on_frame(transform: Callable[[pa.Table], pa.Table], inputs: pa.Schema, frame: pd.DataFrame) -> pd.DataFrame:
+def on_frame(transform: Transform, inputs: pa.Schema, frame: pd.DataFrame) -> pd.DataFrame:
     """Run a transform on the data frame that Feast gives an on-demand view."""
     rows = pa.Table.from_pandas(frame[inputs.names], schema=inputs, preserve_index=False)
-    made: pd.DataFrame = transform(rows).to_pandas()
+    made: pd.DataFrame = table_of(transform(columns_of(rows))).to_pandas()
     return made
 
 
@@ -139,71 +146,53 @@ def _lift(chosen: Ints, total: Ints, even: Floats | float) -> Floats:
     return lift
 
 
-def _named_lift(asked: pa.ChunkedArray, names: pa.ChunkedArray, counts: pa.ChunkedArray) -> pa.Array:
+def _named_lift(asked: Column, names: Column, counts: Column) -> pa.Array:
     """`_lift` of a named context; an even spread is one over the names that the item or the request knows, at least 2.
 
     Null where the request names none.
     """
-    row, name = _flat(names)
-    count = np.asarray(pc.list_flatten(counts), np.int64)
+    row, name = _flat(names.plain())
+    count = np.asarray(pc.list_flatten(counts.plain()), np.int64)
     n = len(asked)
-    same = np.asarray(pc.fill_null(pc.equal(name, _one_chunk(asked).take(pa.array(row))), False), bool)
+    code = asked.values.dictionary_encode()
+    of_asked = asked.of_rows(np.asarray(code.indices.fill_null(-1)))
+    same = np.asarray(pc.index_in(name, code.dictionary).fill_null(-2)) == of_asked[row]
     total = np.bincount(row, count, n)
     chosen = np.bincount(row[same], count[same], n)
     known = np.bincount(row, minlength=n) + (np.bincount(row[same], minlength=n) == 0)
-    return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=_nulls(asked))
+    return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=asked.nulls())
 
 
-def _mean_weight(categories: pa.ChunkedArray, held: pa.ChunkedArray, weights: pa.ChunkedArray | None) -> pa.Array:
-    """Mean over an item's categories of the weight (default 1) that the same row's `held` gives them, 0 if it does not.
+def _mean_weight(categories: tuple[Ints, pa.Array], held: Column, weights: Column | None) -> pa.Array:
+    """Mean over an item's categories (`_flat`) of the weight (default 1) that the same row's `held` gives them.
 
-    Null where the item has no categories or `held` is null.
+    0 for a category that it does not hold; null where the item has no categories or `held` is null.
     """
-    row, name = _flat(categories)
-    held_row, held_name = _flat(held)
-    weight = np.ones(len(held_row)) if weights is None else np.asarray(pc.list_flatten(weights), np.float64)
+    row, name = categories
+    holder, held_name = _flat(held.values)
+    weight = np.ones(len(holder)) if weights is None else np.asarray(pc.list_flatten(weights.values), np.float64)
     held_code = held_name.dictionary_encode()
     names = held_code.dictionary
-    code = np.asarray(pc.fill_null(pc.index_in(name, names), len(names)), np.int64)  # one more: nobody holds it
-    key = row * (len(names) + 1) + code
-    held_key = held_row * (len(names) + 1) + np.asarray(held_code.indices, np.int64)
+    code = np.asarray(pc.index_in(name, names).fill_null(len(names)), np.int64)  # one more: nobody holds it
+    key = (row if held.place is None else held.place[row]) * (len(names) + 1) + code
+    held_key = holder * (len(names) + 1) + np.asarray(held_code.indices, np.int64)
     order = np.argsort(held_key, kind="stable")
     held_key, weight = held_key[order], np.append(weight[order], 0.0)
     at = np.searchsorted(held_key, key)
     found = np.append(held_key, -1)[at] == key
-    size = np.bincount(row, minlength=len(categories))
-    mean = np.bincount(row, np.where(found, weight[at], 0.0), len(categories)) / np.maximum(size, 1)
-    return _float32(mean, mask=(size == 0) | _nulls(held))
+    size = np.bincount(row, minlength=len(held))
+    mean = np.bincount(row, np.where(found, weight[at], 0.0), len(held)) / np.maximum(size, 1)
+    return _float32(mean, mask=(size == 0) | held.nulls())
 
 
-def _flat(lists: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+def _flat(lists: pa.Array) -> tuple[Ints, pa.Array]:
     """Values of lists one after the other, and the row that each belongs to."""
-    one = _one_chunk(lists)
-    return np.asarray(pc.list_parent_indices(one), np.int64), pc.list_flatten(one)
+    return np.asarray(pc.list_parent_indices(lists), np.int64), pc.list_flatten(lists)
 
 
-def _age_s(as_of: Ints, since: pa.ChunkedArray) -> pa.Array:
-    return pa.array((as_of - _ints(since)) / 1e6, pa.float64(), mask=_nulls(since) if since.null_count else None)
-
-
-def _ints(column: pa.ChunkedArray) -> Ints:
-    """Numbers, 0 for null."""
-    one = _one_chunk(column)
-    numbers: Ints = (one.fill_null(0) if one.null_count else one).to_numpy(zero_copy_only=False)
-    return numbers.astype(np.int64, copy=False)
-
-
-def _nulls(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    if not column.null_count:
-        return np.zeros(len(column), bool)
-    return np.asarray(pc.is_null(column), bool)
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    one = column.combine_chunks()
-    return one if isinstance(one, pa.Array) else pa.concat_arrays(one.chunks)
+def _age_s(as_of: Ints, since: Column) -> pa.Array:
+    age_s = (as_of - since.numbers()) / 1e6
+    return pa.array(age_s, pa.float64(), mask=since.nulls() if since.values.null_count else None)
 
 
 def _float32(values: Floats, mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:

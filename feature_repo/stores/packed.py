@@ -27,7 +27,7 @@ from feast.repo_config import FeastConfigBaseModel
 from feature_repo.epoch import microseconds, moment_of
 from feature_repo.stores import snapshot_record
 from feature_repo.stores.packed_catalogue import forget, layouts, supersede
-from feature_repo.stores.packed_columns import Packed, Places, decode, unpacked
+from feature_repo.stores.packed_columns import Packed, decode, unpacked
 from feature_repo.stores.packed_file import PackedFile, Reading
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import NEVER, Layout, layout_of
@@ -104,12 +104,8 @@ class PackedOnlineStore(OnlineStore):
         [rows] = self.read_parts(config, [part], ids)
         return rows
 
-    def read_parts(
-        self, config: RepoConfig, parts: Sequence[Part], ids: Mapping[str, pa.Array], *, take: Places | None = None
-    ) -> list[Rows]:
+    def read_parts(self, config: RepoConfig, parts: Sequence[Part], ids: Mapping[str, pa.Array]) -> list[Rows]:
         """Features of several views of the same entity keys, all as of one moment; see `read_arrow`.
-
-        take: places among `ids` of the rows wanted, in case of ids that are wanted more than once.
 
         Raises:
             StoreError: an id is null.
@@ -118,8 +114,6 @@ class PackedOnlineStore(OnlineStore):
         keys = {part.layout.keys: EntityKeys(part.layout, ids) for part in parts}
         with _file(config).reading() as reading:
             found = [_packed(reading, part.layout, keys[part.layout.keys]) for part in parts]
-        if take is not None:
-            found = [packed.take(take) for packed in found]
         return [
             decode(part.layout, packed, part.names, None if part.fresh_from is None else microseconds(part.fresh_from))
             for part, packed in zip(parts, found, strict=True)

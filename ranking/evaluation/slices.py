@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
+from feature_repo.columns import Column, table_of
 from feature_repo.transforms import REQUESTED_AT, request_context
 from ranking.rankers.groups import BANDS, MAX_VALUES, attributes_of
 from ranking.splits import Positions, Split
@@ -60,15 +61,12 @@ def _thirds(split: Split, known: Positions) -> Strings:
 def _asked(split: Split, known: Positions) -> Iterator[tuple[str, Strings]]:
     """What the requests say: name -> value, object [n], None where it is not said."""
     queries = split.queries
-    context = request_context(
-        pa.table(
-            {
-                REQUESTED_AT: pa.array(queries.at[known]),
-                schema.DEVICE: pa.array(queries.device[known], pa.string()),
-                schema.PLACE: pa.array(queries.place[known], pa.string()),
-            }
-        )
-    )
+    asked = {
+        REQUESTED_AT: pa.array(queries.at[known]),
+        schema.DEVICE: pa.array(queries.device[known], pa.string()),
+        schema.PLACE: pa.array(queries.place[known], pa.string()),
+    }
+    context = table_of(request_context({name: Column(values) for name, values in asked.items()}))
     hour = context["context_hour"].to_numpy()
     yield "hour", np.array([f"{one:02}" for one in hour.tolist()], object)
     yield "daypart", DAYPARTS[context["context_daypart"].to_numpy()]

@@ -1,9 +1,11 @@
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from feature_repo import transforms
+from feature_repo.columns import Column, columns_of, table_of
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -12,10 +14,18 @@ def us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
 
 
+def match_of(rows: pa.Table) -> pa.Table:
+    return table_of(transforms.user_item_match(columns_of(rows)))
+
+
+def context_of(rows: pa.Table) -> pa.Table:
+    return table_of(transforms.request_context(columns_of(rows)))
+
+
 def match(**known: object) -> dict[str, object]:
     """The features of one row of which only this is known, asked on Monday at midnight."""
     row = {"as_of": us(MONDAY), "requested_at": us(MONDAY), **known}
-    made = transforms.user_item_match(pa.Table.from_pylist([row], transforms.MATCH)).to_pylist()
+    made = match_of(pa.Table.from_pylist([row], transforms.MATCH)).to_pylist()
     assert len(made) == 1
     return dict(made[0])
 
@@ -35,7 +45,7 @@ def test_hour_and_weekday_are_those_of_the_request(
 ) -> None:
     row = {"as_of": 0, "requested_at": us(moment), "device": "tv", "place": None}
     assert (moment.hour, moment.weekday()) == (hour, weekday)
-    assert transforms.request_context(pa.Table.from_pylist([row], transforms.REQUEST)).to_pylist() == [
+    assert context_of(pa.Table.from_pylist([row], transforms.REQUEST)).to_pylist() == [
         {
             "context_hour": hour,
             "context_weekday": weekday,
@@ -106,14 +116,29 @@ def test_each_row_is_matched_on_its_own() -> None:
         {"item_devices": ["tv"], "item_device_counts": [9], "device": "tv"},
     ]
     table = pa.Table.from_pylist([{"as_of": 1, "requested_at": 1, **row} for row in rows], transforms.MATCH)
-    together = transforms.user_item_match(table).to_pylist()
-    assert together == [transforms.user_item_match(table.slice(place, 1)).to_pylist()[0] for place in range(4)]
+    together = match_of(table).to_pylist()
+    assert together == [match_of(table.slice(place, 1)).to_pylist()[0] for place in range(4)]
     assert [row["category_affinity"] for row in together] == [1.0, None, 0.5, None]
 
 
+def test_what_rows_share_is_matched_as_if_each_had_its_own() -> None:
+    user = {"affinity_categories": ["y", "x"], "affinity_weights": [0.25, 0.75], "last_categories": ["x"]}
+    asked = {"as_of": us(MONDAY), "requested_at": us(MONDAY), "device": "tv", "place": None}
+    items = [
+        {"categories": ["x", "z"], "item_devices": ["tv"], "item_device_counts": [9], "item_night": 3},
+        {"categories": None, "created_at": 1},
+        {"categories": ["y"], "item_devices": ["phone"], "item_device_counts": [2]},
+    ]
+    each = columns_of(pa.Table.from_pylist([user | asked | item for item in items], transforms.MATCH))
+    first = np.zeros(len(items), np.int64)
+    shared = each | {name: Column(each[name].values.slice(0, 1), first) for name in [*user, *asked]}
+    for transform in (transforms.user_item_match, transforms.request_context):
+        assert table_of(transform(shared)).equals(table_of(transform(each)))
+
+
 def test_no_rows_give_no_rows() -> None:
-    assert len(transforms.user_item_match(transforms.MATCH.empty_table())) == 0
-    assert len(transforms.request_context(transforms.REQUEST.empty_table())) == 0
+    assert len(match_of(transforms.MATCH.empty_table())) == 0
+    assert len(context_of(transforms.REQUEST.empty_table())) == 0
 
 
 def test_a_data_frame_from_feast_is_read_like_the_table() -> None:
@@ -125,4 +150,4 @@ def test_a_data_frame_from_feast_is_read_like_the_table() -> None:
         transforms.MATCH,
     )
     made = transforms.on_frame(transforms.user_item_match, transforms.MATCH, rows.to_pandas())
-    assert made.equals(transforms.user_item_match(rows).to_pandas())
+    assert made.equals(match_of(rows).to_pandas())

@@ -1,0 +1,77 @@
+"""Columns of which many rows share a value: of one user, or of one request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Places: TypeAlias = npt.NDArray[np.int64]
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values, and the place among them of each of the n rows; None where every row has its own, in order."""
+
+    values: pa.Array
+    place: Places | None = None
+
+    def __len__(self) -> int:
+        return len(self.values if self.place is None else self.place)
+
+    def plain(self) -> pa.Array:
+        """The value of each row."""
+        if self.place is None:
+            return self.values
+        if len(self.values) == 1:
+            return pa.repeat(self.values[0], len(self.place))
+        return self.values.take(pa.array(self.place))
+
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """The number of each row, 0 for null."""
+        given = self.values.fill_null(0) if self.values.null_count else self.values
+        return self.of_rows(given.to_numpy(zero_copy_only=False))
+
+    def nulls(self) -> npt.NDArray[np.bool_]:
+        """Whether each row is null."""
+        if not self.values.null_count:
+            return np.zeros(len(self), bool)
+        return self.of_rows(self.values.is_null().to_numpy(zero_copy_only=False))
+
+    def of_rows(self, of_values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """For each row what there is for its value."""
+        return of_values if self.place is None else of_values.take(self.place)
+
+
+Columns: TypeAlias = Mapping[str, Column]  # of equally many rows
+
+
+def columns_of(rows: pa.Table) -> dict[str, Column]:
+    """A table's columns, each row with its own values."""
+    return {
+        name: Column(_one_chunk(column)) for name, column in zip(rows.column_names, rows.itercolumns(), strict=True)
+    }
+
+
+def table_of(columns: Columns) -> pa.Table:
+    """Columns with the value of each row."""
+    return pa.table({name: column.plain() for name, column in columns.items()})
+
+
+def typed(columns: Columns, schema: pa.Schema) -> dict[str, Column]:
+    """Those that a schema names, in its types."""
+    found = {}
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        column = columns[name]
+        found[name] = column if column.values.type == kind else Column(column.values.cast(kind), column.place)
+    return found
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    one = column.combine_chunks()
+    return one if isinstance(one, pa.Array) else pa.concat_arrays(one.chunks)
