@@ -293,6 +293,5 @@ def _features(
     if known is not None:
         place = {one: row for row, one in enumerate([*there, *unread])}
         features = pa.concat_tables(parts).take(pa.array([place[one] for one in item_ids], pa.int64()))
-    return pa.table(
-        dict(zip([*rows.column_names, *features.column_names], [*rows.columns, *features.columns], strict=True))
-    )
+    names = [*rows.column_names, *features.column_names]
+    return pa.Table.from_arrays([*rows.columns, *features.columns], names)
