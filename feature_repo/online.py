@@ -79,7 +79,7 @@ def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
         of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
         found = on_demand_columns(found | of_request, plan)
     columns_of = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
-    return pa.Table.from_arrays([found[name].plain() for name in columns_of.names], schema=columns_of)
+    return pa.Table.from_arrays([found[name].plain() for name in [*plan.stored, *plan.columns]], schema=columns_of)
 
 
 def missing(answered: pa.Table) -> dict[str, list[str]]:

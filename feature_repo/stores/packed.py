@@ -111,7 +111,8 @@ class PackedOnlineStore(OnlineStore):
             StoreError: an id is null.
             StoreUnavailableError: the file cannot be read.
         """
-        keys = {part.layout.keys: EntityKeys(part.layout, ids) for part in parts}
+        of_keys = {part.layout.keys: part.layout for part in parts}  # the views of one entity share them
+        keys = {names: EntityKeys(layout, ids) for names, layout in of_keys.items()}
         with _file(config).reading() as reading:
             found = [_packed(reading, part.layout, keys[part.layout.keys]) for part in parts]
         return [
