@@ -19,3 +19,11 @@ def label_events(events: pa.Table, kinds: Sequence[schema.EventKind]) -> pa.Tabl
     weight = np.array([kind.weight for kind in of_row], np.float32)
     columns = [*events.select(schema.EVENTS.names).columns, pa.array(weight), pa.array(positive)]
     return pa.Table.from_arrays(columns, schema=schema.LABELLED_EVENTS)
+
+
+def rated_kind(kinds: Sequence[schema.EventKind]) -> str | None:
+    """The kind of event whose value is a rating: the first interaction that is liked from some value on; else None.
+
+    A value that nothing depends on (a price, a count) says nothing of liking, and kinds do not share one scale.
+    """
+    return next((one.name for one in kinds if one.weight > 0 and one.positive and one.positive_from is not None), None)

@@ -4,7 +4,7 @@ Inside `ranking` users and items are int32 codes into an `IdIndex`; ids come in 
 Times are int64 microseconds since 1970 UTC.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self, TypeAlias
@@ -74,8 +74,10 @@ class Interactions:
 
     user, item: int32 [n] codes. occurred_at: int64 [n]. weight: float32 [n]. positive: bool [n].
     device, place: object [n], str or None. part: int8 [n] codes of `PARTS`, `UNKNOWN` where the dataset's own split
-    does not name the event; None where there is no such split. What models learn from has the events of one moment in
-    a seeded random order (`from_events`, `ties_shuffled`), so that no model can learn from the order of ids.
+    does not name the event; None where there is no such split. rating: float32 [n], how much the user liked the item,
+    on the dataset's own scale, NaN of an event that does not say; None where no kind of event can. What models learn
+    from has the events of one moment in a seeded random order (`from_events`, `ties_shuffled`), so that no model can
+    learn from the order of ids.
     """
 
     users: IdIndex
@@ -88,12 +90,21 @@ class Interactions:
     device: Strings
     place: Strings
     part: Parts | None = None
+    rating: Floats | None = None
 
     @classmethod
-    def from_events(cls, events: pa.Table, *, users: IdIndex, items: IdIndex, tie_seed: int = 0) -> Self:
+    def from_events(
+        cls,
+        events: pa.Table,
+        *,
+        users: IdIndex,
+        items: IdIndex,
+        tie_seed: int = 0,
+        rated: Collection[str] = (),
+    ) -> Self:
         """Interactions of a table of `schema.LABELLED_EVENTS`; events of unknown users or items are left out.
 
-        A further column `schema.PART` is the dataset's own split.
+        A further column `schema.PART` is the dataset's own split. rated: kinds whose values are ratings.
         """
         user = users.codes(events[schema.USER_ID].to_pylist())
         item = items.codes(events[schema.ITEM_ID].to_pylist())
@@ -112,6 +123,7 @@ class Interactions:
             device=np.asarray(events[schema.DEVICE].to_pylist(), object)[order],
             place=np.asarray(events[schema.PLACE].to_pylist(), object)[order],
             part=_parts(events)[order] if schema.PART in events.column_names else None,
+            rating=_ratings(events, rated)[order] if rated else None,
         )
 
     def __len__(self) -> int:
@@ -130,6 +142,7 @@ class Interactions:
             self.device[mask],
             self.place[mask],
             None if self.part is None else self.part[mask],
+            None if self.rating is None else self.rating[mask],
         )
 
     def ties_by_item(self) -> "Interactions":
@@ -149,6 +162,11 @@ class Interactions:
 
 def _parts(events: pa.Table) -> Parts:
     return IdIndex(PARTS).codes(events[schema.PART].to_pylist()).astype(np.int8)
+
+
+def _ratings(events: pa.Table, rated: Collection[str]) -> Floats:
+    value = events[schema.VALUE].to_numpy(zero_copy_only=False).astype(np.float32)  # NaN where null
+    return np.where(np.isin(events[schema.KIND].to_pylist(), list(rated)), value, np.float32(np.nan))
 
 
 def _shuffled_ties(at: Times, seed: int) -> npt.NDArray[np.int64]:
