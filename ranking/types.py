@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
+from feature_repo.labels import ratings_of
 from ranking.profiles import Profiles, distinct_in_rows
 
 Codes: TypeAlias = npt.NDArray[np.int32]
@@ -94,13 +95,7 @@ class Interactions:
 
     @classmethod
     def from_events(
-        cls,
-        events: pa.Table,
-        *,
-        users: IdIndex,
-        items: IdIndex,
-        tie_seed: int = 0,
-        rated: Collection[str] = (),
+        cls, events: pa.Table, *, users: IdIndex, items: IdIndex, tie_seed: int = 0, rated: Collection[str] = ()
     ) -> Self:
         """Interactions of a table of `schema.LABELLED_EVENTS`; events of unknown users or items are left out.
 
@@ -123,7 +118,7 @@ class Interactions:
             device=np.asarray(events[schema.DEVICE].to_pylist(), object)[order],
             place=np.asarray(events[schema.PLACE].to_pylist(), object)[order],
             part=_parts(events)[order] if schema.PART in events.column_names else None,
-            rating=_ratings(events, rated)[order] if rated else None,
+            rating=ratings_of(events, rated)[order] if rated else None,
         )
 
     def __len__(self) -> int:
@@ -131,19 +126,11 @@ class Interactions:
 
     def where(self, mask: Bools | npt.NDArray[np.int64]) -> "Interactions":
         """The interactions that a mask chooses, or those at positions, in that order."""
-        return Interactions(
-            self.users,
-            self.items,
-            self.user[mask],
-            self.item[mask],
-            self.occurred_at[mask],
-            self.weight[mask],
-            self.positive[mask],
-            self.device[mask],
-            self.place[mask],
-            None if self.part is None else self.part[mask],
-            None if self.rating is None else self.rating[mask],
-        )
+        part = None if self.part is None else self.part[mask]
+        rating = None if self.rating is None else self.rating[mask]
+        met = self.user[mask], self.item[mask], self.occurred_at[mask]
+        said = self.weight[mask], self.positive[mask], self.device[mask], self.place[mask]
+        return Interactions(self.users, self.items, *met, *said, part, rating)
 
     def ties_by_item(self) -> "Interactions":
         """Events of one moment by item id, those of one item as they stand: an order that anybody can repeat."""
@@ -162,11 +149,6 @@ class Interactions:
 
 def _parts(events: pa.Table) -> Parts:
     return IdIndex(PARTS).codes(events[schema.PART].to_pylist()).astype(np.int8)
-
-
-def _ratings(events: pa.Table, rated: Collection[str]) -> Floats:
-    value = events[schema.VALUE].to_numpy(zero_copy_only=False).astype(np.float32)  # NaN where null
-    return np.where(np.isin(events[schema.KIND].to_pylist(), list(rated)), value, np.float32(np.nan))
 
 
 def _shuffled_ties(at: Times, seed: int) -> npt.NDArray[np.int64]:
