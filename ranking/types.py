@@ -128,9 +128,9 @@ class Interactions:
         """The interactions that a mask chooses, or those at positions, in that order."""
         part = None if self.part is None else self.part[mask]
         rating = None if self.rating is None else self.rating[mask]
-        met = self.user[mask], self.item[mask], self.occurred_at[mask]
-        said = self.weight[mask], self.positive[mask], self.device[mask], self.place[mask]
-        return Interactions(self.users, self.items, *met, *said, part, rating)
+        met = self.user[mask], self.item[mask], self.occurred_at[mask], self.weight[mask]
+        said = (*met, self.positive[mask], self.device[mask], self.place[mask])
+        return Interactions(self.users, self.items, *said, part, rating)
 
     def ties_by_item(self) -> "Interactions":
         """Events of one moment by item id, those of one item as they stand: an order that anybody can repeat."""
