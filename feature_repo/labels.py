@@ -1,8 +1,9 @@
 """What an event's kind makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo import schema
@@ -19,3 +20,17 @@ def label_events(events: pa.Table, kinds: Sequence[schema.EventKind]) -> pa.Tabl
     weight = np.array([kind.weight for kind in of_row], np.float32)
     columns = [*events.select(schema.EVENTS.names).columns, pa.array(weight), pa.array(positive)]
     return pa.Table.from_arrays(columns, schema=schema.LABELLED_EVENTS)
+
+
+def rated_kind(kinds: Sequence[schema.EventKind]) -> str | None:
+    """The kind of event whose value is a rating: the first interaction that is liked from some value on; else None.
+
+    A value that nothing depends on (a price, a count) says nothing of liking, and kinds do not share one scale.
+    """
+    return next((one.name for one in kinds if one.weight > 0 and one.positive and one.positive_from is not None), None)
+
+
+def ratings_of(events: pa.Table, rated: Collection[str]) -> npt.NDArray[np.float32]:
+    """Values of the events of some kinds, float32 [n]; NaN where there is none, and of other kinds."""
+    value = events[schema.VALUE].to_numpy(zero_copy_only=False).astype(np.float32)
+    return np.where(np.isin(events[schema.KIND].to_pylist(), list(rated)), value, np.float32(np.nan))

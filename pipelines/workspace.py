@@ -17,6 +17,7 @@ from feature_repo import schema
 from feature_repo.compute import TICK
 from feature_repo.durable import write_durably
 from feature_repo.event_log import EventLog
+from feature_repo.labels import rated_kind
 from feature_repo.offline_rows import has_rows
 from feature_repo.schema import EventKind, Modality
 from feature_repo.settings import Settings
@@ -174,7 +175,9 @@ class Workspace:
         """The events with a weight, over all users and the whole catalogue."""
         users = IdIndex.of(self.home.read("users")[schema.USER_ID].to_pylist())
         items = IdIndex.of(self.items[schema.ITEM_ID].to_pylist())
-        return Interactions.from_events(self.events, users=users, items=items)
+        kind = rated_kind(self.kinds)
+        rated = () if kind is None else (kind,)
+        return Interactions.from_events(self.events, users=users, items=items, rated=rated)
 
     def known_users(self) -> pa.Table:
         """The dataset's users with their attributes, and those whom only the event log names.

@@ -68,6 +68,15 @@ def rmse(predicted: Values, observed: Values) -> float:
     return float(np.sqrt(np.mean((predicted - observed) ** 2))) if len(observed) else float("nan")
 
 
+def mae(predicted: Values, observed: Values) -> float:
+    """Mean of the absolute error.
+
+    >>> mae(np.array([3.0, 5.0]), np.array([4.0, 5.0]))
+    0.5
+    """
+    return float(np.mean(np.abs(predicted - observed))) if len(observed) else float("nan")
+
+
 def reliability(predicted: Values, observed: Bools, *, bins: int = BINS) -> Reliability:
     """What was predicted and what came of it; rows with one prediction share a bin, so there may be fewer bins.
 

@@ -4,7 +4,7 @@ Inside `ranking` users and items are int32 codes into an `IdIndex`; ids come in 
 Times are int64 microseconds since 1970 UTC.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self, TypeAlias
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
+from feature_repo.labels import ratings_of
 from ranking.profiles import Profiles, distinct_in_rows
 
 Codes: TypeAlias = npt.NDArray[np.int32]
@@ -74,8 +75,10 @@ class Interactions:
 
     user, item: int32 [n] codes. occurred_at: int64 [n]. weight: float32 [n]. positive: bool [n].
     device, place: object [n], str or None. part: int8 [n] codes of `PARTS`, `UNKNOWN` where the dataset's own split
-    does not name the event; None where there is no such split. What models learn from has the events of one moment in
-    a seeded random order (`from_events`, `ties_shuffled`), so that no model can learn from the order of ids.
+    does not name the event; None where there is no such split. rating: float32 [n], how much the user liked the item,
+    on the dataset's own scale, NaN of an event that does not say; None where no kind of event can. What models learn
+    from has the events of one moment in a seeded random order (`from_events`, `ties_shuffled`), so that no model can
+    learn from the order of ids.
     """
 
     users: IdIndex
@@ -88,12 +91,15 @@ class Interactions:
     device: Strings
     place: Strings
     part: Parts | None = None
+    rating: Floats | None = None
 
     @classmethod
-    def from_events(cls, events: pa.Table, *, users: IdIndex, items: IdIndex, tie_seed: int = 0) -> Self:
+    def from_events(
+        cls, events: pa.Table, *, users: IdIndex, items: IdIndex, tie_seed: int = 0, rated: Collection[str] = ()
+    ) -> Self:
         """Interactions of a table of `schema.LABELLED_EVENTS`; events of unknown users or items are left out.
 
-        A further column `schema.PART` is the dataset's own split.
+        A further column `schema.PART` is the dataset's own split. rated: kinds whose values are ratings.
         """
         user = users.codes(events[schema.USER_ID].to_pylist())
         item = items.codes(events[schema.ITEM_ID].to_pylist())
@@ -112,6 +118,7 @@ class Interactions:
             device=np.asarray(events[schema.DEVICE].to_pylist(), object)[order],
             place=np.asarray(events[schema.PLACE].to_pylist(), object)[order],
             part=_parts(events)[order] if schema.PART in events.column_names else None,
+            rating=ratings_of(events, rated)[order] if rated else None,
         )
 
     def __len__(self) -> int:
@@ -119,18 +126,11 @@ class Interactions:
 
     def where(self, mask: Bools | npt.NDArray[np.int64]) -> "Interactions":
         """The interactions that a mask chooses, or those at positions, in that order."""
-        return Interactions(
-            self.users,
-            self.items,
-            self.user[mask],
-            self.item[mask],
-            self.occurred_at[mask],
-            self.weight[mask],
-            self.positive[mask],
-            self.device[mask],
-            self.place[mask],
-            None if self.part is None else self.part[mask],
-        )
+        part = None if self.part is None else self.part[mask]
+        rating = None if self.rating is None else self.rating[mask]
+        met = self.user[mask], self.item[mask], self.occurred_at[mask], self.weight[mask]
+        said = (*met, self.positive[mask], self.device[mask], self.place[mask])
+        return Interactions(self.users, self.items, *said, part, rating)
 
     def ties_by_item(self) -> "Interactions":
         """Events of one moment by item id, those of one item as they stand: an order that anybody can repeat."""

@@ -16,6 +16,7 @@ from pipelines.windows import CONFIG, newcomer_window, tuned, windows
 from pipelines.workspace import Workspace
 from ranking.evaluation.comparisons import store_comparisons
 from ranking.evaluation.page import PAGE, write_page
+from ranking.evaluation.ratings import TRIED
 from ranking.evaluation.report import build_report
 from ranking.evaluation.report_types import ORACLE, Metrics, Report
 from ranking.evaluation.routes_report import RoutesReport, report_of
@@ -49,6 +50,7 @@ def offline_evaluation(workspace: dg.ResourceParam[Workspace]) -> dg.Materialize
 
     config: dict[str, Json] = {"hybrid": repr(CONFIG), "seeds": list(SEEDS), "layout": LAYOUT}
     config |= {f"hybrid {protocol}": repr(one) for protocol, one in configs.items() if one != CONFIG}
+    config |= {} if workspace.interactions.rating is None else {"ratings": repr(TRIED)}
     return materialized(workspace.build("offline_evaluation", make, inputs=["training_set"], config=config))
 
 

@@ -23,6 +23,7 @@ def solve_rows(
     l2: npt.NDArray[np.floating],
     *,
     unit: float = 0.0,
+    wanted: npt.NDArray[Real] | None = None,
 ) -> npt.NDArray[Real]:
     """Factors [r, d] of the type of `factors`; empty rows have 0.
 
@@ -35,6 +36,7 @@ def solve_rows(
         everything: what all of `factors` add to the left whether or not they are met, [d, d].
         l2: of each row, [r].
         unit: what being met is worth on the right beside the weight.
+        wanted: of each entry of `rows`, [nnz]: stands on the right in place of w + unit.
     """
     counts = np.diff(rows.indptr)
     solution = np.zeros((rows.shape[0], factors.shape[1]), factors.dtype)
@@ -49,6 +51,8 @@ def solve_rows(
             weighted = near * weight[:, :, None]
             left = everything + weighted.transpose(0, 2, 1) @ near + l2[batch, None, None] * identity
             right = weighted + unit * near * inside[:, :, None] if unit else weighted
+            if wanted is not None:
+                right = near * (wanted[entry] * inside)[:, :, None]
             solution[batch] = np.linalg.solve(left, right.sum(axis=1)[:, :, None])[:, :, 0]
     return solution
 

@@ -19,6 +19,7 @@ from ranking.evaluation.report_types import (
     Comparison,
     Metrics,
     ProtocolReport,
+    RatingPoint,
     Report,
 )
 from ranking.evaluation.table import reading
@@ -48,6 +49,7 @@ class Section:
     trials: LineChart | None
     point_predictions: Rows
     reliability: LineChart | None
+    ratings: dict[str, RatingPoint]
 
 
 def write_page(warehouse: Warehouse, report: Report, path: Path) -> None:
@@ -55,7 +57,7 @@ def write_page(warehouse: Warehouse, report: Report, path: Path) -> None:
     tables = ("candidate_generators", "candidate_budgets", "trials", "point_predictions", "reliability")
     found = {name: _by_protocol(warehouse, name) for name in tables}
     sections = [
-        _section(name, protocol, {table: rows.get(name, []) for table, rows in found.items()})
+        _section(name, protocol, {table: rows.get(name, []) for table, rows in found.items()}, report["ratings"])
         for name, protocol in report["protocols"].items()
     ]
     path.write_text(_template().render(report=report, sections=sections, hybrid=HYBRID), encoding="utf-8")
@@ -69,8 +71,10 @@ def _by_protocol(warehouse: Warehouse, name: str) -> dict[str, Rows]:
     return grouped
 
 
-def _section(name: str, protocol: ProtocolReport, tables: dict[str, Rows]) -> Section:
-    models = protocol["models"]
+def _section(
+    name: str, protocol: ProtocolReport, tables: dict[str, Rows], ratings: dict[str, dict[str, RatingPoint]]
+) -> Section:
+    models, told = protocol["models"], ratings.get(name, {})
     lift = protocol.get("hybrid_vs_validated_baseline") or protocol.get("hybrid_vs_best_baseline")
     reference = None if lift is None else lift["baseline"]
     return Section(
@@ -87,8 +91,9 @@ def _section(name: str, protocol: ProtocolReport, tables: dict[str, Rows]) -> Se
         generators=tables["candidate_generators"],
         budget=_budget(tables["candidate_budgets"]),
         trials=_trials(tables["trials"]),
-        point_predictions=tables["point_predictions"],
+        point_predictions=[row for row in tables["point_predictions"] if row["model"] not in told],
         reliability=_reliability(tables["reliability"]),
+        ratings=told,
     )
 
 

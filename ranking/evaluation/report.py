@@ -9,6 +9,7 @@ from ranking.errors import ArtifactError
 from ranking.evaluation.candidates import candidates_report
 from ranking.evaluation.lifts import Models, PerModel, ablations, best_lift, drawn, per_user, validated_lift
 from ranking.evaluation.points import point_report
+from ranking.evaluation.ratings import rating_report
 from ranking.evaluation.report_types import (
     HEADLINE,
     HYBRID,
@@ -42,6 +43,7 @@ def build_report(warehouse: Warehouse) -> Report:
         "seeds": run[0]["seeds"],
         "protocols": {row["protocol"]: _protocol(warehouse, row) for row in asked},
         "point": point_report(warehouse),
+        "ratings": rating_report(warehouse),
     }
 
 

@@ -170,8 +170,26 @@ class Point(TypedDict):
     reliability: list[Bin]
 
 
+class RatingPoint(TypedDict):
+    """Rows are the held-out ratings of the evaluated users; rmse, mae: in the units of the ratings.
+
+    difference: of the RMSE, model - biases: negative where the model is the better one; None of the models that are the
+    reference, or stand before it.
+    """
+
+    rows: int
+    users: int
+    rmse: float
+    mae: float
+    difference: float | None
+    difference_ci95: list[float] | None
+
+
 class Report(TypedDict):
-    """The whole evaluation of one data set; point: protocol -> model -> point predictions."""
+    """The whole evaluation of one data set.
+
+    point: protocol -> model -> point predictions of chances. ratings: the same of ratings, empty where there are none.
+    """
 
     release: str | None
     dataset: str
@@ -179,6 +197,7 @@ class Report(TypedDict):
     seeds: list[int]
     protocols: dict[str, ProtocolReport]
     point: dict[str, dict[str, Point]]
+    ratings: dict[str, dict[str, RatingPoint]]
 
 
 def is_baseline(model: str) -> bool:

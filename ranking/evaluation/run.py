@@ -17,6 +17,7 @@ from ranking.candidates.generator import Generator
 from ranking.candidates.threads import two_at_once
 from ranking.evaluation.pairs import measure_pairs
 from ranking.evaluation.points import measure_points
+from ranking.evaluation.ratings import measure_ratings
 from ranking.evaluation.report_types import HYBRID, REPLICATE, WITHOUT
 from ranking.evaluation.rows import TOP
 from ranking.evaluation.seeds import SEEDS, reseeded
@@ -97,7 +98,9 @@ def measure_hybrid(
     newcomer = None if first is None else (first.slates(content, users, vocabulary), first.division)
     routes = fit_routes(full[1:], [window.division for window in past], newcomer, config, earlier=earlier)
     learned = None if earlier is None else earlier.trees
-    measure_points(warehouse, [window.division for window in windows], full, config.ranker.trees, trees=learned)
+    divided = [window.division for window in windows]
+    measure_points(warehouse, divided, full, config.ranker.trees, trees=learned)
+    measure_ratings(warehouse, divided, content=asked.alignment.item_vectors(content))
 
     def without(part: Part) -> list[Slates]:
         return [replace(one, features=one.features.without(part)) for one in full]

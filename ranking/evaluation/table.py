@@ -24,6 +24,7 @@ def tables(report: Report, *, attributes: bool = False) -> Group:
         blocks += [_slices(protocol)]
         blocks += [_attributes(name, protocol)] if attributes else []
     blocks += [_points(report)] if report["point"] else []
+    blocks += [_ratings(report)] if report["ratings"] else []
     return Group(*blocks)
 
 
@@ -197,4 +198,21 @@ def _points(report: Report) -> Table:
                 f"{found['auc']:.4f}",
                 f"{found['ece']:.4f}",
             )
+    return table
+
+
+def _ratings(report: Report) -> Table:
+    """One row a protocol and model: what it said that held-out ratings would be, against what they were."""
+    table = Table(title="ratings", title_justify="left")
+    for column in ("protocol", "model", "ratings", "users", "RMSE", "MAE", "RMSE against biases, 95 %"):
+        table.add_column(column, justify="left" if column in ("protocol", "model") else "right")
+    for protocol, models in report["ratings"].items():
+        for model, found in models.items():
+            size, errors = (
+                (f"{found['rows']:,}", f"{found['users']:,}"),
+                (f"{found['rmse']:.4f}", f"{found['mae']:.4f}"),
+            )
+            gap, bounds = found["difference"], found["difference_ci95"]
+            against = "" if gap is None or bounds is None else f"{gap:+.4f} [{bounds[0]:+.4f}, {bounds[1]:+.4f}]"
+            table.add_row(protocol.upper(), model, *size, *errors, against)
     return table

@@ -153,15 +153,18 @@ class Warehouse:
             self._forget(["comparisons"], [protocol])
             self._insert("comparisons", [protocol], table)
 
-    def write_points(self, split: Split, model: str, metrics: Mapping[str, float], bins: Reliability) -> None:
-        """Store what a model's point predictions are worth, in place of an earlier measurement."""
+    def write_points(
+        self, split: Split, model: str, metrics: Mapping[str, float], bins: Reliability | None = None
+    ) -> None:
+        """Store what a model's point predictions are worth, in place of an earlier measurement; bins: of chances."""
         keys = [split.protocol.value, model]
         values = {"metric": list(metrics), "value": list(metrics.values())}
-        numbered = {"bin": range(len(bins.n)), "predicted": bins.predicted, "observed": bins.observed, "n": bins.n}
         with self._transaction():
             self._forget(POINTS, keys)
-            for name, columns in zip(POINTS, (values, numbered), strict=True):
-                self._insert(name, keys, pa.table(columns))
+            self._insert("point_predictions", keys, pa.table(values))
+            if bins is not None:
+                told = {"predicted": bins.predicted, "observed": bins.observed, "n": bins.n}
+                self._insert("reliability", keys, pa.table({"bin": range(len(bins.n)), **told}))
 
     def write_help_wanted(self, table: pa.Table) -> None:
         """Store which items want help, in place of an earlier table."""

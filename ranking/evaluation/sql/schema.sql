@@ -71,7 +71,8 @@ create table if not exists comparisons (
 -- one row an evaluated user with a history; candidates: how many; recall: share of the relevant items among them
 create table if not exists candidates (protocol varchar, user_id varchar, candidates bigint, recall double);
 
--- one row a model and metric of its point predictions: rows, rate (share that is relevant), auc, logloss, ece
+-- one row a model and metric of its point predictions: rows, rate (share that is relevant), auc, logloss, ece; of ratings
+-- rows, users, rmse, mae, and difference of rmse to that of biases alone, with the ends of its interval, _low and _high
 create table if not exists point_predictions (protocol varchar, model varchar, metric varchar, value double);
 
 -- one row a bin of like predictions, ascending from 0; predicted, observed: means over its n rows
