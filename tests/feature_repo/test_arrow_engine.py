@@ -94,7 +94,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows=rows, ends=st.lists(st.integers(0, 10), min_size=1, max_size=3), zone=st.sampled_from(["UTC", None]))
 def test_windows_leave_what_feasts_engine_leaves(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], ends: list[int], zone: str | None

@@ -161,7 +161,7 @@ def entity_frames(draw: st.DrawFn, keys: Sequence[str]) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), unwritten=st.booleans(), full=st.booleans())
 def test_values_presence_and_duplicates_are_those_of_feasts_own_store(
     world: World, data: st.DataObject, unwritten: bool, full: bool
@@ -244,7 +244,7 @@ def test_names_of_columns_and_a_ttl_of_any_length_do_not_disturb_the_join(world:
     assert world.ask(OURS, [view], asked).to_arrow()["amount"].to_pylist() == [1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.lists(st.tuples(hours, hours), min_size=1, max_size=10, unique=True),
     asked=st.lists(hours, min_size=1, max_size=8),

@@ -44,7 +44,7 @@ def online(store: Store) -> list[list[dict[str, object]]]:
     return [users.to_pylist(), store.online_frame("u", ["a", "b", "c", "d"], at=NOW).to_pylist()]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(log=st.lists(rows, min_size=1, max_size=20), days=st.permutations(range(DAYS)))
 def test_days_in_any_order_write_what_one_materialization_does(
     tmp_path_factory: pytest.TempPathFactory, make_events: Events, items: pa.Table, log: list[Row], days: list[int]

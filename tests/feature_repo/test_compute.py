@@ -168,7 +168,7 @@ rows = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(log=st.lists(rows, min_size=1, max_size=12), hours=st.integers(0, 24 * 50), entity=st.sampled_from("uvw"))
 def test_counts_in_windows_equal_a_plain_count(
     make_events: Events, items: pa.Table, log: list[Row], hours: int, entity: str
@@ -186,7 +186,7 @@ def test_counts_in_windows_equal_a_plain_count(
         assert row["user_impressions_7d"] == len(shown)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(log=st.lists(rows, min_size=1, max_size=12), hours=st.integers(0, 24 * 40))
 def test_the_latest_spine_row_is_what_the_same_text_says_at_any_moment(
     make_events: Events, items: pa.Table, log: list[Row], hours: int
@@ -224,7 +224,7 @@ def test_views_are_declared_as_the_sql_computes_them(make_events: Events, items:
             assert {field.name: field.type for field in made[name].schema if field.name != "event_timestamp"} == fields
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=st.lists(rows, max_size=12), hours=st.integers(0, 24 * 40))
 def test_few_and_many_entities_take_different_ways_to_the_same_rows(
     make_events: Events, items: pa.Table, monkeypatch: pytest.MonkeyPatch, log: list[Row], hours: int

@@ -74,7 +74,7 @@ def test_events_come_back_in_order_of_time_then_id_whatever_order_they_came_in(t
 _BATCHES = st.lists(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=8), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(batches=_BATCHES, compact_at=st.sampled_from([NEVER, 3000, ALWAYS]))
 def test_any_batches_with_repeats_leave_each_event_once(batches: list[list[tuple[int, bool]]], compact_at: int) -> None:
     moments = {number: NOON + timedelta(hours=7 * (number % 11)) for number in range(31)}

@@ -31,7 +31,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(steps=st.lists(st.tuples(st.booleans(), STEPS), max_size=15))
 def test_all_that_a_tail_gave_is_what_the_log_holds(tmp_path_factory, steps):
     logs = [EventLog(tmp_path_factory.mktemp("log")) for _ in range(1)]

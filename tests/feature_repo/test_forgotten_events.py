@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import schema, write_ahead
@@ -74,7 +74,6 @@ def test_what_was_told_before_is_not_taken_in_again_but_what_comes_after_is(tmp_
     assert sorted(log.ids()) == ["anna.7", "bert.0"]
 
 
-@settings(deadline=None)
 @given(
     batches=st.lists(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 99)), max_size=6), max_size=5),
     forgotten=st.lists(st.sets(st.sampled_from("abcd")), max_size=3),

@@ -111,7 +111,7 @@ every = st.fixed_dictionaries(
 
 
 @given(rows=st.lists(st.tuples(every, MOMENTS, MOMENTS), min_size=1, max_size=4), data=st.data(), full=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_every_value_status_and_moment_is_feasts(odd: Store, write_rows: Write, rows, data, full) -> None:
     known = [f"u{next(users)}" for _ in rows]
     values, written, faded = zip(*rows, strict=True)

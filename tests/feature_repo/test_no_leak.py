@@ -21,7 +21,7 @@ def rows(first_hour: int) -> st.SearchStrategy[list[Row]]:
     return st.lists(row, max_size=10)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(past=rows(0), future=rows(240))
 def test_no_feature_sees_its_own_moment_or_later(
     make_events: Events, items: pa.Table, past: list[Row], future: list[Row]
@@ -39,7 +39,7 @@ def test_an_event_counts_one_microsecond_after_it_occurred(make_events: Events, 
     assert all(map(len, compute.rows_at(events, items, at=at + timedelta(microseconds=1), **WHO).values()))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(past=rows(0), future=rows(240))
 def test_no_offline_row_changes_when_later_events_come(
     make_events: Events, items: pa.Table, past: list[Row], future: list[Row]

@@ -127,7 +127,7 @@ def written(draw: st.DrawFn) -> tuple[str, list[Field], list[Row]]:
     return key, fields, rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=written(), cut=st.integers(0, 8))
 def test_it_reads_what_feasts_sqlite_store_reads(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[str, list[Field], list[Row]], cut: int
@@ -167,7 +167,7 @@ def test_async_calls_do_what_the_others_do(tmp_path: Path) -> None:
     assert seen == [1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(-1, 2)), min_size=1, max_size=20),
     size=st.integers(1, 20),

@@ -31,7 +31,7 @@ rows = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     log=st.lists(rows, min_size=1, max_size=15),
     user=st.sampled_from("uvwn"),

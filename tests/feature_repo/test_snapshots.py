@@ -105,7 +105,7 @@ def histories(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, list[object]]
     return names, draw(st.lists(step, max_size=14))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(history=histories(), fresh=st.none() | st.integers(0, 9))
 def test_reads_are_those_without_a_snapshot(
     tmp_path_factory: pytest.TempPathFactory,

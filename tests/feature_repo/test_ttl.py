@@ -47,7 +47,7 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return store
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(moment=moments, edge=edges)
 @example(moment=START, edge=0)
 @example(moment=START, edge=1)

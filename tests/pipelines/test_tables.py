@@ -268,7 +268,7 @@ def test_given_event_ids_are_kept_and_the_first_of_two_stays(write: Callable[...
     assert reasons(dataset) == {("events", "duplicate_event_id"): 1}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seconds=st.lists(st.integers(0, 5), min_size=1, max_size=20))
 def test_events_ascend_and_equal_times_keep_the_order_of_the_file(
     write: Callable[..., Path], seconds: list[int]
@@ -315,7 +315,7 @@ CELLS = [
 NAMES = [*schema.EVENTS.names, *schema.ITEMS.names, "extra", "", "item_id\n"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=st.sampled_from(["items", "users", "events"]),
     head=st.lists(st.sampled_from(NAMES), max_size=6),

@@ -60,7 +60,7 @@ rule_texts = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.tuples(st.lists(category, max_size=3), st.none() | maker), min_size=15, max_size=15),
     st.lists(rule_texts, max_size=6),
@@ -108,7 +108,7 @@ def test_every_rule_is_honoured_or_refused_or_told_of(catalogue, texts, order, n
             )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(maker, min_size=12, max_size=12), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
 def test_a_quota_is_met_as_far_as_a_cap_and_the_candidates_allow(makers, k, least, most):
     """A quota of one maker, under a cap of the single category of some items."""

@@ -69,7 +69,7 @@ def brute_semantic(x: np.ndarray, vectors: np.ndarray, config: SemanticEaseConfi
     return weights
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     x=arrays.arrays(np.int8, st.sampled_from([(5, 8), (9, 6)]), elements=st.integers(0, 1)),
     strength=st.floats(0.1, 20),
@@ -110,7 +110,7 @@ def test_an_item_without_an_event_is_offered_for_its_content():
 # EASE among neighbours
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(x=arrays.arrays(np.int8, (6, 9), elements=st.integers(0, 1)), l2=st.floats(0.5, 50))
 def test_sparse_ease_of_all_neighbours_on_one_component_is_ease(x, l2):
     x = x.copy()

@@ -56,7 +56,7 @@ def brute_force(variety: Variety, items, scores, wanted, diversity: float, k: in
     return slots
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.3, 0.7, 1.0]), st.booleans())
 def test_a_page_is_what_a_greedy_search_finds(seed, diversity, taste):
     rng = np.random.default_rng(seed)

@@ -116,7 +116,7 @@ def asked_slices(divided: Split, known: list[int]) -> dict[str, list[int]]:
     return found
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from(Protocol))
 @example(5004, Protocol.P2)  # nothing is held out
 def test_metrics_in_sql_equal_brute_force_in_every_slice(seed, protocol):
@@ -210,7 +210,7 @@ def test_metrics_in_sql_equal_the_array_form():
     assert together["gini@10"] == pytest.approx(metrics.gini(items, 250, 10))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_equal_scores_are_ranked_by_item_in_arrays_sql_and_export(tmp_path_factory, seed):
     divided = random_split(seed, Protocol.P2)

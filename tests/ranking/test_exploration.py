@@ -35,7 +35,7 @@ def test_epsilon_chances_sum_to_one(n, rate):
     assert (chances > 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-3, 3), min_size=1, max_size=POOL),
     st.floats(0.001, 5),

@@ -243,7 +243,7 @@ def test_ease_by_hand():
     np.testing.assert_allclose(model.score(ask(history, [0, 1])), [[0, 1 / 3], [1 / 2, 0]], rtol=1e-6, atol=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(x=arrays.arrays(np.int8, (5, 8), elements=st.integers(0, 1)), l2=st.floats(0.1, 100))
 def test_ease_of_few_users_equals_the_inverse_of_the_whole_gram_matrix(x, l2):
     train = log([(int(u), int(i), day) for day, (u, i) in enumerate(np.argwhere(x))], 5, 8)
@@ -361,7 +361,7 @@ def test_popular_counts_weights():
     np.testing.assert_array_equal(model.score(ask(two_items(), [0])), [[2, 5, NOT_OFFERED]])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     days=st.lists(st.integers(0, 40), min_size=1, max_size=15),
     moments=st.lists(st.integers(-5, 60), min_size=1, max_size=5),

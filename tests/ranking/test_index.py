@@ -56,7 +56,7 @@ whole = st.integers(-2, 2)
 
 
 @given(data=st.data(), n=st.integers(1, 30), dim=st.integers(1, 4), k=st.integers(1, 35))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_exact_search_is_brute_force_with_ties_by_code(data, n, dim, k):
     rows = st.lists(whole, min_size=dim, max_size=dim)  # small whole numbers: many ties, sums without rounding
     vectors = np.array(data.draw(st.lists(rows, min_size=n, max_size=n)), np.float32)

@@ -75,7 +75,7 @@ def ranx():
     return ranx
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(run=runs, k=cutoffs)
 @example(run=[([0, 1], {2})], k=1)  # no hit at all
 def test_metrics_equal_those_of_ranx(ranx, run, k):

@@ -78,7 +78,7 @@ def test_every_tuned_model_has_a_space_that_holds_its_grid_and_what_lies_around_
 
 
 @pytest.mark.parametrize("name", [*SPACES, "ranker"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_point_and_its_configuration_say_the_same(name: str, data: st.DataObject) -> None:
     space: Space[object] = SPACES[name].space if name in SPACES else Space(RANKER.plain, RANKER.dimensions)
@@ -108,7 +108,7 @@ def test_what_lies_outside_of_a_space_is_refused() -> None:
 # turns
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(parts=st.lists(st.integers(1, 25), min_size=1, max_size=3))
 def test_whenever_it_stops_no_model_has_had_more_trials_than_another(
     parts: list[int], tmp_path_factory: pytest.TempPathFactory

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax
 
@@ -89,7 +89,6 @@ def test_before_it_learns_it_gives_the_base_rate_on_a_world_of_four_by_four():
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=4), st.integers(0, 99))
-@settings(deadline=None)
 def test_the_listwise_loss_is_the_softmax_of_each_slate(slates, seed):
     scores = np.random.default_rng(seed).normal(size=sum(map(len, slates)))
     expected, start = [], 0

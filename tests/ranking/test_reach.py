@@ -114,7 +114,7 @@ def test_queries_without_a_history_or_anything_relevant_do_not_count():
     assert nothing.gifts["a"] == Gift(0, 0, 0, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999), k=st.integers(1, 8), batch=st.integers(1, 4), places=st.integers(0, 3))
 def test_reach_is_what_unions_with_and_without_each_generator_hold(seed, k, batch, places):
     draw = np.random.default_rng(seed)

@@ -222,7 +222,7 @@ PICTURES = [picture_bytes(disc("olive", size=120), kind) for kind in ("PNG", "JP
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on damaged EXIF data
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # it is refused after the remark
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(PICTURES), EDITS)
 def test_damaged_pictures_raise_nothing_but_unreadable(content: bytes, edits: list[tuple[int, int]]) -> None:
     try:
@@ -305,7 +305,7 @@ def test_silence_is_told_apart(samples: int) -> None:
 SOUNDS = [sound_bytes(tone(440, seconds=0.3), kind=kind) for kind in ("FLAC", "WAV", "OGG", "MP3")]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(SOUNDS), EDITS)
 def test_damaged_sounds_raise_nothing_but_unreadable(content: bytes, edits: list[tuple[int, int]]) -> None:
     try:

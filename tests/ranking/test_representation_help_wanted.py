@@ -52,7 +52,7 @@ def by_brute_force(rows: dict[str, Masked], taught: np.ndarray, strength: float,
     return float((prior - asked @ np.linalg.solve(gram, asked)) / prior)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 99),
     n=st.integers(4, 14),

@@ -103,7 +103,7 @@ def test_too_little_behaviour_gives_no_pair(events: int) -> None:
     assert len(find_pseudo_pairs(CONTENT, TRAIN.where(np.arange(len(TRAIN)) < events)).item) == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), left=st.integers(0, 9), right=st.integers(0, 9), k=st.integers(1, 6))
 def test_mutual_neighbours_equal_brute_force(seed: int, left: int, right: int, k: int) -> None:
     vectors = unit_rows(np.random.default_rng(seed).normal(size=(20, 4)).astype(np.float32))

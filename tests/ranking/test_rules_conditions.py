@@ -83,7 +83,7 @@ def joined(parts):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(items, min_size=1, max_size=12), st.recursive(leaves(), joined, max_leaves=5))
 def test_a_condition_chooses_what_a_reading_item_by_item_chooses(rows, condition):
     text, holds = condition

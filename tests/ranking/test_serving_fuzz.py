@@ -24,9 +24,7 @@ def test_no_request_ends_in_a_fault_of_ours(engine, mode):
         if answer.status_code >= 400:
             assert answer.headers["content-type"][0] == "application/problem+json"
 
-    quick = settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck]
-    )
+    quick = settings(max_examples=EXAMPLES, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
     if mode is GenerationMode.NEGATIVE:  # of one that takes nothing, nothing can be wrong
         operations = [one for one in operations if one.body or one.path_parameters or one.query]
     for operation in operations:

@@ -34,7 +34,7 @@ WISHES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wishes=WISHES, data=st.data())
 def test_the_items_of_an_answer_have_its_order_and_scores(settled, wishes, data):
     answered = settled.recommend(Request(k=12, **wishes))

@@ -21,7 +21,7 @@ def table(pairs: list[tuple[str, str]], start: int) -> pa.Table:
     return pa.Table.from_pylist(rows, schema.LABELLED_EVENTS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     batches=st.lists(events, min_size=1, max_size=5), users=some, items=st.lists(st.sampled_from("abcx"), unique=True)
 )

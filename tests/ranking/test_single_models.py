@@ -90,7 +90,7 @@ def test_rp3beta_by_hand():
     np.testing.assert_allclose(scores, [expected], rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(x=arrays.arrays(np.int8, (6, 5), elements=st.integers(0, 1)), alpha=st.floats(0.3, 2), beta=st.floats(0, 1))
 def test_rp3beta_equals_its_definition(x, alpha, beta):
     found = Rp3Beta(Rp3BetaConfig(alpha=alpha, beta=beta)).fit(world(np.argwhere(x), 6, 5))
@@ -107,7 +107,7 @@ def test_slim_by_hand():
     np.testing.assert_allclose(model.score(ONLY_0), [[NOT_OFFERED, 0.375, NOT_OFFERED, NOT_OFFERED]])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     x=arrays.arrays(np.int8, (8, 6), elements=st.integers(0, 1)).filter(lambda x: x.any(axis=0).all()),
     l1=st.floats(0, 1),
@@ -214,7 +214,7 @@ def test_sasrec_sees_no_later_place_and_no_padding():
     np.testing.assert_allclose(first[2:], alone, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(lengths=st.lists(st.integers(0, 12), min_size=1, max_size=4), length=st.integers(1, 5))
 def test_sasrec_is_taught_every_step_of_every_history(lengths, length):
     pairs = [(user, place) for user, n in enumerate(lengths) for place in range(n)]

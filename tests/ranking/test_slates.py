@@ -194,7 +194,7 @@ def test_matrices_are_stacked_by_name():
     assert stack([one, other]).values.tolist() == [[1, 2], [3, 4]]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
     draw = np.random.default_rng(seed)

@@ -133,7 +133,7 @@ def test_a_reservation_for_an_absent_generator_changes_nothing():
     assert union(scores, everything(scores), k=2, reserved={"b": 2}).item.tolist() == [[2, 1]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 999), k=st.integers(1, 12), batch=st.integers(1, 5))
 def test_seen_and_unborn_items_are_never_candidates_and_batches_change_nothing(seed, k, batch):
     rng = np.random.default_rng(seed)
