@@ -171,9 +171,12 @@ def test_a_search_of_models_that_is_interrupted_says_what_it_kept_and_goes_on(ho
     assert "interrupted: what was finished is kept" in shown
     assert "Traceback" not in errors
     kept = journal.read_text().count('"state":1')
-    done = trichord(*words, "0.2", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert not found["interrupted"]
+    for _ in range(20):  # on a busy machine the ranker's turn comes late
+        done = trichord(*words, "0.2", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert not found["interrupted"]
+        if "ranker" in found["models"]:
+            break
     assert found["models"]["ranker"]["trials"] > 0
     assert sum(one["trials"] for one in found["models"].values()) > kept

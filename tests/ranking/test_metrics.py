@@ -1,5 +1,4 @@
 import math
-import os
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ranking import metrics
+from tests.ranx_process import ranx_process
 
 N_ITEMS = 15
 
@@ -67,25 +67,22 @@ def test_a_perfect_ranking_has_an_ndcg_of_one(run):
 
 
 @pytest.fixture(scope="module")
-def ranx():
-    """The library, as plain Python: its compiled form takes minutes to get ready."""
-    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # read when it is imported
-    import ranx
-
-    return ranx
+def evaluate():
+    with ranx_process() as evaluate:
+        yield evaluate
 
 
 @settings(max_examples=40)
 @given(run=runs, k=cutoffs)
 @example(run=[([0, 1], {2})], k=1)  # no hit at all
-def test_metrics_equal_those_of_ranx(ranx, run, k):
+def test_metrics_equal_those_of_ranx(evaluate, run, k):
     _, hits, n_relevant = arrays_of(run)
     wanted = {f"q{row}": {f"i{item}": 1 for item in relevant} for row, (_, relevant) in enumerate(run)}
     ranked = {
         f"q{row}": {f"i{item}": -float(place) for place, item in enumerate(one)} for row, (one, _) in enumerate(run)
     }
     names = [f"{metric}@{k}" for metric in ("ndcg", "recall", "mrr", "map", "hit_rate")]
-    theirs = ranx.evaluate(ranx.Qrels(wanted), ranx.Run(ranked), names, return_mean=False)
+    theirs = evaluate(wanted, ranked, names)
     ours = (
         metrics.ndcg(hits, n_relevant, k),
         metrics.recall(hits, n_relevant, k),
