@@ -39,6 +39,7 @@ from scipy.special import expit
 from ranking.candidates.ease import Dual
 from ranking.evaluation.significance import ci95
 from ranking.point_metrics import auc, calibration_error, logloss, logloss_of_rows
+from ranking.profiles import Profiles
 from ranking.rankers.calibration import Calibration
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.neural import Neural
@@ -169,7 +170,7 @@ def encode(positives: Rows, asked: Rows, category: Rows) -> dict[str, npt.NDArra
 def ease(pairs: Rows, asked: Rows) -> npt.NDArray[np.float64]:
     """How well the app goes with the user's other ones."""
     known = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, USER], pairs[:, ITEM])), shape=tuple(SIZES[:2]))
-    scores = Dual.solve(known, EASE_L2).score(known.astype(np.float32))
+    scores = Dual.solve(known, EASE_L2).score(Profiles.of_matrix(known.astype(np.float32)))
     return scores[asked[:, USER], asked[:, ITEM]].astype(np.float64)
 
 

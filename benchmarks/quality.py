@@ -454,9 +454,11 @@ def main() -> None:
     unknown = [name for name in sets if name not in (*DATASETS, FRAPPE)]
     if unknown or asked.data is None:
         options.error(f"unknown sets {unknown}" if unknown else "--data FOLDER, or TRICHORD_DATA, is needed")
-    rows = [row for name in sets for row in measured(name, Path(asked.data), asked.home_root)]
-    if asked.json:
-        asked.json.write_text(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2) + "\n")
+    rows: list[Row] = []
+    for name in sets:
+        rows += measured(name, Path(asked.data), asked.home_root)
+        if asked.json:  # after every set: a later one may fail
+            asked.json.write_text(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2) + "\n")
     print(table(rows))
 
 
