@@ -27,6 +27,7 @@ from ranking.representation.tuning import TuningResult
 from ranking.representation.tuning_config import TuningConfig
 from ranking.splits import Protocol
 from ranking.strategy.fit import divisions
+from tests.kinds import write_kinds
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 N_ITEMS, N_USERS = 80, 20
@@ -90,6 +91,7 @@ def workspace(model: Path, tmp_path: Path) -> Workspace:
 
     for name, table in tables.items():
         write(name, table)
+    write_kinds(found, EventKind("click"))
     return found
 
 

@@ -31,6 +31,7 @@ from ranking.strategy.model_search import TRIALS
 from ranking.strategy.search_spaces import SPACES
 from ranking.strategy.study import JOURNAL
 from ranking.strategy.tuned import TunedModels
+from tests.kinds import write_kinds
 
 PAGE = Path(__file__).parents[2] / "docs" / "tuning.md"
 USERS, ITEMS = 30, 40
@@ -76,6 +77,7 @@ def workspace(tmp_path: Path) -> Workspace:
     tables = {"items": items, "events": events, "users": users}
     for name, rows_ in (tables | {f"{one}_embeddings": found for one, found in embeddings.items()}).items():
         workspace.build(name, lambda folder, rows_=rows_: workspace.home.write(folder, rows_) or {})
+    write_kinds(workspace, EventKind("click"))
     return workspace
 
 
