@@ -10,11 +10,11 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from ranking.artifacts import load_arrays, save_arrays
+from ranking.rankers.ratings import Rated, biases
 from ranking.types import Codes, Floats, Interactions, Queries
 
 FACTORS: Final = 20
 PRIOR: Final = 10.0  # items and users start as if so many average events had come before
-ROUNDS: Final = 10  # of item and user biases in turn; they settle after three or four
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,9 @@ class Liking:
         """From events; all values are 0 where every event, or none, is positive."""
         n_items, n_users = len(train.items), len(train.users)
         mean = float(train.positive.mean()) if len(train) else 0.0
-        left = train.positive - mean
-        item, user = np.zeros(n_items), np.zeros(n_users)
-        item_events = np.bincount(train.item, minlength=n_items) + PRIOR
-        user_events = np.bincount(train.user, minlength=n_users) + PRIOR
-        for _ in range(ROUNDS):
-            item = np.bincount(train.item, left - user[train.user], minlength=n_items) / item_events
-            user = np.bincount(train.user, left - item[train.item], minlength=n_users) / user_events
-        unexplained = left - item[train.item] - user[train.user]
+        met = Rated(train.user, train.item, (train.positive - mean).astype(np.float64), n_users, n_items)
+        user, item = biases(met, met.value, user_prior=PRIOR, item_prior=PRIOR)
+        unexplained = met.value - item[train.item] - user[train.user]
         matrix = sparse.csr_matrix((unexplained, (train.user, train.item)), shape=(n_users, n_items))
         return cls(mean, item.astype(np.float32), _right_factors(matrix))
 

@@ -22,7 +22,7 @@ from ranking.types import Codes, Floats, Interactions
 
 Reals = npt.NDArray[np.float64]
 
-SETTLED: Final = 10  # rounds of item and user biases in turn
+ROUNDS: Final = 10  # of item and user biases in turn; they settle after three or four
 FILE: Final = "ratings.safetensors"
 
 
@@ -140,7 +140,7 @@ def biases(known: Rated, above: Reals, *, user_prior: float, item_prior: float) 
     user, item = np.zeros(known.n_users), np.zeros(known.n_items)
     items = np.maximum(np.bincount(known.item, minlength=known.n_items) + item_prior, 1e-9)
     users = np.maximum(np.bincount(known.user, minlength=known.n_users) + user_prior, 1e-9)
-    for _ in range(SETTLED):
+    for _ in range(ROUNDS):
         item = np.bincount(known.item, above - user[known.user], minlength=known.n_items) / items
         user = np.bincount(known.user, above - item[known.item], minlength=known.n_users) / users
     return user, item
