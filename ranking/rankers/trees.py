@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -18,11 +18,9 @@ import numpy.typing as npt
 from ranking.artifacts import load_as, save_as
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix
+from ranking.rankers.forest import Forest
 from ranking.rankers.standardised import standardise
 from ranking.types import Bools, Floats
-
-if TYPE_CHECKING:
-    from ranking.rankers.forest import Forest
 
 REFERENCE: Final = 20  # of TreeSHAP's cost, which grows with rows: 200 rows take 0.8 s
 
@@ -123,9 +121,7 @@ class Trees:
         return [forest.margins(values) for forest in self._forests]
 
     @cached_property
-    def _forests(self) -> "list[Forest]":
-        from ranking.rankers.forest import Forest  # numba: half a second, which who scores nothing should not pay
-
+    def _forests(self) -> list[Forest]:
         return [Forest.of(booster) for booster in self.boosters]
 
     def save(self, folder: Path) -> None:
