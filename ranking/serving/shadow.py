@@ -18,6 +18,7 @@ from feature_repo.errors import FeatureRepoError
 from ranking.errors import ArtifactError, NotReadyError, RankingError
 from ranking.serving.metrics import Times
 from ranking.serving.payloads import Asker, Request, Response
+from ranking.serving.traffic import p50_and_p99
 
 LATEST: Final = 2000  # compared answers whose times and overlaps are told
 AGAIN_S: Final = 60  # after how long a release that cannot be loaded is tried again
@@ -212,5 +213,5 @@ def overlap(one: Response, other: Response) -> float:
 def _side(release: str, ms: list[float], fallbacks: dict[str, int]) -> Side:
     if not ms:
         return Side(release=release, p50_ms=None, p99_ms=None, fallbacks=fallbacks)
-    p50, p99 = (round(float(one), 3) for one in np.percentile(ms, (50, 99)))
+    p50, p99 = p50_and_p99(ms)
     return Side(release=release, p50_ms=p50, p99_ms=p99, fallbacks=fallbacks)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter, deque
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -94,5 +95,11 @@ class Traffic:
 
 
 def _time(stage: str, latest: list[Timings]) -> StageTime:
-    p50, p99 = np.percentile([getattr(one, stage) for one in latest], (50, 99))
-    return StageTime(stage=stage, p50=round(float(p50), 3), p99=round(float(p99), 3))
+    p50, p99 = p50_and_p99([getattr(one, stage) for one in latest])
+    return StageTime(stage=stage, p50=p50, p99=p99)
+
+
+def p50_and_p99(ms: Sequence[float]) -> tuple[float, float]:
+    """Of at least one time, to the microsecond."""
+    p50, p99 = np.percentile(ms, (50, 99)).tolist()
+    return round(p50, 3), round(p99, 3)
