@@ -166,9 +166,8 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
         within_s = limits.of_features(watch)
         stored = _features(loaded, request, candidates, query, asked.now, known, within_s=within_s)
     with watch.stage("rank"):
-        ranked, some = None, stored is not None and len(stored) > 0
-        late = some and not limits.may_rank(watch)
-        if stored is not None and some and not late:
+        ranked, late = None, False
+        if stored is not None and len(stored) and not (late := not limits.may_rank(watch)):
             deep = k if named is None and asked.sought is None and not wishes else candidates.item.shape[1]
             ranked = loaded.hybrid.order(candidates, query, stored, k=deep, spread=request.spread)
     with watch.stage("strategy"):
