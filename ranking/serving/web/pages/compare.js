@@ -1,10 +1,10 @@
 // The same request, answered in two ways: by two releases, or with two sets of wishes.
 
-import { address, choices, get, listed, post } from "../api.js";
+import { address, choices, listed, post } from "../api.js";
 import { family, movement, moved, notes, refusal, times } from "../answers.js";
 import { cover } from "../covers.js";
 import { announce, h } from "../dom.js";
-import { showFaults, surroundings, who, wishes } from "../form.js";
+import { showFaults, somebody, surroundings, who, wishes } from "../form.js";
 import { date, fixed, plural } from "../format.js";
 import { remember } from "../router.js";
 import { fromQuery, toBody, toQuery, whom, wishesFrom, wishesTo } from "../request.js";
@@ -33,10 +33,7 @@ export async function show(main, { query, signal }) {
   try {
     const known = await choices();
     if (signal.aborted) return;
-    if (request.mode === "user" && !request.user) {
-      request.user = (await get("/v1/users?limit=1")).users[0]?.user_id ?? "";
-      if (!request.user) request.mode = "nobody";
-    }
+    await somebody(request);
     const sides = SIDES.map((name) => column(name, wanted[name], known.releases));
     versus.append(...sides.map(({ element }) => element));
     const narrow = matchMedia("(max-width: 900px)").matches;

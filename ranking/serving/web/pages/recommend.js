@@ -1,10 +1,10 @@
 // Recommendations for a user, a session or nobody; a click on an item is an event, after which the list is asked again.
 
-import { choices, get, listed, post } from "../api.js";
+import { choices, listed, post } from "../api.js";
 import { movement, notes, refusal, times } from "../answers.js";
 import { card } from "../cards.js";
 import { announce, h, still, toast } from "../dom.js";
-import { showFaults, surroundings, who, wishes } from "../form.js";
+import { showFaults, somebody, surroundings, who, wishes } from "../form.js";
 import { plural } from "../format.js";
 import { silence } from "../players.js";
 import { remember } from "../router.js";
@@ -41,11 +41,7 @@ export async function show(main, { query, signal }) {
   try {
     const known = await choices();
     if (signal.aborted) return;
-    if (request.mode === "user" && !request.user) {
-      request.user = (await get("/v1/users?limit=1")).users[0]?.user_id ?? "";
-      if (!request.user) request.mode = "nobody";
-      remember(addressOf(request), { replace: true });
-    }
+    if (await somebody(request)) remember(addressOf(request), { replace: true });
     const chooser = who(request, () => changed());
     form.append(chooser.element, await surroundings(request, () => changed(), { open: !narrow }), wishes(request, () => changed()));
     toolbar.append(...events(known.kinds));
