@@ -220,6 +220,9 @@ def test_no_byte_of_a_forgotten_user_stays_in_the_online_file(
     for view in views:
         store.write_view(view, compute.view_rows(view, log, items, until=NOW))
     store.materialize(NOW)
+    if kind == "sqlite":  # some builds overwrite what is deleted, this machine's may be one; others leave it there
+        connection = store.feast._get_provider().online_store._get_conn(store.feast.config)
+        connection.execute("pragma secure_delete = off")
     store.refresh(log, items, at=NOW, users=["gone"])  # written over: what was there before is garbage of the file
     assert files_with("gone")
     counted = {view: store.read_view(view)["user_id"].to_pylist().count("gone") for view in views}

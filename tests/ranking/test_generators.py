@@ -512,6 +512,12 @@ def test_memory_fades_by_later_events_and_by_days():
     assert profile(last=2) == [0, 1, 2]
 
 
+def test_memory_counts_what_was_not_liked_as_the_share_that_it_says():
+    train = log([(0, 0, 1), (0, 1, 2), (0, 2, 3)], 1, 3, weight=[1, 2, 4], positive=[True, False, False])
+    np.testing.assert_array_equal(Memory(others=0.25).profiles(ask(train, [0])).dense(), [[1, 0.5, 1]])
+    np.testing.assert_array_equal(Memory(others=0.0).profiles(ask(train, [0])).dense(), [[1, 0, 0]])
+
+
 def test_memory_of_liked_events_takes_no_distance_from_the_others():
     train = log([(0, 0, 1), (0, 1, 2), (0, 2, 3)], 1, 3, positive=[True, True, False])
     memory = Memory(feedback=Feedback.POSITIVE, half_life_events=1)

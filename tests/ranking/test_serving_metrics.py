@@ -56,6 +56,10 @@ def test_requests_are_counted_by_endpoint_and_status(client):
     assert count("/v1/items/{item_id}/similar", 200) == 2
     assert count(ELSEWHERE, 404) == 1
     assert count(ELSEWHERE, 404, ELSEWHERE) == 1
+    for endpoint, requests in (("/v1/items/{item_id}/similar", 2), ("/v1/recommendations", 2), (ELSEWHERE, 2)):
+        assert of(found, "trichord_request_seconds_count", endpoint=endpoint) == requests
+        assert of(found, "trichord_request_seconds_bucket", endpoint=endpoint, le="+Inf") == requests
+        assert of(found, "trichord_request_seconds_sum", endpoint=endpoint) > 0
 
 
 def test_events_are_counted_by_what_became_of_them(client):
