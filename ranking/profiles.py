@@ -81,6 +81,13 @@ class Profiles:
             found[row] = self.data[mine] @ matrix[self.indices[mine]]
         return found
 
+    def times_some(self, matrix: Floats, columns: Places) -> Floats:
+        """Some columns of that product, [q, c]; a row's entries alone are read."""
+        found = np.zeros((len(self), len(columns)), np.float32)
+        for row, mine in self._rows():
+            found[row] = self.data[mine] @ matrix[np.ix_(self.indices[mine], columns)]
+        return found
+
     def through(self, matrix: sparse.csr_matrix) -> Floats:
         """The product with a sparse matrix [n_items, d], float32 [q, d]; each row by itself, alone as in a batch."""
         width = matrix.shape[1]

@@ -12,7 +12,7 @@ from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,19 @@ class Aligned(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Cosines of taste and item, plus the items' bias."""
+        return self._scores(queries, self.vectors, self.bias, self._filled)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        return self._scores(queries, self.vectors[items], self.bias[items], self._filled[items])
+
+    def leads(self, queries: Queries) -> bool:
+        """It does: nothing else finds what nobody has met."""
+        return True
+
+    def _scores(self, queries: Queries, vectors: Floats, bias: Floats, there: Bools) -> Floats:
         tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
-        return offer_only(answered[:, None] & self._filled, products_with_all(self.vectors, tastes) + self.bias)
+        return offer_only(answered[:, None] & there, products_with_all(vectors, tastes) + bias)
 
     @cached_property
     def _filled(self) -> Bools:
@@ -70,11 +81,19 @@ class AlignedRecent(Aligned):
 
     name: ClassVar[str] = "aligned_recent"
 
+    def leads(self, queries: Queries) -> bool:
+        """`Aligned` does for it."""
+        return False
+
 
 class AlignedSession(Aligned):
     """The same for the session: what else the day of the history's last event holds, liked or not."""
 
     name: ClassVar[str] = "aligned_session"
+
+    def leads(self, queries: Queries) -> bool:
+        """`Aligned` does for it."""
+        return False
 
 
 def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Floats, Bools]:

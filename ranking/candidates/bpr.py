@@ -12,7 +12,7 @@ from ranking.candidates.history import Memory, binary
 from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.profiles import Profiles
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 FOLD_IN_L2: Final = 1e-3  # against the squares of all users' mean vectors; it only keeps the solution unique
 
@@ -83,10 +83,16 @@ class Bpr(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Scores: factors' products plus the item's bias."""
+        return self._scores(queries, self._factors, self._bias, self._known)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        return self._scores(queries, self._factors[items], self._bias[items], self._known[items])
+
+    def _scores(self, queries: Queries, factors: Floats, bias: Floats, known: Bools) -> Floats:
         profiles = self.config.memory.profiles(queries)
         users = self._means(profiles) @ self._to_users
-        scores = products_with_all(self._factors, users) + self._bias
-        return offer_only(profiles.answered[:, None] & self._known, scores)
+        return offer_only(profiles.answered[:, None] & known, products_with_all(factors, users) + bias)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -13,7 +13,7 @@ from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
-from ranking.types import Bools, Floats, Interactions, Queries, Times
+from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,17 @@ class ColdStart(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions; for a query without a taste the bias, or 1 / (1 + age in days)."""
-        cold = self._cold_ones
+        return self._scores(queries, self._cold, queries.n_items)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items, standardised over the cold ones of these."""
+        return self._scores(queries, self._cold.among(self._row[items]), len(items))
+
+    def leads(self, queries: Queries) -> bool:
+        """It does where the history is empty: no model of behaviour, and no taste, leads to new items then."""
+        return not len(queries.item)
+
+    def _scores(self, queries: Queries, cold: "_Cold", n_items: int) -> Floats:
         profiles = self.config.memory.profiles(queries)
         summed = profiles.times(self.vectors)
         answered = filled(summed)
@@ -89,14 +99,16 @@ class ColdStart(Generator):
         if not answered.all():
             default = _recency(cold.created_at, queries) if cold.bias is None else cold.bias
             scores = np.where(answered[:, None], scores, default)
-        everything = np.full((len(queries), queries.n_items), NOT_OFFERED, np.float32)
-        everything[:, cold.code] = offer_only(offered, scores)
-        return everything
+        found = np.full((len(queries), n_items), NOT_OFFERED, np.float32)
+        found[:, cold.column] = offer_only(offered, scores)
+        return found
 
     def _among(self, cold: Bools) -> Self:
         """Answer with these items alone, bool [n_items]."""
-        self._cold, code = cold, np.flatnonzero(cold)
-        self._cold_ones = _Cold(
+        self.only = self._is_cold = cold
+        code = np.flatnonzero(cold)
+        self._row = np.where(cold, np.cumsum(cold) - 1, -1)  # of each item among the cold ones, -1 for another
+        self._cold = _Cold(
             code,
             self.vectors[code],
             filled(self.vectors[code]),
@@ -108,7 +120,7 @@ class ColdStart(Generator):
 
     def save(self, folder: Path) -> None:
         """Write vectors, times and which items are cold."""
-        arrays: Arrays = {"vectors": self.vectors, "created_at": self.created_at, "cold": self._cold}
+        arrays: Arrays = {"vectors": self.vectors, "created_at": self.created_at, "cold": self._is_cold}
         if self.bias is not None:
             arrays["bias"] = self.bias
         if self.audience is not None:
@@ -129,17 +141,30 @@ class ColdStart(Generator):
 
 @dataclass(frozen=True)
 class _Cold:
-    """The cold items: codes int64 [c], and of each what the model knows of all, rows in that order.
+    """Cold items: of each what the model knows of all, rows in one order, and its column among what is scored.
 
-    filled: bool [c], which have a vector.
+    column: int64 [c]. filled: bool [c], which have a vector.
     """
 
-    code: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
     vectors: Floats
     filled: Bools
     created_at: Times
     bias: Floats | None
     predicted: Floats | None
+
+    def among(self, row: npt.NDArray[np.int64]) -> "_Cold":
+        """Those at some rows, -1 for no cold item, int64 [m]; each is scored where it stands there."""
+        column = np.flatnonzero(row >= 0)
+        row = row[column]
+        return _Cold(
+            column,
+            self.vectors[row],
+            self.filled[row],
+            self.created_at[row],
+            None if self.bias is None else self.bias[row],
+            None if self.predicted is None else self.predicted[row],
+        )
 
 
 def _recency(created_at: Times, queries: Queries) -> Floats:

@@ -13,7 +13,7 @@ from ranking.candidates.history import DAY_US
 from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.surroundings import Surroundings
-from ranking.types import Bools, Floats, Interactions, Queries, Times
+from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,19 @@ class Fitting(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Log odds plus log choices a day."""
+        return self._scores(queries, self.vectors, self._there, self._pace, self._known)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        vectors, there = self.vectors[items], self._there[items]
+        return self._scores(queries, vectors, there, self._pace[items], self._known[items])
+
+    def _scores(self, queries: Queries, vectors: Floats, there: Bools, pace: Floats, known: Bools) -> Floats:
         wanted = self._surroundings.directions(queries)
         total = np.nansum(np.stack(list(wanted.values())), axis=0)
         middle = (total @ self._surroundings.centre)[:, None]
-        fit = np.where(self._there, products_with_all(self.vectors, total) - middle, 0)
-        return offer_only(self._known, fit + self.config.pace * self._pace)
+        fit = np.where(there, products_with_all(vectors, total) - middle, 0)
+        return offer_only(known, fit + self.config.pace * pace)
 
     @cached_property
     def _there(self) -> Bools:

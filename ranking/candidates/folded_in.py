@@ -12,7 +12,7 @@ from ranking.candidates.history import Memory
 from ranking.candidates.products import products_with_all
 from ranking.candidates.state import load_state, save_state
 from ranking.profiles import Profiles
-from ranking.types import Bools, Floats, Queries
+from ranking.types import Bools, Codes, Floats, Queries
 
 
 class Remembering(Protocol):
@@ -50,9 +50,16 @@ class FoldedIn(Generator, Generic[Config]):
 
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
+        return self._scores(queries, self._items, self._known)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        return self._scores(queries, self._items[items], self._known[items])
+
+    def _scores(self, queries: Queries, items: Floats, known: Bools) -> Floats:
         profiles = self.config.memory.profiles(queries)
-        scores = products_with_all(self._items, self.users(profiles, self._exact).astype(np.float32))
-        return offer_only(profiles.answered[:, None] & self._known, scores)
+        scores = products_with_all(items, self.users(profiles, self._exact).astype(np.float32))
+        return offer_only(profiles.answered[:, None] & known, scores)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -24,6 +24,7 @@ class Generator(ABC):
     """
 
     name: ClassVar[str]
+    only: Bools | None = None  # [n_items], the only items that it ever offers
 
     @abstractmethod
     def fit(self, train: Interactions) -> Self:
@@ -32,6 +33,17 @@ class Generator(ABC):
     @abstractmethod
     def score(self, queries: Queries) -> Floats:
         """Scores float32 [q, n_items], higher is better; `NOT_OFFERED` where the generator has no opinion."""
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items alone, float32 [q, m]; items: int32 [m], ascending codes.
+
+        A model that standardises over what it offers does so among these.
+        """
+        return self.score(queries)[:, items]
+
+    def leads(self, queries: Queries) -> bool:
+        """Whether it scores large catalogues fast enough to tell what of them the others look at (`shortlist`)."""
+        return False
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -45,6 +57,10 @@ class Generator(ABC):
 
 class ItemToItem(Generator):
     """A generator that is linear in the history: every event adds what its item says of each other one."""
+
+    def leads(self, queries: Queries) -> bool:
+        """It does: it reads what the history's items say and no more."""
+        return True
 
     @abstractmethod
     def between(self, sources: Codes, targets: Codes) -> Floats:

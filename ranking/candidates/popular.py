@@ -46,6 +46,10 @@ class Popular(Generator):
         """Scores: summed event weights."""
         return np.tile(self._score, (len(queries), 1))
 
+    def leads(self, queries: Queries) -> bool:
+        """It does: all is counted once."""
+        return True
+
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
         save_state(folder, self.config, {"score": self._score})
@@ -117,6 +121,10 @@ class PopularWindowed(Generator):
             weight *= np.exp2((at[since:until] - end) / (config.half_life_days * DAY_US))
         recent = np.bincount(self._item[since:until], weight, minlength=n_items)
         return recent + EARLIER * np.bincount(self._item[:since], self._weight[:since], minlength=n_items)
+
+    def leads(self, queries: Queries) -> bool:
+        """It does: what holds from the log's end on is counted once."""
+        return True
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -101,6 +101,10 @@ class PopularHere(Generator):
                 score += np.log((chosen + self.config.prior) / (expected + self.config.prior))
         return np.asarray(score, np.float32)
 
+    def leads(self, queries: Queries) -> bool:
+        """It does: what holds from the log's end on is counted once."""
+        return True
+
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
         arrays: Arrays = {

@@ -11,13 +11,15 @@ from scipy import sparse
 from ranking.artifacts import Arrays
 from ranking.candidates.aligned import filled
 from ranking.candidates.cold_start import Audience, exists, standardised
-from ranking.candidates.generator import Generator, offer_only, ranks
+from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.profiles import Profiles
 from ranking.representation.inputs import unit_rows
-from ranking.types import Bools, Floats, Interactions, Queries, Times
+from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
+
+Places = npt.NDArray[np.int64]
 
 SMOOTHING: Final = (0.5, 10.0)  # obscure items and items that are added to every history, against chance in short ones
 
@@ -87,7 +89,8 @@ class Scarce(Generator):
 
     def _among(self, scarce: Bools) -> None:
         """Answer with these items alone, bool [n_items]: their codes, each one's column or -1, and what is known."""
-        self._scarce, self._columns = scarce, np.flatnonzero(scarce)
+        self.only = self._scarce = scarce
+        self._columns = np.flatnonzero(scarce)
         self._column = np.where(scarce, np.cumsum(scarce) - 1, -1)
         self._created_at, self._vectors = self.created_at[self._columns], self.vectors[self._columns]
         self._predicted = self.audience.predicted[self._columns]
@@ -100,23 +103,33 @@ class Scarce(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions for the query's best scarce items, `NOT_OFFERED` beyond its places."""
-        columns = self._columns
+        return self._scores(queries, queries.n_items, self._columns, slice(None))
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items, the best of these."""
+        column = self._column[items]
+        scarce = np.flatnonzero(column >= 0)
+        return self._scores(queries, len(items), scarce, column[scarce])
+
+    def _scores(self, queries: Queries, n_items: int, at: Places, which: Places | slice) -> Floats:
+        """Of which ones of the scarce items, that stand at some of n_items columns."""
         met = queries.profiles()
         offered = exists(self._created_at, queries) & met.answered[:, None]
         there = self._column[queries.item] >= 0
         offered[queries.row[there], self._column[queries.item[there]]] = False
-        scores = offer_only(offered, self._opinions(queries, offered))
+        offered = offered[:, which]
+        scores = offer_only(offered, self._opinions(queries, offered, which))
         places = np.round(self.config.places * self._shares(met) / self._mean_share[0])
         rank = ranks(scores, self.config.most)
-        everything = np.full((len(queries), queries.n_items), -np.inf, np.float32)
-        everything[:, columns] = offer_only((rank > 0) & (rank <= places[:, None]), scores)
-        return everything
+        found = np.full((len(queries), n_items), NOT_OFFERED, np.float32)
+        found[:, at] = offer_only((rank > 0) & (rank <= places[:, None]), scores)
+        return found
 
-    def _opinions(self, queries: Queries, offered: Bools) -> Floats:
+    def _opinions(self, queries: Queries, offered: Bools, which: Places | slice) -> Floats:
         taste = self.config.taste.profiles(queries)
-        company = self.config.memory.profiles(queries).through(self._company)
-        agreement = taste.times(self.audience.remembered) @ self._predicted.T
-        nearness = unit_rows(taste.times(self.vectors)) @ self._vectors.T
+        company = self.config.memory.profiles(queries).through(self._company)[:, which]
+        agreement = taste.times(self.audience.remembered) @ self._predicted[which].T
+        nearness = unit_rows(taste.times(self.vectors)) @ self._vectors[which].T
         content = standardised(agreement, offered) + standardised(nearness, offered)
         return standardised(company, offered) + np.float32(self.config.content_weight) * content
 

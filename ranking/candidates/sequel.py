@@ -1,6 +1,7 @@
 """What a history leads to: a linear model that learns a user's later choices from the earlier ones."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -11,7 +12,7 @@ from scipy import linalg, sparse
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, save_state
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 MAX_ITEMS: Final = 5_000  # the most frequent ones; weights between all of them are 100 MB
 
@@ -77,6 +78,19 @@ class Sequel(Generator):
         scores = np.zeros((len(queries), queries.n_items), np.float32)
         scores[:, self._known] = profiles.only(self._known).times(self._weights)
         return offer_only(profiles.answered[:, None] & self._known, scores)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        profiles = self.config.memory.profiles(queries)
+        known = self._known[items]
+        scores = np.zeros((len(queries), len(items)), np.float32)
+        scores[:, known] = profiles.only(self._known).times_some(self._weights, self._column[items[known]])
+        return offer_only(profiles.answered[:, None] & known, scores)
+
+    @cached_property
+    def _column(self) -> npt.NDArray[np.int64]:
+        """Where each known item stands among the weights."""
+        return np.cumsum(self._known) - 1
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -1,24 +1,23 @@
 """The union of the generators' candidates, and who found what at which place."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_arrays, save_json
-from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
+from ranking.candidates.looks import BATCH, DEPTH, Look, eligible, looks, placed
+from ranking.candidates.shortlist import DEFAULT, ShortlistConfig
 from ranking.candidates.state import State
 from ranking.kernels import add_votes
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
 RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both MovieLens sets' validation windows
-DEPTH: Final = 2_000  # places of a generator that count: what lies deeper adds a thirtieth of a first place
-BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
 
 Votes: TypeAlias = npt.NDArray[np.float64]
 Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int]], None]
@@ -48,7 +47,8 @@ class Candidates:
     generators: the g names. item: int32 [q, k], `UNKNOWN` where a query has fewer. fused: float32 [q, k], see `union`,
     0 there. rank: int32 [q, k, g], from 1 among the allowed items, 0 where the generator does not have
     the item among its first `DEPTH`; score: float32 [q, k, g], `NOT_OFFERED` where it does not offer it. Both are told
-    of every generator, whoever found the item.
+    of every generator, whoever found the item. looked: int32 [q, m], the `shortlist` of each query that places are
+    counted in, ascending, then `UNKNOWN`; None where the catalogue was looked at whole.
     """
 
     generators: tuple[str, ...]
@@ -56,31 +56,43 @@ class Candidates:
     fused: Floats
     rank: Codes
     score: Floats
+    looked: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.item)
 
     @classmethod
     def stacked(cls, parts: "Sequence[Candidates]") -> "Candidates":
-        """Those of queries, then those of further queries; of the same generators and as many places."""
+        """Those of queries, then those of further queries; of the same generators and looked at alike."""
         if len(parts) == 1:
             return parts[0]
+        looked = [part.looked for part in parts if part.looked is not None]
         return cls(
             generators=parts[0].generators,
-            item=np.concatenate([part.item for part in parts]),
-            fused=np.concatenate([part.fused for part in parts]),
-            rank=np.concatenate([part.rank for part in parts]),
-            score=np.concatenate([part.score for part in parts]),
+            item=_below([part.item for part in parts], UNKNOWN),
+            fused=_below([part.fused for part in parts], 0),
+            rank=_below([part.rank for part in parts], 0),
+            score=_below([part.score for part in parts], NOT_OFFERED),
+            looked=_below(looked, UNKNOWN) if looked else None,
         )
 
     def take(self, rows: npt.NDArray[np.int64] | Bools) -> "Candidates":
         """Those of some queries."""
-        return Candidates(self.generators, self.item[rows], self.fused[rows], self.rank[rows], self.score[rows])
+        return Candidates(
+            self.generators,
+            self.item[rows],
+            self.fused[rows],
+            self.rank[rows],
+            self.score[rows],
+            None if self.looked is None else self.looked[rows],
+        )
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing folder."""
         save_json(folder / "candidates.json", list(self.generators))
         arrays = {"item": self.item, "fused": self.fused, "rank": self.rank, "score": self.score}
+        if self.looked is not None:
+            arrays["looked"] = self.looked
         save_arrays(folder / "candidates.safetensors", arrays)
 
     @classmethod
@@ -88,7 +100,10 @@ class Candidates:
         """Read what `save` wrote."""
         names = load_as(folder / "candidates.json", tuple[str, ...])
         state = State(folder / "candidates.safetensors")
-        return cls(names, state.codes("item"), state.floats("fused"), state.codes("rank"), state.floats("score"))
+        looked = state.codes("looked") if "looked" in state else None
+        return cls(
+            names, state.codes("item"), state.floats("fused"), state.codes("rank"), state.floats("score"), looked
+        )
 
     def sources(self, row: int, item: int) -> list[Source]:
         """The generators that have the item among their own k best, best place first; empty for no candidate."""
@@ -114,33 +129,37 @@ def retrieve(
     allowed: Bools | None = None,
     named: Codes | None = None,
     watch: Watch = nobody,
+    config: ShortlistConfig = DEFAULT,
     batch: int = BATCH,
 ) -> Candidates:
     """Score all generators and unite them, `batch` queries at a time; arguments as in `union`.
 
+    Of a catalogue of more items than `config` has looked at whole, each query's `shortlist` alone is scored.
     An item of the history and one that did not exist before `as_of` (`created_at`: int64 [n_items]) never appears.
     allowed: bool [n_items], the only items that may appear; None allows all. Places are counted among what may.
     named: int32 [m], distinct items that join the k candidates of every query, whatever is said of them, seen or not.
     watch: is shown every batch as `Watch` says.
     """
     parts = []
-    for start in range(0, max(len(queries), 1), batch):
-        some = queries if len(queries) <= batch else queries.rows(start, min(start + batch, len(queries)))
-        scores = {generator.name: generator.score(some) for generator in generators}
-        offered = eligible(some, created_at, allowed)
-        if named is not None:
-            offered[:, named] = True
-        masked, places = placed(scores, offered)
-        watch(np.arange(start, start + len(some)), places, reserved or {})
-        parts.append(_united(masked, places, k=k, reserved=reserved or {}, named=named))
+    start = 0
+    for look in looks(
+        generators, queries, created_at=created_at, allowed=allowed, named=named, config=config, batch=batch
+    ):
+        if watch is not nobody:
+            watch(np.arange(start, start + len(look)), look.everywhere(queries.n_items), reserved or {})
+        parts.append(_of_look(look, k=k, reserved=reserved or {}, named=named))
+        start += len(look)
     return Candidates.stacked(parts)
 
 
-def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
-    """Which items may answer each query, bool [q, n_items]: there before it, not in its history, and allowed."""
-    offered = exists(created_at, queries)
-    offered[queries.row, queries.item] = False
-    return offered if allowed is None else offered & allowed
+def _of_look(look: Look, *, k: int, reserved: Mapping[str, int], named: Codes | None) -> Candidates:
+    """The candidates among what was looked at; named: items that are there and join them."""
+    if look.items is None:
+        return _united(look.scores, look.places, k=k, reserved=reserved, named=named)
+    at = None if named is None else np.searchsorted(look.items, named).astype(np.int32)
+    found = _united(look.scores, look.places, k=k, reserved=reserved, named=at)
+    item = np.where(found.item == UNKNOWN, UNKNOWN, look.items[found.item]).astype(np.int32)
+    return replace(found, item=item, looked=look.items[None])
 
 
 def union(
@@ -154,12 +173,6 @@ def union(
     """
     masked, places = placed(scores, allowed)
     return _united(masked, places, k=k, reserved=reserved or {})
-
-
-def placed(scores: Mapping[str, Floats], allowed: Bools) -> tuple[dict[str, Floats], dict[str, Codes]]:
-    """Each generator's scores of the allowed items, and their places by them (`ranks`), [q, n_items] each."""
-    masked = {name: offer_only(allowed, one) for name, one in scores.items()}
-    return masked, {name: ranks(one, DEPTH) for name, one in masked.items()}
 
 
 def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[Votes, Floats]:
@@ -236,16 +249,35 @@ def rescored(
 ) -> Candidates:
     """The same candidates with other ranks and scores for the generators that are given again (of the same names)."""
     rank, score = candidates.rank.copy(), candidates.score.copy()
+    batch = batch if candidates.looked is None else 1
     for start in range(0, len(queries), batch):
         some = queries.rows(start, min(start + batch, len(queries)))
         span = slice(start, start + len(some))
         chosen = np.maximum(candidates.item[span], 0)
         allowed = eligible(some, created_at)
+        items = None
+        if candidates.looked is not None:
+            items = candidates.looked[start][candidates.looked[start] != UNKNOWN]
+            allowed, chosen = allowed[:, items], np.searchsorted(items, chosen).clip(max=len(items) - 1)
         for generator in generators:
-            masked = offer_only(allowed, generator.score(some))
+            masked = offer_only(allowed, generator.score(some) if items is None else generator.score_some(some, items))
             index = candidates.generators.index(generator.name)
             rank[span, :, index] = np.take_along_axis(ranks(masked, DEPTH), chosen, axis=1)
             score[span, :, index] = np.take_along_axis(masked, chosen, axis=1)
     missing = candidates.item == UNKNOWN
     rank[missing], score[missing] = 0, NOT_OFFERED
-    return Candidates(candidates.generators, candidates.item, candidates.fused, rank, score)
+    return replace(candidates, rank=rank, score=score)
+
+
+def _below(parts: Sequence[npt.NDArray[Any]], filling: float) -> npt.NDArray[Any]:
+    """Arrays [q, k, ...] one below the other; narrower ones are filled up."""
+    width = max(part.shape[1] for part in parts)
+    rest = [(0, 0)] * (parts[0].ndim - 2)
+    return np.concatenate(
+        [
+            np.pad(one, [(0, 0), (0, width - one.shape[1]), *rest], constant_values=filling)
+            if one.shape[1] < width
+            else one
+            for one in parts
+        ]
+    )

@@ -71,6 +71,10 @@ class UserKnn(Generator):
             add_rows(total, self._users.indptr, self._users.indices, self._users.data, codes[order], loudness)
         return offer_only(scores > 0, scores)
 
+    def leads(self, queries: Queries) -> bool:
+        """It does: it reads what neighbours have and no more."""
+        return True
+
     def save(self, folder: Path) -> None:
         """Write the fitted state: the users' items."""
         save_state(folder, self.config, pack("users", self._users))

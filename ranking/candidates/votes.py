@@ -8,7 +8,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only, top_k
-from ranking.candidates.union import eligible, fuse, placed, vote
+from ranking.candidates.looks import looks
+from ranking.candidates.shortlist import DEFAULT, ShortlistConfig
+from ranking.candidates.union import fuse, vote
 from ranking.types import UNKNOWN, Bools, Queries, Times
 
 MIN_GAIN: Final = 0.001  # of recall; what brings less is noise: the standard error on 900 users is .006
@@ -24,6 +26,7 @@ def choose_votes(
     k: int,
     created_at: Times,
     reserved: Mapping[str, int],
+    config: ShortlistConfig = DEFAULT,
 ) -> dict[str, int]:
     """Places of their own by generator, 0 for those that shall have neither places nor a vote.
 
@@ -40,7 +43,11 @@ def choose_votes(
     most = max(MIN_ASKED, CELLS // queries.n_items)
     asked = asked[np.linspace(0, len(asked) - 1, min(most, len(asked))).astype(np.int64)]
     some = queries.take(asked)
-    _, places = placed({one.name: one.score(some) for one in generators}, eligible(some, created_at))
+    looked = [
+        one.everywhere(queries.n_items)
+        for one in looks(generators, some, created_at=created_at, config=config, batch=len(some))
+    ]
+    places = {name: np.concatenate([one[name] for one in looked]) for name in looked[0]}
     wanted = relevant[asked].toarray().astype(bool)
 
     kept = {name: mine for name, mine in reserved.items() if mine > 0}

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from feature_repo.serving_settings import Golden
-from ranking.candidates.union import eligible
+from ranking.candidates.looks import eligible
 from ranking.errors import RankingError, UnfitError
 from ranking.serving.answer import UNKNOWN_USER, Answered, Loaded, answer
 from ranking.serving.payloads import Request

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.generator import Generator, top_k
+from ranking.candidates.shortlist import ShortlistConfig
 from ranking.candidates.union import Candidates, Watch, nobody, retrieve
 from ranking.rankers.blend import Blend, BlendConfig
 from ranking.rankers.closeness import closeness
@@ -34,7 +35,7 @@ class HybridConfig:
     but have so many places of their own; `choose_votes` adds those that shall not vote either. reserved_short: the
     same for histories of at most `SHORT` events, beside which popularity finds more (recall@200 after one event on
     MovieLens 100K .57, before .50). windows: how many past divisions of the log the ranker learns from (two gave 2.7 %
-    more NDCG than one on MovieLens 100K, a third nothing). routes: of short histories.
+    more NDCG than one on MovieLens 100K, a third nothing). shortlist: of large catalogues. routes: of short histories.
     """
 
     candidates: int = 200
@@ -61,6 +62,7 @@ class HybridConfig:
         }
     )
     windows: int = 2
+    shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
     ranker: BlendConfig = field(default_factory=BlendConfig)
     routes: RoutesConfig = field(default_factory=RoutesConfig)
 
@@ -193,7 +195,8 @@ def find(
             reserved=reserved,
             allowed=allowed,
             named=named,
-            watch=_of_rows(some, watch),
+            watch=watch if watch is nobody else _of_rows(some, watch),
+            config=config.shortlist,
         )
         for some, reserved in zip(rows, (config.reserved_short, config.reserved), strict=True)
         if len(some) or not len(queries)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
+from ranking.candidates.looks import placed
 from ranking.candidates.reach import BUDGETS, UNION, Gift, Survey
-from ranking.candidates.union import fuse, placed, retrieve
+from ranking.candidates.union import fuse, retrieve
 from ranking.candidates.votes import MIN_ASKED, choose_votes
 from ranking.types import UNKNOWN, Floats, Interactions, Queries
 

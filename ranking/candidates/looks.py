@@ -1,0 +1,90 @@
+"""What the generators say of the items that may answer: of all of them, or of each query's shortlist."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ranking.candidates.cold_start import exists
+from ranking.candidates.generator import Generator, offer_only, ranks
+from ranking.candidates.shortlist import DEFAULT, ShortlistConfig, leading, shortlist
+from ranking.types import Bools, Codes, Floats, Queries, Times
+
+DEPTH: Final = 2_000  # places of a generator that count: what lies deeper adds a thirtieth of a first place
+BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 20,000 items x 8 x 12 bytes = 250 MB
+
+
+@dataclass(frozen=True)
+class Look:
+    """What each generator says of some items to some queries: of a shortlist to one, or of all items to a batch.
+
+    items: int32 [m], ascending codes; None for all. scores: float32 [q, m], `NOT_OFFERED` for what may not appear.
+    places: int32 [q, m], `ranks` by them.
+    """
+
+    items: Codes | None
+    scores: Mapping[str, Floats]
+    places: Mapping[str, Codes]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.places.values())))
+
+    def everywhere(self, n_items: int) -> Mapping[str, Codes]:
+        """Places of all items, [q, n_items]; 0 for those that were not looked at."""
+        if self.items is None:
+            return self.places
+        found = {name: np.zeros((len(one), n_items), np.int32) for name, one in self.places.items()}
+        for name, one in self.places.items():
+            found[name][:, self.items] = one
+        return found
+
+
+def looks(
+    generators: Sequence[Generator],
+    queries: Queries,
+    *,
+    created_at: Times,
+    allowed: Bools | None = None,
+    named: Codes | None = None,
+    config: ShortlistConfig = DEFAULT,
+    batch: int = BATCH,
+) -> Iterator[Look]:
+    """What the generators say to each batch in turn; arguments as in `union.retrieve`."""
+    whole = queries.n_items <= config.whole
+    batch = batch if whole else 1
+    for start in range(0, max(len(queries), 1), batch):
+        some = queries if len(queries) <= batch else queries.rows(start, min(start + batch, len(queries)))
+        offered = eligible(some, created_at, allowed)
+        if named is not None:
+            offered[:, named] = True
+        if whole or not len(some):
+            yield Look(None, *placed({one.name: one.score(some) for one in generators}, offered))
+            continue
+        told = leading(generators, some)
+        items = shortlist(generators, told, offered, config)
+        if named is not None:
+            items = np.union1d(items, named).astype(np.int32)
+        yield Look(items, *placed(_of_items(generators, some, items, told), offered[:, items]))
+
+
+def _of_items(
+    generators: Sequence[Generator], query: Queries, items: Codes, told: Mapping[str, Floats]
+) -> dict[str, Floats]:
+    """All generators' scores of some items, in their order. told: those of all items that some have given."""
+    return {
+        one.name: told[one.name][:, items] if one.name in told else one.score_some(query, items) for one in generators
+    }
+
+
+def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
+    """Which items may answer each query, bool [q, n_items]: there before it, not in its history, and allowed."""
+    offered = exists(created_at, queries)
+    offered[queries.row, queries.item] = False
+    return offered if allowed is None else offered & allowed
+
+
+def placed(scores: Mapping[str, Floats], allowed: Bools) -> tuple[dict[str, Floats], dict[str, Codes]]:
+    """Each generator's scores of the allowed items, and their places by them (`ranks`), [q, n_items] each."""
+    masked = {name: offer_only(allowed, one) for name, one in scores.items()}
+    return masked, {name: ranks(one, DEPTH) for name, one in masked.items()}
