@@ -4,6 +4,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Places = npt.NDArray[np.integer]
@@ -23,10 +24,43 @@ def ascending_keys(scores: Floats) -> npt.NDArray[np.int64]:
 
 
 @numba.njit(cache=True, nogil=True)
-def add_votes(total: Doubles, place: Places, votes: Doubles) -> None:
-    """Add to each of [n] what its place [n] is worth."""
-    for code in range(len(total)):
-        total[code] += votes[place[code]]
+def offered_keys(scores: Floats, offered: Bools) -> npt.NDArray[np.int64]:
+    """`ascending_keys` of [n] scores, as if those that are not offered, bool [n], were minus infinity."""
+    keys = np.empty(len(scores), np.int64)
+    bits = (scores + np.float32(0)).view(np.int32)
+    for code in range(len(bits)):
+        one = bits[code] if offered[code] else np.int32(-0x800000)  # minus infinity
+        keys[code] = (np.int64(~(one ^ ((one >> 31) & np.int32(0x7FFFFFFF)))) << 32) | code
+    return keys
+
+
+@numba.njit(cache=True, nogil=True)
+def set_places(places: Places, keys: npt.NDArray[np.int64], end: int) -> None:
+    """Tell each code of rows of keys, ascending [q, k], its place, from 1; keys from `end` on have none."""
+    for row in range(len(keys)):
+        for place in range(keys.shape[1]):
+            if keys[row, place] >= end:
+                break
+            places[row, keys[row, place] & 0xFFFFFFFF] = place + 1
+
+
+@numba.njit(cache=True, nogil=True)
+def add_votes(total: Doubles, places: Places, votes: Doubles, quiet_votes: Doubles, quiet: Bools) -> None:
+    """Add to each of [n] what its place [g, n] by each of some voters is worth; some are quiet, bool [g]."""
+    for voter in range(len(places)):
+        worth = quiet_votes if quiet[voter] else votes
+        for code in range(len(total)):
+            total[code] += worth[places[voter, code]]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def some_products(found: Floats, vectors: Floats, items: Places, wanted: Floats) -> None:
+    """Inner products [m] of some rows of vectors [n, d] with one vector [d], summed in what order is fastest."""
+    for place in range(len(items)):
+        total = np.float32(0)
+        for dimension in range(len(wanted)):
+            total += vectors[items[place], dimension] * wanted[dimension]
+        found[place] = total
 
 
 @numba.njit(cache=True, nogil=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Feedback, Memory
-from ranking.candidates.products import products_with_all
+from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
@@ -47,19 +47,18 @@ class Aligned(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Cosines of taste and item, plus the items' bias."""
-        return self._scores(queries, self.vectors, self.bias, self._filled)
+        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
+        return offer_only(answered[:, None] & self._filled, products_with_all(self.vectors, tastes) + self.bias)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        return self._scores(queries, self.vectors[items], self.bias[items], self._filled[items])
+        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
+        scores = products_with_some(self.vectors, items, tastes) + self.bias[items]
+        return offer_only(answered[:, None] & self._filled[items], scores)
 
     def leads(self, queries: Queries) -> bool:
         """It does: nothing else finds what nobody has met."""
         return True
-
-    def _scores(self, queries: Queries, vectors: Floats, bias: Floats, there: Bools) -> Floats:
-        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
-        return offer_only(answered[:, None] & there, products_with_all(vectors, tastes) + bias)
 
     @cached_property
     def _filled(self) -> Bools:

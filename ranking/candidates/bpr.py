@@ -9,7 +9,7 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
-from ranking.candidates.products import products_with_all
+from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.profiles import Profiles
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
@@ -83,16 +83,18 @@ class Bpr(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Scores: factors' products plus the item's bias."""
-        return self._scores(queries, self._factors, self._bias, self._known)
+        profiles = self.config.memory.profiles(queries)
+        scores = products_with_all(self._factors, self._users(profiles)) + self._bias
+        return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        return self._scores(queries, self._factors[items], self._bias[items], self._known[items])
-
-    def _scores(self, queries: Queries, factors: Floats, bias: Floats, known: Bools) -> Floats:
         profiles = self.config.memory.profiles(queries)
-        users = self._means(profiles) @ self._to_users
-        return offer_only(profiles.answered[:, None] & known, products_with_all(factors, users) + bias)
+        scores = products_with_some(self._factors, items, self._users(profiles)) + self._bias[items]
+        return offer_only(profiles.answered[:, None] & self._known[items], scores)
+
+    def _users(self, profiles: Profiles) -> Floats:
+        return np.asarray(self._means(profiles) @ self._to_users)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

@@ -10,7 +10,7 @@ import numpy as np
 from ranking.artifacts import Arrays
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import DAY_US
-from ranking.candidates.products import products_with_all
+from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.surroundings import Surroundings
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
@@ -52,19 +52,21 @@ class Fitting(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Log odds plus log choices a day."""
-        return self._scores(queries, self.vectors, self._there, self._pace, self._known)
+        wanted, middle = self._wanted(queries)
+        fit = np.where(self._there, products_with_all(self.vectors, wanted) - middle, 0)
+        return offer_only(self._known, fit + self.config.pace * self._pace)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        vectors, there = self.vectors[items], self._there[items]
-        return self._scores(queries, vectors, there, self._pace[items], self._known[items])
+        wanted, middle = self._wanted(queries)
+        fit = np.where(self._there[items], products_with_some(self.vectors, items, wanted) - middle, 0)
+        return offer_only(self._known[items], fit + self.config.pace * self._pace[items])
 
-    def _scores(self, queries: Queries, vectors: Floats, there: Bools, pace: Floats, known: Bools) -> Floats:
-        wanted = self._surroundings.directions(queries)
-        total = np.nansum(np.stack(list(wanted.values())), axis=0)
-        middle = (total @ self._surroundings.centre)[:, None]
-        fit = np.where(there, products_with_all(vectors, total) - middle, 0)
-        return offer_only(known, fit + self.config.pace * pace)
+    def _wanted(self, queries: Queries) -> tuple[Floats, Floats]:
+        """The direction of each query's surroundings, float32 [q, d], and where along it the middle lies, [q, 1]."""
+        directions = self._surroundings.directions(queries)
+        total = np.nansum(np.stack(list(directions.values())), axis=0)
+        return total, (total @ self._surroundings.centre)[:, None]
 
     @cached_property
     def _there(self) -> Bools:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
-from ranking.candidates.products import products_with_all
+from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.profiles import Profiles
 from ranking.types import Bools, Codes, Floats, Queries
@@ -50,16 +50,18 @@ class FoldedIn(Generator, Generic[Config]):
 
     def score(self, queries: Queries) -> Floats:
         """Scores near 1 for items like those of the profile."""
-        return self._scores(queries, self._items, self._known)
+        wanted, answered = self._wanted(queries)
+        return offer_only(answered & self._known, products_with_all(self._items, wanted))
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        return self._scores(queries, self._items[items], self._known[items])
+        wanted, answered = self._wanted(queries)
+        return offer_only(answered & self._known[items], products_with_some(self._items, items, wanted))
 
-    def _scores(self, queries: Queries, items: Floats, known: Bools) -> Floats:
+    def _wanted(self, queries: Queries) -> tuple[Floats, Bools]:
+        """The queries' factors, float32 [q, f], and which ones have any, bool [q, 1]."""
         profiles = self.config.memory.profiles(queries)
-        scores = products_with_all(items, self.users(profiles, self._exact).astype(np.float32))
-        return offer_only(profiles.answered[:, None] & known, scores)
+        return self.users(profiles, self._exact).astype(np.float32), profiles.answered[:, None]
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

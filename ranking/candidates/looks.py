@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from ranking.candidates.cold_start import exists
-from ranking.candidates.generator import Generator, offer_only, ranks
+from ranking.candidates.generator import NOT_OFFERED, Generator, ranks
 from ranking.candidates.shortlist import DEFAULT, ShortlistConfig, leading, shortlist
 from ranking.types import Bools, Codes, Floats, Queries, Times
 
@@ -17,26 +17,36 @@ BATCH: Final = 128  # queries at one time; score, masked score and rank: 128 x 2
 
 @dataclass(frozen=True)
 class Look:
-    """What each generator says of some items to some queries: of a shortlist to one, or of all items to a batch.
+    """What g generators say of m items to q queries: of a shortlist to one, or of all items to a batch.
 
-    items: int32 [m], ascending codes; None for all. scores: float32 [q, m], `NOT_OFFERED` for what may not appear.
-    places: int32 [q, m], `ranks` by them.
+    items: int32 [m], ascending codes; None for all. scores: float32 [g, q, m], `NOT_OFFERED` for what may not appear.
+    places: int32 [g, q, m], `ranks` by them, of the first `DEPTH`.
     """
 
+    generators: tuple[str, ...]
     items: Codes | None
-    scores: Mapping[str, Floats]
-    places: Mapping[str, Codes]
+    scores: Floats
+    places: Codes
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Floats], offered: Bools, items: Codes | None = None) -> Self:
+        """From each generator's scores [q, m], of which those offered count, bool [q, m]."""
+        stacked = np.stack([np.asarray(one, np.float32) for one in scores.values()])
+        np.copyto(stacked, NOT_OFFERED, where=~offered)
+        if len(offered) == 1:
+            return cls(tuple(scores), items, stacked, ranks(stacked[:, 0], DEPTH)[:, None])  # all in one go
+        places = np.stack([ranks(one, DEPTH) for one in stacked])
+        return cls(tuple(scores), items, stacked, places)
 
     def __len__(self) -> int:
-        return len(next(iter(self.places.values())))
+        return len(self.places[0])
 
-    def everywhere(self, n_items: int) -> Mapping[str, Codes]:
-        """Places of all items, [q, n_items]; 0 for those that were not looked at."""
+    def everywhere(self, n_items: int) -> Codes:
+        """Places of all items, int32 [g, q, n_items]; 0 for those that were not looked at."""
         if self.items is None:
             return self.places
-        found = {name: np.zeros((len(one), n_items), np.int32) for name, one in self.places.items()}
-        for name, one in self.places.items():
-            found[name][:, self.items] = one
+        found = np.zeros((*self.places.shape[:2], n_items), np.int32)
+        found[:, :, self.items] = self.places
         return found
 
 
@@ -59,13 +69,13 @@ def looks(
         if named is not None:
             offered[:, named] = True
         if whole or not len(some):
-            yield Look(None, *placed({one.name: one.score(some) for one in generators}, offered))
+            yield Look.of({one.name: one.score(some) for one in generators}, offered)
             continue
         told = leading(generators, some)
         items = shortlist(generators, told, offered, config)
         if named is not None:
             items = np.union1d(items, named).astype(np.int32)
-        yield Look(items, *placed(_of_items(generators, some, items, told), offered[:, items]))
+        yield Look.of(_of_items(generators, some, items, told), offered[:, items], items)
 
 
 def _of_items(
@@ -82,9 +92,3 @@ def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) 
     offered = exists(created_at, queries)
     offered[queries.row, queries.item] = False
     return offered if allowed is None else offered & allowed
-
-
-def placed(scores: Mapping[str, Floats], allowed: Bools) -> tuple[dict[str, Floats], dict[str, Codes]]:
-    """Each generator's scores of the allowed items, and their places by them (`ranks`), [q, n_items] each."""
-    masked = {name: offer_only(allowed, one) for name, one in scores.items()}
-    return masked, {name: ranks(one, DEPTH) for name, one in masked.items()}

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from ranking.candidates.aligned import Aligned
-from ranking.candidates.generator import Generator, offer_only, top_k
-from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries
+from ranking.candidates.generator import Generator, first_codes
+from ranking.types import Bools, Codes, Floats, Queries
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,12 @@ def shortlist(
 
     scores: what `leading` says. offered: bool [1, n_items], the only items that may be among them.
     """
-    found = [_first(one, offered, config.first) for one in scores.values()]
+    found = [first_codes(one[0], offered[0], config.first) for one in scores.values()]
     nearest = scores.get(Aligned.name)
     kept_to = [one.only for one in generators if one.only is not None]
     if nearest is not None and kept_to:
-        found.append(_first(nearest, offered & np.logical_or.reduce(kept_to), config.rare))
+        found.append(first_codes(nearest[0], offered[0] & np.logical_or.reduce(kept_to), config.rare))
     chosen = np.zeros(offered.shape[1], bool)
     for codes in found:
         chosen[codes] = True
     return np.flatnonzero(chosen).astype(np.int32)
-
-
-def _first(scores: Floats, offered: Bools, k: int) -> Codes:
-    """The k best offered items of one row of scores, int32 [at most k]."""
-    codes, _ = top_k(offer_only(offered, scores), k)
-    return np.asarray(codes[codes != UNKNOWN], np.int32)

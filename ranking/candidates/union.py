@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_arrays, save_json
 from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
-from ranking.candidates.looks import BATCH, DEPTH, Look, eligible, looks, placed
+from ranking.candidates.looks import BATCH, DEPTH, Look, eligible, looks
 from ranking.candidates.shortlist import DEFAULT, ShortlistConfig
 from ranking.candidates.state import State
 from ranking.kernels import add_votes
@@ -146,20 +146,11 @@ def retrieve(
         generators, queries, created_at=created_at, allowed=allowed, named=named, config=config, batch=batch
     ):
         if watch is not nobody:
-            watch(np.arange(start, start + len(look)), look.everywhere(queries.n_items), reserved or {})
-        parts.append(_of_look(look, k=k, reserved=reserved or {}, named=named))
+            places = dict(zip(look.generators, look.everywhere(queries.n_items), strict=True))
+            watch(np.arange(start, start + len(look)), places, reserved or {})
+        parts.append(_united(look, k=k, reserved=reserved or {}, named=named))
         start += len(look)
     return Candidates.stacked(parts)
-
-
-def _of_look(look: Look, *, k: int, reserved: Mapping[str, int], named: Codes | None) -> Candidates:
-    """The candidates among what was looked at; named: items that are there and join them."""
-    if look.items is None:
-        return _united(look.scores, look.places, k=k, reserved=reserved, named=named)
-    at = None if named is None else np.searchsorted(look.items, named).astype(np.int32)
-    found = _united(look.scores, look.places, k=k, reserved=reserved, named=at)
-    item = np.where(found.item == UNKNOWN, UNKNOWN, look.items[found.item]).astype(np.int32)
-    return replace(found, item=item, looked=look.items[None])
 
 
 def union(
@@ -171,16 +162,18 @@ def union(
     reserved: generator -> so many of its best are candidates whatever the others say. Such a generator has next to no
     vote, as equal votes of popularity or content push out better items; it fills the places that others leave empty.
     """
-    masked, places = placed(scores, allowed)
-    return _united(masked, places, k=k, reserved=reserved or {})
+    return _united(Look.of(scores, allowed), k=k, reserved=reserved or {})
 
 
-def fuse(places: Mapping[str, Codes], reserved: Mapping[str, int]) -> tuple[Votes, Floats]:
-    """Fused value of every item, 0 where nobody offers it, and its merit: the k of most merit are the candidates."""
-    fused = np.zeros(next(iter(places.values())).shape)
-    for name, place in places.items():
-        add_votes(fused.ravel(), place.ravel(), _votes(name in reserved))
-    return fused, merit_of(fused, places, reserved)
+def fuse(generators: Sequence[str], places: Codes, reserved: Mapping[str, int]) -> tuple[Votes, Floats]:
+    """Fused value [q, n] of every item, 0 where nobody offers it, and its merit: the most of it makes candidates.
+
+    places: int32 [g, q, n].
+    """
+    fused = np.zeros(places.shape[1:])
+    quiet = np.array([name in reserved for name in generators])
+    add_votes(fused.ravel(), places.reshape(len(places), -1), _VOTES, _RESERVED_VOTES, quiet)
+    return fused, merit_of(fused, dict(zip(generators, places, strict=True)), reserved)
 
 
 def merit_of(fused: Votes, places: Mapping[str, Codes], reserved: Mapping[str, int]) -> Floats:
@@ -202,17 +195,13 @@ def _votes(is_reserved: bool) -> Votes:
     return _RESERVED_VOTES if is_reserved else _VOTES
 
 
-def _united(
-    masked: Mapping[str, Floats],
-    places: Mapping[str, Codes],
-    *,
-    k: int,
-    reserved: Mapping[str, int],
-    named: Codes | None = None,
-) -> Candidates:
-    fused, merit = fuse(places, reserved)
+def _united(look: Look, *, k: int, reserved: Mapping[str, int], named: Codes | None = None) -> Candidates:
+    """The candidates among what was looked at; named: items that are there and join them."""
+    fused, merit = fuse(look.generators, look.places, reserved)
     chosen, _ = top_k(merit, k)
-    return _gather(chosen if named is None else joined(chosen, named), fused, places, masked)
+    if named is not None:
+        chosen = joined(chosen, named if look.items is None else np.searchsorted(look.items, named).astype(np.int32))
+    return _gather(chosen, fused, look)
 
 
 def joined(chosen: Codes, named: Codes) -> Codes:
@@ -226,21 +215,24 @@ def joined(chosen: Codes, named: Codes) -> Codes:
     return np.concatenate([chosen, further], axis=1).astype(np.int32)
 
 
-def _gather(chosen: Codes, fused: Votes, places: Mapping[str, Codes], scores: Mapping[str, Floats]) -> Candidates:
-    """The chosen items, best fused first, with every generator's rank and score of them."""
+def _gather(chosen: Codes, fused: Votes, look: Look) -> Candidates:
+    """The chosen ones, best fused first, with every generator's rank and score of them."""
     first = np.arange(len(chosen))[:, None] * fused.shape[1]  # where each query's items begin
     value = np.where(chosen == UNKNOWN, -1, fused.take(first + chosen))
     order = np.argsort(-value, axis=1, kind="stable")
     item, value = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(value, order, axis=1)
     offered, at = (item != UNKNOWN)[:, :, None], first + np.maximum(item, 0)
-    rank = np.stack([one.take(at) for one in places.values()], axis=2)
-    score = np.stack([one.take(at) for one in scores.values()], axis=2)
+    rank, score = (np.moveaxis(one.reshape(len(one), -1).take(at, axis=1), 0, 2) for one in (look.places, look.scores))
+    looked = None
+    if look.items is not None:
+        item, looked = np.where(item == UNKNOWN, UNKNOWN, look.items.take(item)), look.items[None]
     return Candidates(
-        generators=tuple(scores),
-        item=item,
+        generators=look.generators,
+        item=item.astype(np.int32),
         fused=np.maximum(value, 0).astype(np.float32),
         rank=rank * offered,
         score=offer_only(offered, score),
+        looked=looked,
     )
 
 

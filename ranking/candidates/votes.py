@@ -43,17 +43,15 @@ def choose_votes(
     most = max(MIN_ASKED, CELLS // queries.n_items)
     asked = asked[np.linspace(0, len(asked) - 1, min(most, len(asked))).astype(np.int64)]
     some = queries.take(asked)
-    looked = [
-        one.everywhere(queries.n_items)
-        for one in looks(generators, some, created_at=created_at, config=config, batch=len(some))
-    ]
-    places = {name: np.concatenate([one[name] for one in looked]) for name in looked[0]}
+    looked = [*looks(generators, some, created_at=created_at, config=config, batch=len(some))]
+    names, places = looked[0].generators, np.concatenate([one.everywhere(queries.n_items) for one in looked], axis=1)
     wanted = relevant[asked].toarray().astype(bool)
 
     kept = {name: mine for name, mine in reserved.items() if mine > 0}
-    fused, merit = fuse(places, kept)
+    fused, merit = fuse(names, places, kept)
     first = merit >= 1  # has a place of its own
-    louder = {name: vote(one, False) - vote(one, True) for name, one in places.items() if name not in kept}
+    heard = [(name, one) for name, one in zip(names, places, strict=True) if name not in kept]
+    louder = {name: vote(one, False) - vote(one, True) for name, one in heard}
     reached = _recall(fused + first, wanted, k)
     silent: list[str] = []
     while len(louder) > 1:

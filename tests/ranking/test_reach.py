@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
-from ranking.candidates.looks import placed
+from ranking.candidates.looks import Look
 from ranking.candidates.reach import BUDGETS, UNION, Gift, Survey
 from ranking.candidates.union import fuse, retrieve
 from ranking.candidates.votes import MIN_ASKED, choose_votes
@@ -77,8 +77,8 @@ def survey_of(scores, relevant, *, k, reserved=None, counts=None, batch=None):
     survey = Survey(relevant, np.ones(shape[0], bool) if counts is None else np.array(counts), k=k)
     for start in range(0, shape[0], batch or shape[0]):
         rows = np.arange(start, min(start + (batch or shape[0]), shape[0]))
-        _, places = placed({name: one[rows] for name, one in scores.items()}, np.ones((len(rows), shape[1]), bool))
-        survey.watch(rows, places, reserved or {})
+        look = Look.of({name: one[rows] for name, one in scores.items()}, np.ones((len(rows), shape[1]), bool))
+        survey.watch(rows, dict(zip(look.generators, look.places, strict=True)), reserved or {})
     return survey.reach()
 
 
@@ -128,8 +128,8 @@ def test_reach_is_what_unions_with_and_without_each_generator_hold(seed, k, batc
     def recall(some, size, kept):
         if not some:
             return 0.0
-        _, there = placed(some, np.ones((4, 9), bool))
-        codes, _ = top_k(fuse(there, kept)[1], size)
+        there = Look.of(some, np.ones((4, 9), bool))
+        codes, _ = top_k(fuse(there.generators, there.places, kept)[1], size)
         shares = [
             np.isin(np.flatnonzero(mine), row[row != UNKNOWN]).mean()
             for mine, row in zip(relevant, codes, strict=True)
