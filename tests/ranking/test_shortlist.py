@@ -1,0 +1,200 @@
+"""The shortlist of a large catalogue: who is on it, and that candidates come from it as from a whole catalogue."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent
+from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
+from ranking.candidates.covisitation import Covisitation, CovisitationConfig
+from ranking.candidates.generator import NOT_OFFERED, first_codes, ranks, top_k
+from ranking.candidates.history import DAY_US
+from ranking.candidates.ials import Ials, IalsConfig
+from ranking.candidates.looks import eligible, looks
+from ranking.candidates.popular import Popular, PopularConfig
+from ranking.candidates.scarce import Scarce, ScarceConfig
+from ranking.candidates.sequel import Sequel, SequelConfig
+from ranking.candidates.shortlist import ShortlistConfig, leading, shortlist
+from ranking.candidates.union import Candidates, rescored, retrieve
+from ranking.representation.inputs import unit_rows
+from ranking.strategy.hybrid import HybridConfig, find
+from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
+
+N_USERS, N_ITEMS, N_NEW = 40, 120, 20  # new: nobody has met them
+ALWAYS = np.full(N_ITEMS, np.iinfo(np.int64).min)
+SHORT = ShortlistConfig(whole=0, first=6, rare=3)
+EVERYTHING = ShortlistConfig(whole=0, first=N_ITEMS, rare=N_ITEMS)
+WHOLE = ShortlistConfig(whole=N_ITEMS)
+
+
+def world() -> Interactions:
+    """Users meet items of their own third of the catalogue, and a few of any."""
+    rng = np.random.default_rng(0)
+    met = N_ITEMS - N_NEW
+    rows = []
+    for user in range(N_USERS):
+        mine = rng.permutation(np.arange(user % 3, met, 3))[: rng.integers(4, 12)]
+        rows += [(user, item) for item in {*mine.tolist(), *rng.integers(met, size=2).tolist()}]
+    user, item = np.array(rows)[rng.permutation(len(rows))].T
+    n = len(rows)
+    return Interactions(
+        users=IdIndex(tuple(f"u{i:03}" for i in range(N_USERS))),
+        items=IdIndex(tuple(f"i{i:03}" for i in range(N_ITEMS))),
+        user=user.astype(np.int32),
+        item=item.astype(np.int32),
+        occurred_at=np.arange(n) * DAY_US,
+        weight=np.ones(n, np.float32),
+        positive=rng.random(n) < 0.8,
+        device=np.full(n, None, object),
+        place=np.full(n, None, object),
+    )
+
+
+def vectors() -> np.ndarray:
+    """Items of one third lie together."""
+    rng = np.random.default_rng(1)
+    return unit_rows(np.eye(3, 8, dtype=np.float32)[np.arange(N_ITEMS) % 3] + rng.normal(0, 0.4, (N_ITEMS, 8)))
+
+
+def all_generators() -> tuple:
+    where = vectors().astype(np.float32)
+    audience = Audience(where, where)
+    generators = (
+        Ials(IalsConfig(factors=4, iterations=3)),
+        Covisitation(CovisitationConfig()),
+        Sequel(SequelConfig(min_events=2)),
+        Popular(PopularConfig()),
+        Aligned(AlignedConfig(), where),
+        AlignedRecent(AlignedConfig(), where),
+        ColdStart(ColdStartConfig(max_events=3), where, ALWAYS, audience=audience),
+        Scarce(ScarceConfig(max_events=5), where, ALWAYS, audience),
+    )
+    return tuple(one.fit(world()) for one in generators)
+
+
+GENERATORS = all_generators()
+
+
+def ask(users) -> Queries:
+    at = np.full(len(users), 10_000 * DAY_US, np.int64)
+    return Queries.from_interactions(world(), np.array(users, np.int32), at)
+
+
+def found(config: ShortlistConfig, users, **more) -> Candidates:
+    return retrieve(GENERATORS, ask(users), k=10, created_at=ALWAYS, reserved={"scarce": 2}, config=config, **more)
+
+
+def equal(one: Candidates, other: Candidates) -> None:
+    np.testing.assert_array_equal(one.item, other.item)
+    np.testing.assert_array_equal(one.rank, other.rank)
+    np.testing.assert_array_equal(one.fused, other.fused)
+    np.testing.assert_array_equal(one.score, other.score)
+
+
+def test_a_shortlist_of_everything_is_the_whole_catalogue():
+    whole, listed = found(WHOLE, range(8)), found(EVERYTHING, range(8))
+    np.testing.assert_array_equal(listed.item, whole.item)
+    np.testing.assert_array_equal(listed.rank, whole.rank)
+    alone = [one.only is None for one in GENERATORS]  # the others standardise over what is offered alone
+    np.testing.assert_allclose(listed.score[:, :, alone], whole.score[:, :, alone], rtol=1e-4, atol=1e-6)
+    assert whole.looked is None
+    np.testing.assert_array_equal(
+        listed.looked[0][listed.looked[0] != UNKNOWN], np.flatnonzero(eligible(ask([0]), ALWAYS))
+    )
+
+
+@pytest.mark.parametrize("user", [0, 7, UNKNOWN])
+def test_on_it_are_the_first_of_each_that_leads_and_the_nearest_of_what_behaviour_does_not_find(user):
+    query = ask([user])
+    offered = eligible(query, ALWAYS)
+    told = leading(GENERATORS, query)
+    assert told.keys() == {"covisitation", "popular", "aligned"} | ({"cold_start"} if user == UNKNOWN else set())
+    wanted: set[int] = set()
+    for scores in told.values():
+        wanted |= {*best(np.where(offered, scores, NOT_OFFERED), SHORT.first)}
+    rare = np.logical_or.reduce([one.only for one in GENERATORS if one.only is not None])
+    wanted |= {*best(np.where(offered & rare, told["aligned"], NOT_OFFERED), SHORT.rare)}
+    assert shortlist(GENERATORS, told, offered, SHORT).tolist() == sorted(wanted)
+
+
+def best(scores, k) -> list[int]:
+    codes, _ = top_k(scores.astype(np.float32), k)
+    return codes[codes != UNKNOWN].tolist()
+
+
+def test_candidates_are_placed_among_their_shortlist():
+    (look,) = looks(GENERATORS, ask([3]), created_at=ALWAYS, config=SHORT)
+    assert 0 < len(look.items) < N_ITEMS / 2 and not set(look.items.tolist()) & set(ask([3]).item.tolist())
+    one = found(SHORT, [3])
+    np.testing.assert_array_equal(one.looked, [look.items])
+    for index, generator in enumerate(GENERATORS):
+        assert one.generators[index] == generator.name
+        scores = generator.score_some(ask([3]), look.items)
+        place = dict(zip(look.items.tolist(), ranks(scores)[0].tolist(), strict=True))
+        assert one.rank[0, :, index].tolist() == [place.get(item, 0) for item in one.item[0].tolist()]
+        if generator.only is None:
+            np.testing.assert_allclose(scores, generator.score(ask([3]))[:, look.items], rtol=1e-4, atol=1e-6)
+    everywhere = look.everywhere(N_ITEMS)
+    np.testing.assert_array_equal(everywhere[:, :, look.items], look.places)
+    assert np.count_nonzero(everywhere) == np.count_nonzero(look.places)
+
+
+def test_a_batch_is_answered_as_its_single_queries_are(tmp_path):
+    users = [0, UNKNOWN, 5, 11]
+    batch = found(SHORT, users)
+    for row, user in enumerate(users):
+        one = found(SHORT, [user])
+        width = one.item.shape[1]
+        there = batch.take(np.array([row]))
+        assert (there.item[:, width:] == UNKNOWN).all()
+        equal(
+            one,
+            replace(there, **{part: getattr(there, part)[:, :width] for part in ("item", "rank", "fused", "score")}),
+        )
+        assert there.looked[there.looked != UNKNOWN].tolist() == one.looked[0].tolist()
+    batch.save(tmp_path)
+    equal(Candidates.load(tmp_path), batch)
+    np.testing.assert_array_equal(Candidates.load(tmp_path).looked, batch.looked)
+
+
+def test_named_items_join_whether_or_not_they_were_looked_at():
+    query, named = ask([3]), np.array([119, 0, 50], np.int32)
+    one = found(SHORT, [3], named=named)
+    assert set(named.tolist()) <= set(one.item[0].tolist()) and set(named.tolist()) <= set(one.looked[0].tolist())
+    assert len(query.item) and found(SHORT, [3], allowed=np.zeros(N_ITEMS, bool)).item.size == 0
+
+
+def test_the_same_models_rescore_candidates_to_the_same_places():
+    candidates = found(SHORT, range(6))
+    again = rescored(candidates, [GENERATORS[0], GENERATORS[7]], ask(range(6)), created_at=ALWAYS)
+    equal(again, candidates)
+
+
+def test_a_watcher_sees_places_of_the_whole_catalogue():
+    seen = []
+    found(SHORT, [2, 4], watch=lambda rows, places, reserved: seen.append((rows.tolist(), places["aligned"].copy())))
+    assert [rows for rows, _ in seen] == [[0], [1]] and all(place.shape == (1, N_ITEMS) for _, place in seen)
+    assert all(0 < np.count_nonzero(place) < N_ITEMS / 2 for _, place in seen)
+
+
+def test_the_hybrid_looks_at_large_catalogues_by_shortlist():
+    config = HybridConfig(candidates=10, shortlist=SHORT)
+    some = find(GENERATORS, ask([0, UNKNOWN, 2]), config, created_at=ALWAYS)
+    assert some.looked is not None and len(some) == 3
+    assert find(GENERATORS, ask([0]), HybridConfig(candidates=10), created_at=ALWAYS).looked is None
+
+
+@settings(deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 2.0, 2.5]), min_size=1, max_size=12),
+    offered=st.lists(st.booleans(), min_size=12, max_size=12),
+    k=st.integers(1, 13),
+)
+def test_first_codes_equal_a_stable_sort(scores, offered, k):
+    scores, offered = np.array(scores, np.float32), np.array(offered[: len(scores)])
+    there = np.flatnonzero(offered & (scores > -np.inf))
+    wanted = there[np.argsort(-scores[there], kind="stable")][:k]
+    assert sorted(first_codes(scores, offered, k).tolist()) == sorted(wanted.tolist())
