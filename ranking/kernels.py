@@ -86,3 +86,22 @@ def fill_block(
             at = place[indices[entry]]
             if at >= 0:
                 found[number, at] = data[entry]
+
+
+@numba.njit(cache=True, nogil=True)
+def largest_entries(indptr: Places, data: Floats, k: int) -> npt.NDArray[np.int64]:
+    """Where each row of a CSR matrix has its k largest positive entries, ties by place: int64 [rows, k], then -1."""
+    found = np.full((len(indptr) - 1, k), -1, np.int64)
+    bits = data.view(np.int32)  # positive floats sort as integers
+    for row in range(len(found)):
+        first = indptr[row]
+        keys = np.empty(indptr[row + 1] - first, np.int64)
+        count = 0
+        for entry in range(first, indptr[row + 1]):
+            if data[entry] > 0:
+                keys[count] = (np.int64(0x7FFFFFFF - bits[entry]) << 32) | (entry - first)
+                count += 1
+        keys = np.sort(keys[:count])
+        for place in range(min(k, count)):
+            found[row, place] = first + (keys[place] & 0xFFFFFFFF)
+    return found

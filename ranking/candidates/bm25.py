@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.neighbours import Neighbours, strongest_speakers
-from ranking.types import Floats, Interactions
+from ranking.types import Interactions
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class Bm25(Neighbours[Bm25Config]):
             by_item = sparse.csr_matrix(weighted, dtype=np.float32)
         by_user = by_item.T.tocsr()
 
-        def products(start: int, stop: int) -> Floats:
-            dense: Floats = (by_item[start:stop] @ by_user).toarray()
-            return dense
+        def products(start: int, stop: int) -> sparse.csr_matrix:
+            return sparse.csr_matrix(by_item[start:stop] @ by_user)
 
         return strongest_speakers(products, len(train.items), self.config.neighbours)

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from ranking.candidates.history import Memory, binary
-from ranking.candidates.neighbours import Neighbours, strongest_speakers
-from ranking.types import Floats, Interactions
+from ranking.candidates.neighbours import Neighbours, rows_of, strongest_speakers
+from ranking.types import Interactions
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class ItemKnn(Neighbours[ItemKnnConfig]):
         x = binary(self.config.memory.training(train))
         transposed, length = x.T.tocsr(), np.sqrt(np.asarray(x.sum(axis=0)).ravel())
 
-        def cosines(start: int, stop: int) -> Floats:
-            shared: Floats = (transposed[start:stop] @ x).toarray()
-            longest = np.maximum(np.outer(length[start:stop], length) + self.config.shrink, 1e-9)
-            return np.asarray(shared / longest, np.float32)
+        def cosines(start: int, stop: int) -> sparse.csr_matrix:
+            shared = sparse.csr_matrix(transposed[start:stop] @ x)
+            longest = length[start + rows_of(shared)] * length[shared.indices] + np.float32(self.config.shrink)
+            shared.data /= np.maximum(longest, np.float32(1e-9))
+            return shared
 
         return strongest_speakers(cosines, x.shape[1], self.config.neighbours)

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import ClassVar, Final, Generic, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, offer_only, top_k
+from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, pack, save_state
+from ranking.kernels import largest_entries
 from ranking.profiles import block
 from ranking.types import Codes, Floats, Interactions, Queries
 
-BLOCK: Final = 512  # items whose values towards all others are dense at one time
+BLOCK: Final = 512  # items whose values towards all others are in memory at one time
 
 Config = TypeVar("Config")
 
@@ -66,24 +68,28 @@ class Neighbours(ItemToItem, Generic[Config]):
         return model
 
 
-def strongest_speakers(block: Callable[[int, int], Floats], n_items: int, k: int) -> sparse.csr_matrix:
+def strongest_speakers(block: Callable[[int, int], sparse.csr_matrix], n_items: int, k: int) -> sparse.csr_matrix:
     """Each item's k speakers of highest positive value, ties by item code: float32 [speakers, items], diagonal 0.
 
     block: for a start and a stop, the values float32 [stop - start, n_items] that all items have for these.
     """
     parts = [sparse.csr_matrix(np.zeros((0, n_items), np.float32))]
     for start in range(0, n_items, BLOCK):
-        stop = min(start + BLOCK, n_items)
-        values = block(start, stop)
-        values[np.arange(stop - start), np.arange(start, stop)] = 0  # no item speaks for itself
+        values = block(start, min(start + BLOCK, n_items))
+        values.data[values.indices == rows_of(values) + start] = 0  # no item speaks for itself
         parts.append(strongest(values, k))
     return sparse.csr_matrix(sparse.vstack(parts).T)
 
 
-def strongest(values: Floats, k: int) -> sparse.csr_matrix:
+def strongest(values: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     """Each row's k largest positive values, ties by column."""
-    codes, best = top_k(values, k)
-    row = np.repeat(np.arange(len(codes)), codes.shape[1])
-    kept = sparse.csr_matrix((np.maximum(best, 0).ravel(), (row, codes.ravel())), shape=values.shape)
-    kept.eliminate_zeros()
-    return kept
+    values.sort_indices()
+    entry = largest_entries(values.indptr, values.data, k)
+    row, _ = np.nonzero(entry >= 0)
+    entry = entry[entry >= 0]
+    return sparse.csr_matrix((values.data[entry], (row, values.indices[entry])), shape=values.shape)
+
+
+def rows_of(matrix: sparse.csr_matrix) -> npt.NDArray[np.int64]:
+    """The row of each entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

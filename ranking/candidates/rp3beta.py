@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.neighbours import Neighbours, strongest_speakers
-from ranking.types import Floats, Interactions
+from ranking.types import Interactions
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ class Rp3Beta(Neighbours[Rp3BetaConfig]):
         arriving = to_items.T.tocsr()
         leaving = sparse.csr_matrix(x @ sparse.diags(users_of**-alpha))
 
-        def walks(start: int, stop: int) -> Floats:
-            dense: Floats = (arriving[start:stop] @ leaving).toarray()
-            return dense
+        def walks(start: int, stop: int) -> sparse.csr_matrix:
+            return sparse.csr_matrix(arriving[start:stop] @ leaving)
 
         return strongest_speakers(walks, x.shape[1], self.config.neighbours)

@@ -7,10 +7,12 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, offer_only, top_k
+from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory, binary
+from ranking.candidates.neighbours import rows_of
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.candidates.threads import one_blas_thread
+from ranking.kernels import largest_entries
 from ranking.profiles import block
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
@@ -55,20 +57,20 @@ class SparseEase(ItemToItem):
 
     def _solve(self, x: sparse.csc_matrix, users_of: Floats, start: int) -> sparse.csr_matrix:
         """Rows of B' for a block of items, float32 [b, n]."""
-        shared = (x[:, start : start + BLOCK].T @ x).toarray()
-        rows = np.arange(len(shared))
-        shared[rows, start + rows] = 0
-        cosine = shared / np.sqrt(np.maximum(np.outer(users_of[start : start + BLOCK], users_of), 1))
-        near, strength = top_k(offer_only(cosine > 0, cosine), self.config.neighbours)
-        inside = np.isfinite(strength)
-        code = np.maximum(near, 0)
+        shared = sparse.csr_matrix(x[:, start : start + BLOCK].T @ x)
+        shared.sort_indices()
+        row = rows_of(shared)
+        shared.data[shared.indices == start + row] = 0
+        cosine = shared.data / np.sqrt(np.maximum(users_of[start + row] * users_of[shared.indices], 1))
+        near = largest_entries(shared.indptr, cosine, min(self.config.neighbours, x.shape[1]))
+        inside = near >= 0
+        code = shared.indices[near] * inside
         among = np.stack([(x[:, mine].T @ x[:, mine]).toarray() for mine in code]).astype(np.float64)  # [b, m, m]
         among *= inside[:, :, None] & inside[:, None, :]
         among += self.config.l2 * np.eye(code.shape[1])
-        target = np.take_along_axis(shared, code, axis=1) * inside
+        target = shared.data[near] * inside
         weights = np.linalg.solve(among, target[:, :, None])[:, :, 0]
-        row = np.repeat(rows, code.shape[1])[inside.ravel()]
-        return sparse.csr_matrix((weights[inside], (row, code[inside])), shape=shared.shape)
+        return sparse.csr_matrix((weights[inside], (np.nonzero(inside)[0], code[inside])), shape=shared.shape)
 
     def score(self, queries: Queries) -> Floats:
         """Scores in units of an event's weight."""
