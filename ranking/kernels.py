@@ -74,6 +74,35 @@ def add_rows(
 
 
 @numba.njit(cache=True, nogil=True)
+def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, columns: Places) -> None:
+    """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows]."""
+    for place in range(len(rows)):
+        for column in range(len(columns)):
+            total[column] += weight[place] * matrix[rows[place], columns[column]]
+
+
+@numba.njit(cache=True, nogil=True)
+def standardise_offered(scores: Floats, offered: Bools) -> Floats:
+    """Scores [q, n] at mean 0 and deviation 1 over each row's offered ones; 0 where these are the same."""
+    found = np.empty(scores.shape, np.float32)
+    for row in range(len(scores)):
+        count, total, squares = 0, 0.0, 0.0
+        for code in range(scores.shape[1]):
+            if offered[row, code]:
+                count += 1
+                total += scores[row, code]
+        mean = total / max(count, 1)
+        for code in range(scores.shape[1]):
+            if offered[row, code]:
+                squares += (scores[row, code] - mean) ** 2
+        deviation = np.sqrt(squares / max(count, 1))
+        scale = 1 / deviation if deviation > 1e-9 else 0.0
+        for code in range(scores.shape[1]):
+            found[row, code] = (scores[row, code] - mean) * scale
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
 def fill_block(
     found: Floats, indptr: Places, indices: Places, data: Floats, rows: Places, columns: Places, n_columns: int
 ) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.kernels import add_rows, fill_block
+from ranking.kernels import add_columns, add_rows, fill_block
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -66,7 +66,7 @@ class Profiles:
     @cached_property
     def answered(self) -> Bools:
         """Which rows hold anything, bool [q]."""
-        return np.diff(self.indptr) > 0
+        return self.indptr[1:] > self.indptr[:-1]
 
     @cached_property
     def totals(self) -> Floats:
@@ -85,7 +85,7 @@ class Profiles:
         """Some columns of that product, [q, c]; a row's entries alone are read."""
         found = np.zeros((len(self), len(columns)), np.float32)
         for row, mine in self._rows():
-            found[row] = self.data[mine] @ matrix[np.ix_(self.indices[mine], columns)]
+            add_columns(found[row], matrix, self.indices[mine], self.data[mine], columns)
         return found
 
     def through(self, matrix: sparse.csr_matrix) -> Floats:

@@ -12,6 +12,7 @@ from ranking.candidates.aligned import filled
 from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
+from ranking.kernels import standardise_offered
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
@@ -179,7 +180,4 @@ def exists(created_at: Times, queries: Queries) -> Bools:
 
 def standardised(scores: Floats, offered: Bools) -> Floats:
     """Scores of mean 0 and deviation 1 over each row's offered items, [q, n]; 0 where all of them are the same."""
-    count = np.maximum(offered.sum(axis=1, keepdims=True), 1)
-    centred = scores - np.where(offered, scores, 0).sum(axis=1, keepdims=True) / count
-    deviation = np.sqrt((np.where(offered, centred, 0) ** 2).sum(axis=1, keepdims=True) / count)
-    return np.asarray(centred / np.where(deviation > 1e-9, deviation, np.inf), np.float32)
+    return standardise_offered(np.ascontiguousarray(scores, np.float32), offered)

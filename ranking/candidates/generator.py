@@ -69,9 +69,7 @@ class ItemToItem(Generator):
 
 def offer_only(offered: Bools, scores: npt.NDArray[np.floating]) -> Floats:
     """Scores float32 [q, n_items] with `NOT_OFFERED` where `offered`, of a shape that broadcasts, is false."""
-    found = np.array(scores, np.float32)
-    np.copyto(found, NOT_OFFERED, where=~offered)
-    return found
+    return np.where(offered, np.asarray(scores, np.float32), np.float32(NOT_OFFERED))
 
 
 def top_k(scores: Floats, k: int) -> tuple[Codes, Floats]:

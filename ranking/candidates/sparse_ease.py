@@ -58,6 +58,8 @@ class SparseEase(ItemToItem):
     def _solve(self, x: sparse.csc_matrix, users_of: Floats, start: int) -> sparse.csr_matrix:
         """Rows of B' for a block of items, float32 [b, n]."""
         shared = sparse.csr_matrix(x[:, start : start + BLOCK].T @ x)
+        if not shared.nnz:
+            return shared
         shared.sort_indices()
         row = rows_of(shared)
         shared.data[shared.indices == start + row] = 0
