@@ -103,6 +103,50 @@ def standardise_offered(scores: Floats, offered: Bools) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
+def reached_keys(
+    indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats, offered: Bools
+) -> npt.NDArray[np.int64]:
+    """`ascending_keys` of the columns where the sum of `add_rows` is above 0 and that are offered, bool [columns]."""
+    total = np.zeros(len(offered))
+    add_rows(total, indptr, indices, data, rows, weight)
+    count = 0
+    for row in rows:
+        count += indptr[row + 1] - indptr[row]
+    codes = np.empty(min(count, len(offered)), np.int64)
+    scores = np.empty(len(codes), np.float32)
+    count = 0
+    for row in rows:
+        for entry in range(indptr[row], indptr[row + 1]):
+            code = indices[entry]
+            if total[code] > 0 and offered[code]:
+                codes[count], scores[count] = code, total[code]
+                count += 1
+                total[code] = 0
+    bits = scores.view(np.int32)  # positive floats sort as integers
+    for place in range(count):
+        codes[place] |= np.int64(~bits[place]) << 32
+    return codes[:count]
+
+
+@numba.njit(cache=True, nogil=True)
+def add_rows_at(
+    found: Floats,
+    indptr: Places,
+    indices: Places,
+    data: Floats,
+    rows: Places,
+    weight: Floats,
+    columns: Places,
+    n_columns: int,
+) -> None:
+    """Fill in the sum of `add_rows` at some columns, float32 [c]."""
+    total = np.zeros(n_columns)
+    add_rows(total, indptr, indices, data, rows, weight)
+    for place in range(len(columns)):
+        found[place] = total[columns[place]]
+
+
+@numba.njit(cache=True, nogil=True)
 def fill_block(
     found: Floats, indptr: Places, indices: Places, data: Floats, rows: Places, columns: Places, n_columns: int
 ) -> None:
@@ -134,3 +178,13 @@ def largest_entries(indptr: Places, data: Floats, k: int) -> npt.NDArray[np.int6
         for place in range(min(k, count)):
             found[row, place] = first + (keys[place] & 0xFFFFFFFF)
     return found
+
+
+@numba.njit(cache=True, nogil=True)
+def coarse_products(found: Floats, vectors: npt.NDArray[np.int8], wanted: npt.NDArray[np.int16]) -> None:
+    """Inner products [n] of vectors [n, d] with one [d], both in whole numbers."""
+    for row in range(len(vectors)):
+        total = np.int32(0)
+        for dimension in range(len(wanted)):
+            total += np.int32(vectors[row, dimension]) * np.int32(wanted[dimension])
+        found[row] = total

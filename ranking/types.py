@@ -263,7 +263,12 @@ class Queries:
 
     @cached_property
     def memo(self) -> dict[object, Profiles]:
-        """Profiles of these queries that several models ask for, by what they are made of."""
+        """Profiles of these queries that are asked for again, by what they are made of."""
+        return {}
+
+    @cached_property
+    def told(self) -> dict[object, Floats]:
+        """Scores that are asked for again, by whose they are."""
         return {}
 
     def rows(self, start: int, stop: int) -> "Queries":

@@ -3,16 +3,19 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.coarse import Coarse
+from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
+
+MORE: Final = 2  # times as many as asked for, that are looked at again after a coarse search
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,20 @@ class Aligned(Generator):
         scores = products_with_some(self.vectors, items, tastes) + self.bias[items]
         return offer_only(answered[:, None] & self._filled[items], scores)
 
-    def leads(self, queries: Queries) -> bool:
-        """It does: nothing else finds what nobody has met."""
-        return True
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """By vectors in eight bits, a few more than k of which are compared exactly."""
+        taste, answered = taste_vectors(query, self.vectors, self.config.memory)
+        if not answered[0]:
+            return np.empty(0, np.int64)
+        if self not in query.told:
+            query.told[self] = self._coarse.products(taste[0]) + self.bias
+        near = first_codes(query.told[self], offered & self._filled, MORE * k).astype(np.int32)
+        exact = products_with_some(self.vectors, near, taste)[0] + self.bias[near]
+        return near[np.lexsort((near, -exact))[:k]].astype(np.int64)
+
+    @cached_property
+    def _coarse(self) -> Coarse:
+        return Coarse.of(self.vectors)
 
     @cached_property
     def _filled(self) -> Bools:
@@ -80,9 +94,9 @@ class AlignedRecent(Aligned):
 
     name: ClassVar[str] = "aligned_recent"
 
-    def leads(self, queries: Queries) -> bool:
-        """`Aligned` does for it."""
-        return False
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """`Aligned` finds them for it."""
+        return None
 
 
 class AlignedSession(Aligned):
@@ -90,9 +104,9 @@ class AlignedSession(Aligned):
 
     name: ClassVar[str] = "aligned_session"
 
-    def leads(self, queries: Queries) -> bool:
-        """`Aligned` does for it."""
-        return False
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """`Aligned` finds them for it."""
+        return None
 
 
 def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Floats, Bools]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ranking.artifacts import Arrays
 from ranking.candidates.aligned import filled
-from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only
+from ranking.candidates.generator import NOT_OFFERED, Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.kernels import standardise_offered
@@ -84,9 +84,10 @@ class ColdStart(Generator):
         """The same of some items, standardised over the cold ones of these."""
         return self._scores(queries, self._cold.among(self._row[items]), len(items))
 
-    def leads(self, queries: Queries) -> bool:
-        """It does where the history is empty: no model of behaviour, and no taste, leads to new items then."""
-        return not len(queries.item)
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Without a taste alone, when nothing else leads to new items."""
+        tells = self.config.memory.profiles(query).answered[0]
+        return None if tells else first_codes(self.score(query)[0], offered, k)
 
     def _scores(self, queries: Queries, cold: "_Cold", n_items: int) -> Floats:
         profiles = self.config.memory.profiles(queries)

@@ -7,12 +7,12 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, offer_only
+from ranking.candidates.generator import ItemToItem, Places, first_of, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.profiles import block
-from ranking.types import Codes, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ class Covisitation(ItemToItem):
         """Scores: normalised transitions from the history's items, summed."""
         scores = self.config.memory.profiles(queries).through(self._transitions)
         return offer_only(scores > 0, scores)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        scores = self.config.memory.profiles(queries).through_some(self._transitions, items)
+        return offer_only(scores > 0, scores)
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Those that the history's items lead to."""
+        return first_of(self.config.memory.profiles(query).reached(self._transitions, offered), k)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Normalised transitions."""

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from ranking.kernels import ascending_keys, offered_keys, set_places
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Interactions, Queries
 
+Places = npt.NDArray[np.int64]
+
 NOT_OFFERED = -np.inf
 
 _CODE: Final = 0xFFFFFFFF  # the part of a key that holds it
@@ -41,9 +43,12 @@ class Generator(ABC):
         """
         return self.score(queries)[:, items]
 
-    def leads(self, queries: Queries) -> bool:
-        """Whether it scores large catalogues fast enough to tell what of them the others look at (`shortlist`)."""
-        return False
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """About its k best offered items for one query, in no order, int64 [at most k]; offered: bool [n_items].
+
+        None: not without scoring everything; it scores what others find (`shortlist`).
+        """
+        return None
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -57,10 +62,6 @@ class Generator(ABC):
 
 class ItemToItem(Generator):
     """A generator that is linear in the history: every event adds what its item says of each other one."""
-
-    def leads(self, queries: Queries) -> bool:
-        """It does: it reads what the history's items say and no more."""
-        return True
 
     @abstractmethod
     def between(self, sources: Codes, targets: Codes) -> Floats:
@@ -92,13 +93,34 @@ def ranks(scores: Floats, depth: int | None = None) -> Codes:
     return places
 
 
-def first_codes(scores: Floats, offered: Bools, k: int) -> npt.NDArray[np.int64]:
+def first_codes(scores: Floats, offered: Bools, k: int) -> Places:
     """The k best offered ones of [n] scores, or all that are offered, ties by code; in no order, int64 [at most k]."""
-    keys = offered_keys(scores, offered)
+    return first_of(offered_keys(scores, offered), k)
+
+
+def first_of(keys: Places, k: int) -> Places:
+    """Codes of the k least of some `ascending_keys`, those of minus infinity left out; in no order."""
     if 0 < k < len(keys):
         keys.partition(k - 1)
     keys = keys[:k]
     return keys[keys < _NOT_OFFERED_KEY] & _CODE
+
+
+def in_order(scores: Floats) -> Places:
+    """Codes of [n] scores, best first, ties by code; those that are not offered are left out."""
+    keys = np.sort(offered_keys(scores, np.ones(len(scores), bool)))
+    return keys[keys < _NOT_OFFERED_KEY] & _CODE
+
+
+def first_in(order: Places, offered: Bools, k: int) -> Places:
+    """The first k offered codes of an order, or all, int64 [at most k]; where many are offered little of it is read."""
+    size = 2 * k
+    while True:
+        found = order[:size]
+        found = found[offered[found]]
+        if len(found) >= k or size >= len(order):
+            return found[:k]
+        size *= 4
 
 
 def _first_keys(scores: Floats, k: int) -> npt.NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, ranks
-from ranking.candidates.shortlist import DEFAULT, ShortlistConfig, leading, shortlist
+from ranking.candidates.shortlist import DEFAULT, ShortlistConfig, shortlist
 from ranking.types import Bools, Codes, Floats, Queries, Times
 
 DEPTH: Final = 2_000  # places of a generator that count: what lies deeper adds a thirtieth of a first place
@@ -71,20 +71,10 @@ def looks(
         if whole or not len(some):
             yield Look.of({one.name: one.score(some) for one in generators}, offered)
             continue
-        told = leading(generators, some)
-        items = shortlist(generators, told, offered, config)
+        items = shortlist(generators, some, offered[0], config)
         if named is not None:
             items = np.union1d(items, named).astype(np.int32)
-        yield Look.of(_of_items(generators, some, items, told), offered[:, items], items)
-
-
-def _of_items(
-    generators: Sequence[Generator], query: Queries, items: Codes, told: Mapping[str, Floats]
-) -> dict[str, Floats]:
-    """All generators' scores of some items, in their order. told: those of all items that some have given."""
-    return {
-        one.name: told[one.name][:, items] if one.name in told else one.score_some(query, items) for one in generators
-    }
+        yield Look.of({one.name: one.score_some(some, items) for one in generators}, offered[:, items], items)
 
 
 def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:

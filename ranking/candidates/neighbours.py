@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, offer_only
+from ranking.candidates.generator import ItemToItem, Places, first_of, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.kernels import largest_entries
 from ranking.profiles import block
-from ranking.types import Codes, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 BLOCK: Final = 512  # items whose values towards all others are in memory at one time
 
@@ -50,6 +50,15 @@ class Neighbours(ItemToItem, Generic[Config]):
         """Scores in units of the matrix times event weight."""
         scores = self.memory.profiles(queries).through(self._neighbours)
         return offer_only(scores > 0, scores)
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        scores = self.memory.profiles(queries).through_some(self._neighbours, items)
+        return offer_only(scores > 0, scores)
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Neighbours of the history's items."""
+        return first_of(self.memory.profiles(query).reached(self._neighbours, offered), k)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of the matrix."""

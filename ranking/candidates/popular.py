@@ -1,6 +1,7 @@
 """What many choose: of all time, or lately."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import Arrays
-from ranking.candidates.generator import NOT_OFFERED, Generator
+from ranking.candidates.generator import NOT_OFFERED, Generator, Places, first_codes, first_in, in_order, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
@@ -46,9 +47,17 @@ class Popular(Generator):
         """Scores: summed event weights."""
         return np.tile(self._score, (len(queries), 1))
 
-    def leads(self, queries: Queries) -> bool:
-        """It does: all is counted once."""
-        return True
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        return np.tile(self._score[items], (len(queries), 1))
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Counted once."""
+        return first_in(self._order, offered, k)
+
+    @cached_property
+    def _order(self) -> Places:
+        return in_order(self._score)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
@@ -99,16 +108,34 @@ class PopularWindowed(Generator):
         """Answer by these events; what holds from the log's end on is counted once."""
         self._item, self._occurred_at, self._weight, self._known = item, at, weight, known
         self._end = int(at[-1]) + 1 if len(at) else 0
-        self._at_end = self._counts(self._end, len(known)).astype(np.float32)
+        self._at_end = offer_only(known, self._counts(self._end, len(known)))
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Scores: summed, faded event weights of the window, plus a thousandth of the earlier ones."""
         moments, row = np.unique(np.minimum(queries.as_of, self._end), return_inverse=True)
-        scores = np.empty((len(moments), queries.n_items), np.float32)
-        for index, moment in enumerate(moments.tolist()):
-            scores[index] = self._at_end if moment == self._end else self._counts(moment, queries.n_items)
-        return np.where(self._known, scores, np.float32(NOT_OFFERED))[row]
+        return np.stack([self._scores(moment) for moment in moments.tolist()] or [self._at_end])[row]
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        scores = [self._scores(moment)[items] for moment in queries.as_of.tolist()]
+        return np.stack(scores or [self._at_end[items]])[: len(queries)]
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Counted once for all moments from the log's end on."""
+        if query.as_of[0] >= self._end:
+            return first_in(self._order, offered, k)
+        return first_codes(self._scores(int(query.as_of[0])), offered, k)
+
+    def _scores(self, moment: int) -> Floats:
+        """Of all items at a moment, `NOT_OFFERED` for those without any event, float32 [n_items]."""
+        if moment >= self._end:
+            return self._at_end
+        return offer_only(self._known, self._counts(moment, len(self._known)))
+
+    @cached_property
+    def _order(self) -> Places:
+        return in_order(self._at_end)
 
     def _counts(self, moment: int, n_items: int) -> npt.NDArray[np.float64]:
         config, at = self.config, self._occurred_at
@@ -121,10 +148,6 @@ class PopularWindowed(Generator):
             weight *= np.exp2((at[since:until] - end) / (config.half_life_days * DAY_US))
         recent = np.bincount(self._item[since:until], weight, minlength=n_items)
         return recent + EARLIER * np.bincount(self._item[:since], self._weight[:since], minlength=n_items)
-
-    def leads(self, queries: Queries) -> bool:
-        """It does: what holds from the log's end on is counted once."""
-        return True
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

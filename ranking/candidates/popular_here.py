@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ranking.artifacts import Arrays, load_as, save_as
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.generator import Generator, Places, first_codes, first_in, in_order, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
 from ranking.candidates.state import load_state, save_state
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Interactions, Queries, Strings, Times
@@ -65,19 +66,41 @@ class PopularHere(Generator):
         self._where, self._known = where, known
         self._end = int(at[-1]) + 1 if len(at) else 0
         self._at_end: dict[tuple[int, ...], Floats] = {}
+        self._orders: dict[tuple[int, ...], Places] = {}
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Log of an expected number of events."""
-        where = _surroundings(self._values, queries.device, queries.place, queries.at)
-        asked = np.concatenate([np.minimum(queries.as_of, self._end)[None], where]).T
-        distinct, row = np.unique(asked, axis=0, return_inverse=True)
+        distinct, row = np.unique(self._asked(queries), axis=0, return_inverse=True)
         scores = np.empty((len(distinct), queries.n_items), np.float32)
         for index, (moment, *codes) in enumerate(distinct.tolist()):
             scores[index] = self._scores(moment, tuple(codes))
-        return offer_only(self._known, scores[row.reshape(-1)])
+        return scores[row.reshape(-1)]
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        scores = np.empty((len(queries), len(items)), np.float32)
+        for row, (moment, *codes) in enumerate(self._asked(queries).tolist()):
+            scores[row] = self._scores(moment, tuple(codes))[items]
+        return scores
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Counted once for all moments from the log's end on."""
+        moment, *codes = self._asked(query)[0].tolist()
+        scores = self._scores(moment, tuple(codes))
+        if moment < self._end:
+            return first_codes(scores, offered, k)
+        if tuple(codes) not in self._orders:
+            self._orders[tuple(codes)] = in_order(scores)
+        return first_in(self._orders[tuple(codes)], offered, k)
+
+    def _asked(self, queries: Queries) -> npt.NDArray[np.int64]:
+        """Moment and surroundings of each query, [q, 4]; no moment lies after the log's end."""
+        where = _surroundings(self._values, queries.device, queries.place, queries.at)
+        return np.concatenate([np.minimum(queries.as_of, self._end)[None], where]).T
 
     def _scores(self, moment: int, where: tuple[int, ...]) -> Floats:
+        """Of all items, float32 [n_items]; `NOT_OFFERED` for those without any event."""
         if moment < self._end:
             return self._counted(moment, where)
         if where not in self._at_end:
@@ -99,11 +122,7 @@ class PopularHere(Generator):
                 chosen = np.bincount(item[here], weight[here], minlength=n_items)
                 expected = recent * (weight[here].sum() / weight.sum())
                 score += np.log((chosen + self.config.prior) / (expected + self.config.prior))
-        return np.asarray(score, np.float32)
-
-    def leads(self, queries: Queries) -> bool:
-        """It does: what holds from the log's end on is counted once."""
-        return True
+        return offer_only(self._known, score)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""

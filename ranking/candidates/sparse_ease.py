@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, offer_only
+from ranking.candidates.generator import ItemToItem, Places, first_of, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.neighbours import rows_of
 from ranking.candidates.state import load_state, pack, save_state
@@ -78,6 +78,15 @@ class SparseEase(ItemToItem):
         """Scores in units of an event's weight."""
         profiles = self.config.memory.profiles(queries)
         return offer_only(profiles.answered[:, None] & self._known, profiles.through(self._weights))
+
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        profiles = self.config.memory.profiles(queries)
+        return offer_only(profiles.answered[:, None] & self._known[items], profiles.through_some(self._weights, items))
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Those for which the history speaks."""
+        return first_of(self.config.memory.profiles(query).reached(self._weights, offered), k)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of B."""

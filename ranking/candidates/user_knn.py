@@ -7,12 +7,11 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, offer_only, top_k
+from ranking.candidates.generator import Generator, Places, first_of, offer_only, top_k
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.state import load_state, pack, save_state
-from ranking.kernels import add_rows
 from ranking.profiles import Profiles
-from ranking.types import Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 
 @dataclass(frozen=True)
@@ -59,21 +58,32 @@ class UserKnn(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Scores: summed powers of cosines."""
-        asking = self.config.memory.profiles(queries).scaled(self._worth)
-        shared = asking.through(self._by_item)
-        length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
-        near, similarity = top_k(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
-        scores = np.zeros((len(queries), queries.n_items), np.float32)
-        for total, codes, alike in zip(scores, near, similarity, strict=True):
-            order = np.argsort(codes)  # the same people make the same sums, whoever is nearest
-            order = order[alike[order] > 0]
-            loudness = alike[order] ** np.float32(self.config.power)
-            add_rows(total, self._users.indptr, self._users.indices, self._users.data, codes[order], loudness)
+        scores = self._near(queries).through(self._users)
         return offer_only(scores > 0, scores)
 
-    def leads(self, queries: Queries) -> bool:
-        """It does: it reads what neighbours have and no more."""
-        return True
+    def score_some(self, queries: Queries, items: Codes) -> Floats:
+        """The same of some items."""
+        scores = self._near(queries).through_some(self._users, items)
+        return offer_only(scores > 0, scores)
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """Items of the neighbours."""
+        return first_of(self._near(query).reached(self._users, offered), k)
+
+    def _near(self, queries: Queries) -> Profiles:
+        """Each query's neighbours, by ascending code, and how loudly they speak."""
+        if self not in queries.memo:
+            asking = self.config.memory.profiles(queries).scaled(self._worth)
+            shared = asking.through(self._by_item)
+            length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
+            codes, alike = top_k(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
+            order = np.argsort(codes, axis=1)  # the same people make the same sums, whoever is nearest
+            codes, alike = np.take_along_axis(codes, order, axis=1), np.take_along_axis(alike, order, axis=1)
+            count = np.count_nonzero(alike > 0, axis=1)
+            loudness = alike[alike > 0] ** np.float32(self.config.power)
+            indptr = np.append(0, np.cumsum(count))
+            queries.memo[self] = Profiles(indptr, codes[alike > 0], loudness, self._users.shape[0])
+        return queries.memo[self]
 
     def save(self, folder: Path) -> None:
         """Write the fitted state: the users' items."""
