@@ -180,11 +180,14 @@ def largest_entries(indptr: Places, data: Floats, k: int) -> npt.NDArray[np.int6
     return found
 
 
-@numba.njit(cache=True, nogil=True)
-def coarse_products(found: Floats, vectors: npt.NDArray[np.int8], wanted: npt.NDArray[np.int16]) -> None:
-    """Inner products [n] of vectors [n, d] with one [d], both in whole numbers."""
-    for row in range(len(vectors)):
-        total = np.int32(0)
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def coarse_products(found: Floats, blocks: npt.NDArray[np.int8], wanted: Floats) -> None:
+    """Inner products [b * w] of vectors that lie in blocks [b, d, w], dimension by dimension, with one vector [d]."""
+    width = blocks.shape[2]
+    total = np.empty(width, np.float32)
+    for block in range(len(blocks)):
+        total[:] = 0
         for dimension in range(len(wanted)):
-            total += np.int32(vectors[row, dimension]) * np.int32(wanted[dimension])
-        found[row] = total
+            for place in range(width):
+                total[place] += np.float32(blocks[block, dimension, place]) * wanted[dimension]
+        found[block * width : (block + 1) * width] = total

@@ -114,13 +114,12 @@ class Profiles:
         """Weights times what their items are worth, float32 [n_items]; none of these may be 0."""
         return type(self)(self.indptr, self.indices, self.data * worth[self.indices], self.n_items)
 
-    def only(self, known: Bools) -> Self:
-        """The columns of some items alone, bool [n_items]."""
-        if known.all():
-            return self
-        place, kept = np.cumsum(known) - 1, known[self.indices]
+    def only(self, column: Places, n_columns: int) -> Self:
+        """In a smaller matrix: column says where each item stands there, int64 [n_items], -1 where it does not."""
+        place = column[self.indices]
+        kept = place >= 0
         indptr = np.append(0, np.cumsum(kept))[self.indptr]
-        return type(self)(indptr, place[self.indices[kept]], self.data[kept], int(np.count_nonzero(known)))
+        return type(self)(indptr, place[kept], self.data[kept], n_columns)
 
     def dense(self) -> Floats:
         """As float32 [q, n_items]."""
@@ -136,6 +135,11 @@ class Profiles:
     def _rows(self) -> Iterator[tuple[int, slice]]:
         """Rows that hold anything, and where."""
         return ((row, slice(*span)) for row, span in enumerate(pairwise(self.indptr.tolist())) if span[1] > span[0])
+
+
+def columns_of(known: Bools) -> npt.NDArray[np.int64]:
+    """Where each known item, bool [n_items], stands among the known ones, int64 [n_items]; -1 for the others."""
+    return np.asarray(np.where(known, np.cumsum(known) - 1, -1), np.int64)
 
 
 def distinct_in_rows(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> bool:

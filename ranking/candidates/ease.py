@@ -14,7 +14,7 @@ from ranking.candidates.generator import ItemToItem, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import State, load_state, pack, save_state
-from ranking.profiles import Profiles
+from ranking.profiles import Profiles, columns_of
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 Doubles = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ class Ease(ItemToItem):
         """Learn from `train`."""
         chosen = self.config.memory.training(train)
         x = binary(chosen)
-        self._known: Bools = np.asarray(x.sum(axis=0)).ravel() >= self.config.min_events
+        self._knowing(np.asarray(x.sum(axis=0)).ravel() >= self.config.min_events)
         x = x[:, self._known].astype(np.float64)
         x = x[np.diff(x.indptr) > 0]
         if self.config.pair_half_life is None and x.shape[0] < x.shape[1]:
@@ -63,6 +63,10 @@ class Ease(ItemToItem):
         else:
             self._model = Primal.solve(self._gram(x, chosen), self.config.l2)
         return self
+
+    def _knowing(self, known: Bools) -> None:
+        """Answer with these items alone, bool [n_items]."""
+        self._known, self._column, self._count = known, columns_of(known), int(np.count_nonzero(known))
 
     def _gram(self, x: sparse.csr_matrix, chosen: Interactions) -> Doubles:
         gram: Doubles = (x.T @ x).toarray()
@@ -77,14 +81,13 @@ class Ease(ItemToItem):
         """Scores in units of an event's weight."""
         profiles = self.config.memory.profiles(queries)
         scores = np.zeros((len(queries), queries.n_items), np.float32)
-        scores[:, self._known] = self._model.score(profiles.only(self._known))
+        scores[:, self._known] = self._model.score(profiles.only(self._column, self._count))
         return offer_only(profiles.answered[:, None] & self._known, scores)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of B."""
-        column = np.cumsum(self._known) - 1
         known = self._known[sources][:, None] & self._known[targets]
-        return np.where(known, self._model.between(column[sources], column[targets]), np.float32(0))
+        return np.where(known, self._model.between(self._column[sources], self._column[targets]), np.float32(0))
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
@@ -95,7 +98,7 @@ class Ease(ItemToItem):
         """Read what `save` wrote."""
         config, state = load_state(folder, EaseConfig)
         model = cls(config)
-        model._known = state.bools("known")
+        model._knowing(state.bools("known"))
         model._model = Dual.restore(state) if "remainder" in state else Primal(state.floats("weights"))
         return model
 

@@ -1,7 +1,6 @@
 """What many choose: of all time, or lately."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -40,7 +39,11 @@ class Popular(Generator):
         """Learn from `train`."""
         chosen = Memory(self.config.feedback).training(train)
         total = np.bincount(chosen.item, chosen.weight, minlength=len(train.items))
-        self._score: Floats = np.where(total > 0, total, NOT_OFFERED).astype(np.float32)
+        return self._holding(np.where(total > 0, total, NOT_OFFERED).astype(np.float32))
+
+    def _holding(self, score: Floats) -> Self:
+        """Answer with these scores, float32 [n_items]."""
+        self._score, self._order = score, in_order(score)
         return self
 
     def score(self, queries: Queries) -> Floats:
@@ -55,10 +58,6 @@ class Popular(Generator):
         """Counted once."""
         return first_in(self._order, offered, k)
 
-    @cached_property
-    def _order(self) -> Places:
-        return in_order(self._score)
-
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
         save_state(folder, self.config, {"score": self._score})
@@ -67,9 +66,7 @@ class Popular(Generator):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, PopularConfig)
-        model = cls(config)
-        model._score = state.floats("score")
-        return model
+        return cls(config)._holding(state.floats("score"))
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,7 @@ class PopularWindowed(Generator):
         self._item, self._occurred_at, self._weight, self._known = item, at, weight, known
         self._end = int(at[-1]) + 1 if len(at) else 0
         self._at_end = offer_only(known, self._counts(self._end, len(known)))
+        self._order = in_order(self._at_end)
         return self
 
     def score(self, queries: Queries) -> Floats:
@@ -132,10 +130,6 @@ class PopularWindowed(Generator):
         if moment >= self._end:
             return self._at_end
         return offer_only(self._known, self._counts(moment, len(self._known)))
-
-    @cached_property
-    def _order(self) -> Places:
-        return in_order(self._at_end)
 
     def _counts(self, moment: int, n_items: int) -> npt.NDArray[np.float64]:
         config, at = self.config, self._occurred_at

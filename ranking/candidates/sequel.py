@@ -1,7 +1,6 @@
 """What a history leads to: a linear model that learns a user's later choices from the earlier ones."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -12,6 +11,7 @@ from scipy import linalg, sparse
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.state import load_state, save_state
+from ranking.profiles import Profiles, columns_of
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 MAX_ITEMS: Final = 5_000  # the most frequent ones; weights between all of them are 100 MB
@@ -49,12 +49,16 @@ class Sequel(Generator):
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
-        self._known = _frequent(train, self.config.min_events)
+        self._knowing(_frequent(train, self.config.min_events))
         before, after = self._lessons(train)
         told = (np.diff(before.indptr) > 0) & (np.diff(after.indptr) > 0)
         weights = ridge(before[told], after[told], self.config.l2)
         self._weights = np.ascontiguousarray(weights, np.float32)  # by rows: a product with a profile copies nothing
         return self
+
+    def _knowing(self, known: Bools) -> None:
+        """Answer with these items alone, bool [n_items]."""
+        self._known, self._column, self._count = known, columns_of(known), int(np.count_nonzero(known))
 
     def _lessons(self, train: Interactions) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         """Profiles at every cut, and what came after, float64 [cuts x users, known items] each."""
@@ -65,32 +69,33 @@ class Sequel(Generator):
         for cut in self.config.cuts:
             history = Queries.from_interactions(train.where(place < cut), users, never)
             coming = (place >= cut) & (place < cut + self.config.ahead)
-            before.append(self.config.memory.profiles(history).only(self._known).matrix())
+            before.append(self._profiles(history).matrix())
             after.append(train.where(coming).matrix()[:, self._known])
         return (
             sparse.csr_matrix(sparse.vstack(before), dtype=np.float64),
             sparse.csr_matrix(sparse.vstack(after), dtype=np.float64),
         )
 
+    def _profiles(self, queries: Queries) -> Profiles:
+        """Among the known items."""
+        return self.config.memory.profiles(queries).only(self._column, self._count)
+
     def score(self, queries: Queries) -> Floats:
         """Scores in units of an event to come."""
-        profiles = self.config.memory.profiles(queries)
         scores = np.zeros((len(queries), queries.n_items), np.float32)
-        scores[:, self._known] = profiles.only(self._known).times(self._weights)
-        return offer_only(profiles.answered[:, None] & self._known, scores)
+        scores[:, self._known] = self._profiles(queries).times(self._weights)
+        return offer_only(self._answered(queries) & self._known, scores)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        profiles = self.config.memory.profiles(queries)
         known = self._known[items]
         scores = np.zeros((len(queries), len(items)), np.float32)
-        scores[:, known] = profiles.only(self._known).times_some(self._weights, self._column[items[known]])
-        return offer_only(profiles.answered[:, None] & known, scores)
+        scores[:, known] = self._profiles(queries).times_some(self._weights, self._column[items[known]])
+        return offer_only(self._answered(queries) & known, scores)
 
-    @cached_property
-    def _column(self) -> npt.NDArray[np.int64]:
-        """Where each known item stands among the weights."""
-        return np.cumsum(self._known) - 1
+    def _answered(self, queries: Queries) -> Bools:
+        """Which queries have any event that counts, bool [q, 1]."""
+        return self.config.memory.profiles(queries).answered[:, None]
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
@@ -101,7 +106,8 @@ class Sequel(Generator):
         """Read what `save` wrote."""
         config, state = load_state(folder, SequelConfig)
         model = cls(config)
-        model._known, model._weights = state.bools("known"), state.floats("weights")
+        model._knowing(state.bools("known"))
+        model._weights = state.floats("weights")
         return model
 
 
