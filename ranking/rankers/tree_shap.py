@@ -133,22 +133,22 @@ def _added(
         first, d = ends[leaf], ends[leaf + 1] - ends[leaf]
         for one in range(d):
             at = first + one
-            x, low, high, gap = values[column[at]], least[at], most[at], missing[at]
+            x, low, high, gap, here = values[column[at]], least[at], most[at], missing[at], met[one]
             for row in range(n):
-                met[one, row] = (x[row] >= low and x[row] <= high) or (gap and x[row] != x[row])
+                here[row] = ((x[row] >= low) & (x[row] <= high)) | (gap & (x[row] != x[row]))
         points = (d + 1) // 2
         for number in range(points):
             t = point[points, number]
             product[:] = value[leaf] * weight[points, number]
             for one in range(d):
-                unmet = (1 - t) * share[first + one]
+                unmet, here = (1 - t) * share[first + one], met[one]
                 for row in range(n):
-                    product[row] *= unmet + t * met[one, row]
+                    product[row] *= unmet + t * here[row]
+            unmet = -1 / (1 - t)
             for one in range(d):
                 # (met - share) / (t met + (1 - t) share), which is one of two numbers
-                unmet = -1 / (1 - t)
                 more = (1 - share[first + one]) / (t + (1 - t) * share[first + one]) - unmet
-                total = added[column[first + one]]
+                total, here = added[column[first + one]], met[one]
                 for row in range(n):
-                    total[row] += product[row] * (unmet + more * met[one, row])
+                    total[row] += product[row] * (unmet + more * here[row])
     return added

@@ -151,7 +151,7 @@ def by_contribution(
         return [[] for _ in rows]
     words = _told(voice.names)
     added = voice.contributions(features, rows)[:, words.columns]
-    values = features.select(voice.names)[:, words.columns]
+    values = features.select(words.names)
     known = ~np.isnan(values)
     mean = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     mine = values[rows]
@@ -179,11 +179,13 @@ def _lifts(added: npt.NDArray[np.float64], told: npt.NDArray[np.int64], texts: i
 
 @dataclass(frozen=True)
 class _Told:
-    """What is said of some features. columns: int64 [m], those of which anything is; texts: the first is empty.
+    """What is said of some features. names: the m of which anything is; columns: int64 [m], their places among all.
 
-    more, less: int64 [m], the place in `texts` of what is said of an item that has more, or less, than others.
+    more, less: int64 [m], the place in `texts`, of which the first is empty, of what is said of an item that has more,
+    or less, than others.
     """
 
+    names: tuple[str, ...]
     columns: npt.NDArray[np.int64]
     texts: tuple[str, ...]
     more: npt.NDArray[np.int64]
@@ -197,7 +199,7 @@ def _told(names: tuple[str, ...]) -> _Told:
     said = [(words[column].more or "", words[column].less or "") for column in columns]
     texts = tuple(dict.fromkeys(("", *(text for pair in said for text in pair))))
     more, less = np.array([[texts.index(text) for text in pair] for pair in said], np.int64).reshape(-1, 2).T
-    return _Told(np.array(columns, np.int64), texts, more, less)
+    return _Told(tuple(names[column] for column in columns), np.array(columns, np.int64), texts, more, less)
 
 
 class _Speaker:
