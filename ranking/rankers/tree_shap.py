@@ -7,7 +7,7 @@ t met_j + (1 - t) share_j, since t^s (1 - t)^(d - 1 - s) has as its mean the wei
 That is a polynomial in t, which a few points of Gauss and Legendre average exactly.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self, TypeAlias
 
@@ -41,8 +41,8 @@ class Paths:
     """The ways from the roots of a booster's trees to their leaves, each column of a way once.
 
     ends: int32 [leaves + 1], conditions before each leaf. value: float64 [leaves]. column, least, most, missing, share:
-    int32, float32, float32, bool, float64 [conditions], see `Condition`. point, weight: float64 [p + 1, p], row n: the n
-    points in [0, 1] whose weighted mean is that of any polynomial of degree below 2 n.
+    int32, float32, float32, bool, float64 [conditions], see `Condition`. point, weight: float64 [p + 1, p], in row n
+    the n points in [0, 1] whose weighted mean is that of any polynomial of degree below 2 n.
     """
 
     ends: Places

@@ -171,8 +171,8 @@ def _lifts(added: npt.NDArray[np.float64], told: npt.NDArray[np.int64], texts: i
     told: int64 [rows, m], the text of each feature. What takes from a score is left out.
     """
     place = np.arange(len(added))[:, None] * texts + told
-    lifts = np.bincount(place.ravel(), np.maximum(added, 0).ravel(), minlength=len(added) * texts)
-    lifts = lifts.reshape(len(added), texts)
+    found = np.bincount(place.ravel(), np.maximum(added, 0).ravel(), minlength=len(added) * texts)
+    lifts = np.asarray(found, np.float64).reshape(len(added), texts)
     lifts[:, 0] = 0
     return lifts
 
