@@ -21,17 +21,18 @@ from ranking.types import Bools, Floats
 
 Parts: TypeAlias = npt.NDArray[np.float64]
 
-_UP: Final = np.float32(np.inf)
+_NO_EDGE: Final = np.float32(np.nan)  # nothing is at most this
 
 
 class Condition(NamedTuple):
-    """What a path asks of one column, in however many nodes: least <= value <= most, or NaN and `missing`.
+    """What a path asks of one column, in however many nodes.
 
-    share: of the rows that came to these nodes, those that went on along the path.
+    A value meets it that is at most `most` and not at most `below`, and NaN if `missing`. share: of the rows that came
+    to these nodes, those that went on along the path.
     """
 
-    least: np.float32 = -_UP
-    most: np.float32 = _UP
+    below: np.float32 = _NO_EDGE
+    most: np.float32 = np.float32(np.inf)
     missing: bool = True
     share: float = 1.0
 
@@ -40,7 +41,7 @@ class Condition(NamedTuple):
 class Paths:
     """The ways from the roots of a booster's trees to their leaves, each column of a way once.
 
-    ends: int32 [leaves + 1], conditions before each leaf. value: float64 [leaves]. column, least, most, missing, share:
+    ends: int32 [leaves + 1], conditions before each leaf. value: float64 [leaves]. column, below, most, missing, share:
     int32, float32, float32, bool, float64 [conditions], see `Condition`. point, weight: float64 [p + 1, p], in row n
     the n points in [0, 1] whose weighted mean is that of any polynomial of degree below 2 n.
     """
@@ -48,7 +49,7 @@ class Paths:
     ends: Places
     value: Parts
     column: Places
-    least: Floats
+    below: Floats
     most: Floats
     missing: Bools
     share: Parts
@@ -67,7 +68,7 @@ class Paths:
             ends=np.cumsum([0, *sizes]).astype(np.int32),
             value=np.array([value for value, _ in leaves]),
             column=np.array(column, np.int32),
-            least=np.array([one.least for one in asked], np.float32),
+            below=np.array([one.below for one in asked], np.float32),
             most=np.array([one.most for one in asked], np.float32),
             missing=np.array([one.missing for one in asked], bool),
             share=np.array([one.share for one in asked], np.float64),
@@ -81,7 +82,7 @@ class Paths:
         A row sums to its margin less the mean of all rows that were learned from.
         """
         columns = np.ascontiguousarray(np.asarray(values, np.float32).T)
-        conditions = self.column, self.least, self.most, self.missing, self.share
+        conditions = self.column, self.below, self.most, self.missing, self.share
         return np.asarray(_added(columns, self.ends, self.value, *conditions, self.point, self.weight)).T
 
 
@@ -95,13 +96,13 @@ def _leaves(tree: Tree) -> Iterator[tuple[float, dict[int, Condition]]]:
             continue
         column, edge, missing = int(tree.column[child]), tree.threshold[child], bool(tree.missing_left[child])
         before = met.get(column, Condition())
-        for side, least, most, here in (
-            (int(tree.left[child]), before.least, min(before.most, edge), missing),
-            (int(tree.right[child]), max(before.least, np.nextafter(edge, _UP)), before.most, not missing),
+        for side, below, most, here in (
+            (int(tree.left[child]), before.below, min(before.most, edge), missing),
+            (int(tree.right[child]), np.fmax(before.below, edge), before.most, not missing),
         ):
             rows = tree.leaf_rows[~side] if side < 0 else tree.node_rows[side]
             share = before.share * float(rows / tree.node_rows[child])
-            waiting.append((side, {**met, column: Condition(least, most, before.missing and here, share)}))
+            waiting.append((side, {**met, column: Condition(below, most, before.missing and here, share)}))
 
 
 def _points(most: int) -> tuple[Parts, Parts]:
@@ -118,7 +119,7 @@ def _added(
     ends: Places,
     value: Parts,
     column: Places,
-    least: Floats,
+    below: Floats,
     most: Floats,
     missing: Bools,
     share: Parts,
@@ -133,9 +134,9 @@ def _added(
         first, d = ends[leaf], ends[leaf + 1] - ends[leaf]
         for one in range(d):
             at = first + one
-            x, low, high, gap, here = values[column[at]], least[at], most[at], missing[at], met[one]
+            x, low, high, gap, here = values[column[at]], below[at], most[at], missing[at], met[one]
             for row in range(n):
-                here[row] = ((x[row] >= low) & (x[row] <= high)) | (gap & (x[row] != x[row]))
+                here[row] = ((x[row] <= high) & (not x[row] <= low)) | (gap & (x[row] != x[row]))
         points = (d + 1) // 2
         for number in range(points):
             t = point[points, number]

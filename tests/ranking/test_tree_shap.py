@@ -6,7 +6,7 @@ from math import factorial
 import lightgbm as lgb
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ranking.rankers.forest import Tree, trees_of
@@ -40,6 +40,7 @@ def booster_of(values: np.ndarray, *, rounds: int = 12, **params: object) -> lgb
     bagged=st.booleans(),
     gaps=st.booleans(),
 )
+@example(seed=11457, leaves=7, columns=5, bagged=True, gaps=True)  # has an infinite edge, and an infinite value
 @settings(max_examples=25, deadline=None)
 def test_parts_are_those_of_lightgbm(seed: int, leaves: int, columns: int, bagged: bool, gaps: bool):
     values, asked = values_of(seed, columns=columns), values_of(seed + 1, 40, columns)
