@@ -26,6 +26,7 @@ Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping
 
 _VOTES: Final = np.append(0, 1 / (RRF_K + np.arange(1, DEPTH + 1)))  # by place
 _RESERVED_VOTES: Final = RESERVED_VOTE * _VOTES
+_NOWHERE: Final = np.iinfo(np.int32).max  # the place of an item that a generator did not find
 
 
 def nobody(rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
@@ -105,18 +106,23 @@ class Candidates:
             names, state.codes("item"), state.floats("fused"), state.codes("rank"), state.floats("score"), looked
         )
 
-    def sources(self, row: int, item: int) -> list[Source]:
-        """The generators that have the item among their own k best, best place first; empty for no candidate."""
-        places = np.flatnonzero((self.item[row] == item) & (self.fused[row] > 0)).tolist()
-        found = [
-            Source(name, rank, score)
-            for place in places
-            for name, rank, score in zip(
-                self.generators, self.rank[row, place].tolist(), self.score[row, place].tolist(), strict=True
-            )
-            if 0 < rank <= self.item.shape[1]
+    def sources(self, row: int, items: Codes) -> list[list[Source]]:
+        """For each item the generators that have it among their own k best, best place first.
+
+        None found an item that is no candidate.
+        """
+        there = (self.item[row] == items[:, None]) & (self.fused[row] > 0)
+        place, candidate = there.argmax(axis=1), there.any(axis=1)
+        rank, score = self.rank[row, place], self.score[row, place]
+        among = (rank > 0) & (rank <= self.item.shape[1]) & candidate[:, None]
+        order = np.where(among, rank, _NOWHERE).argsort(axis=1, kind="stable")
+        names = np.array(self.generators, object)[order].tolist()
+        ranks, scores = (np.take_along_axis(one, order, axis=1).tolist() for one in (rank, score))
+        counts = among.sum(axis=1).tolist()
+        return [
+            list(map(Source, *(one[:count] for one in found)))
+            for *found, count in zip(names, ranks, scores, counts, strict=True)
         ]
-        return sorted(found, key=lambda source: source.rank)
 
 
 def retrieve(

@@ -47,15 +47,11 @@ class Forest:
     @classmethod
     def of(cls, booster: lgb.Booster) -> Self:
         """What a booster has learned; of numbers alone, without categories."""
-        trees = [_Tree.of(text) for text in booster.model_to_string().split("\nTree=")[1:]]
+        trees = trees_of(booster)
         sides = [tree.sides() for tree in trees]
-        threshold = np.concatenate([tree.threshold for tree in trees])
-        with np.errstate(over="ignore"):  # some stand at the end of float64
-            near = threshold.astype(np.float32)
-        below = np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)  # as good for float32 values
         return cls(
             column=np.concatenate([tree.column for tree in trees]),
-            threshold=below,
+            threshold=np.concatenate([tree.threshold for tree in trees]),
             missing_left=np.concatenate([tree.missing_left for tree in trees]),
             first=np.concatenate([first for first, _, _ in sides]).astype(np.uint16),
             middle=np.concatenate([middle for _, middle, _ in sides]).astype(np.uint16),
@@ -71,16 +67,27 @@ class Forest:
         return np.asarray(_margins(rows, *nodes, self.ends, self.value, self.leaves))
 
 
+def trees_of(booster: lgb.Booster) -> "list[Tree]":
+    """A booster's trees in the order in which they were learned."""
+    return [Tree.of(text) for text in booster.model_to_string().split("\nTree=")[1:]]
+
+
 @dataclass(frozen=True)
-class _Tree:
-    """One tree as LightGBM writes it: children below 0 are leaves, ~child their places in `value`."""
+class Tree:
+    """One tree as LightGBM writes it: children below 0 are leaves, ~child their places in `value`.
+
+    threshold: float32 [nodes], which part float32 values as LightGBM's float64 do. node_rows, leaf_rows: int64 [nodes]
+    and [leaves], how many of the rows that were learned from came there.
+    """
 
     column: Places
-    threshold: Margins
+    threshold: Floats
     missing_left: Bools
     left: Places
     right: Places
     value: Margins
+    node_rows: npt.NDArray[np.int64]
+    leaf_rows: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -88,14 +95,18 @@ class _Tree:
         facts = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         decision = np.array(facts.get("decision_type", "").split(), np.int32)
         threshold = np.array(facts.get("threshold", "").split(), np.float64)
+        with np.errstate(over="ignore"):  # some stand at the end of float64
+            near = threshold.astype(np.float32)
         default = (decision & _MISSING_LEFT) > 0
         return cls(
             column=np.array(facts.get("split_feature", "").split(), np.int32),
-            threshold=threshold,
+            threshold=np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near),
             missing_left=np.where(decision & _NAN_IS_MISSING, default, threshold >= 0),  # elsewhere NaN counts as 0
             left=np.array(facts.get("left_child", "").split(), np.int32),
             right=np.array(facts.get("right_child", "").split(), np.int32),
             value=np.array(facts["leaf_value"].split(), np.float64),
+            node_rows=np.array(facts.get("internal_count", "").split(), np.int64),
+            leaf_rows=np.array(facts.get("leaf_count", "").split(), np.int64),
         )
 
     def sides(self) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:

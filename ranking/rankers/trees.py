@@ -20,9 +20,10 @@ from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix
 from ranking.rankers.forest import Forest
 from ranking.rankers.standardised import standardise
+from ranking.rankers.tree_shap import Paths
 from ranking.types import Bools, Floats
 
-REFERENCE: Final = 20  # of TreeSHAP's cost, which grows with rows: 200 rows take 0.8 s
+REFERENCE: Final = 20  # of TreeSHAP's cost, which grows with rows
 
 Objective: TypeAlias = Literal["binary", "lambdarank"]
 
@@ -109,10 +110,10 @@ class Trees:
         reference = np.linspace(0, len(values) - 1, min(len(values), REFERENCE)).astype(np.int64)
         asked = values[np.concatenate([rows, reference])]
         total = np.zeros((len(rows), len(self.names)))
-        for booster, margins in zip(self.boosters, self.margins(values), strict=True):
+        for paths, margins in zip(self._paths, self.margins(values), strict=True):
             deviation = np.std(margins)
             if deviation > 1e-12:
-                parts = np.asarray(booster.predict(asked, pred_contrib=True, num_threads=1))[:, :-1]
+                parts = paths.added(asked)
                 total += (parts[: len(rows)] - parts[len(rows) :].mean(axis=0)) / deviation
         return total
 
@@ -123,6 +124,17 @@ class Trees:
     @cached_property
     def _forests(self) -> list[Forest]:
         return [Forest.of(booster) for booster in self.boosters]
+
+    @cached_property
+    def _paths(self) -> list[Paths]:
+        return [Paths.of(booster) for booster in self.boosters]
+
+    def prepare(self) -> None:
+        """Compile what is compiled, so that the first request need not."""
+        nothing = np.empty((0, len(self.names)), np.float32)
+        self.margins(nothing)
+        for paths in self._paths:
+            paths.added(nothing)
 
     def save(self, folder: Path) -> None:
         """Write the boosters as LightGBM text and the rest as JSON."""
@@ -140,7 +152,7 @@ class Trees:
         except lgb.basic.LightGBMError as error:
             raise ArtifactError(f"{folder}: not a LightGBM model ({error}); build the release again") from error
         model = cls(state.config, state.names, boosters)
-        model.margins(np.empty((0, len(state.names)), np.float32))  # what is compiled is so before the first request
+        model.prepare()
         return model
 
 

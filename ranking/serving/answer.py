@@ -85,7 +85,7 @@ class Answered:
         asked = self.made.asked
         return Given(
             self.response.request_id,
-            asked.request.model_copy(update={"query": None}),
+            asked.request if asked.request.query is None else asked.request.model_copy(update={"query": None}),
             asked.now,
             self.response.release,
             len(asked.query.item),
@@ -233,9 +233,9 @@ def _query(loaded: Loaded, request: Asker, now: datetime) -> Queries:
 
 def _history(loaded: Loaded, request: Asker, moment: int) -> History:
     """What the user did, then what the session holds."""
-    codes = _known(loaded, request.session, "session")
     known = EMPTY if request.user_id is None else loaded.histories.of(request.user_id)
-    return known.before(moment).then(session(codes, moment))
+    past = known.before(moment)
+    return past.then(session(_known(loaded, request.session, "session"), moment)) if request.session else past
 
 
 def _known(loaded: Loaded, item_ids: Sequence[str], field: str) -> Codes:

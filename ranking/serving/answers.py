@@ -70,13 +70,13 @@ class Answers:
             self._given[given.request_id] = given
             if vectors is not None:
                 self._vectors[given.request_id] = vectors
-                self._held += vectors.nbytes
+                self._held += vectors.get_total_buffer_size()  # at a hundredth of the time of `nbytes`
             while len(self._given) > self.size:
                 request_id, _ = self._given.popitem(last=False)
                 forgotten = self._vectors.pop(request_id, None)
-                self._held -= 0 if forgotten is None else forgotten.nbytes
+                self._held -= 0 if forgotten is None else forgotten.get_total_buffer_size()
             while self._held > self._vector_bytes:
-                self._held -= self._vectors.popitem(last=False)[1].nbytes
+                self._held -= self._vectors.popitem(last=False)[1].get_total_buffer_size()
 
     def of(self, request_id: str) -> Given | None:
         """The answer to a request; None where it is not remembered."""

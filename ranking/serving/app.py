@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
-from fastapi import Body, FastAPI, Header, Query
+from fastapi import APIRouter, Body, FastAPI, Header, Query
 from fastapi.responses import JSONResponse
 from fastapi.responses import Response as HttpResponse
 from pydantic import JsonValue, WithJsonSchema
@@ -20,6 +20,7 @@ from feature_repo.settings import Settings
 from ranking.candidates.threads import one_blas_thread_for_good
 from ranking.errors import NotReadyError
 from ranking.serving.dashboard import dashboard_routes
+from ranking.serving.direct import JSON, Direct
 from ranking.serving.engine import Engine
 from ranking.serving.explanation_routes import explanation_routes
 from ranking.serving.faults import Fault
@@ -54,7 +55,6 @@ MAX_BODY: Final = 1 << 20  # bytes: about 5,000 events
 MAX_QUERY_BODY: Final = 1 << 24  # bytes: a picture and a sound of `MAX_FILE` each, in base64
 ASKS: Final = frozenset({"/v1/recommendations", "/v1/rank"})  # whose bodies may hold a query
 
-_JSON: Final = "application/json"
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 _EVENT: Final = PostedEvent.model_json_schema()
 _EVENTS: Final = WithJsonSchema({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]})
@@ -130,9 +130,13 @@ def prepare_process() -> None:
 
 
 def _add_recommendations(app: FastAPI, engine: Engine) -> None:
-    @app.post("/v1/recommendations", summary="Recommend items to a user or a session")
+    router = APIRouter(route_class=Direct)
+
+    @router.post("/v1/recommendations", summary="Recommend items to a user or a session")
     def recommend(request: Request) -> Response:
         return engine.recommend(request)
+
+    app.include_router(router)
 
     @app.post("/v1/rules/check", summary="What is wrong with rules")
     def check_rules(asked: RulesToCheck) -> CheckedRules:
@@ -171,10 +175,10 @@ def _add_features(app: FastAPI, engine: Engine) -> None:
         """
         asked = Asked(request.feature_service, tuple(request.features), request.full_feature_names)
         found = engine.online_features(request.entities, asked)
-        arrow = prefers(accept, MEDIA_TYPE, over=_JSON)
+        arrow = prefers(accept, MEDIA_TYPE, over=JSON)
         return HttpResponse(
             as_stream(found) if arrow else as_json(found),
-            media_type=MEDIA_TYPE if arrow else _JSON,
+            media_type=MEDIA_TYPE if arrow else JSON,
             headers={"Vary": "Accept"},
         )
 

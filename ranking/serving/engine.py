@@ -161,7 +161,7 @@ class Engine:
             response.request_id,
             response.release,
             len(response.items),
-            response.timings_ms.model_dump(),
+            dict(response.timings_ms),
             response.fallbacks,
         )
         return response

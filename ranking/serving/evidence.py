@@ -42,8 +42,8 @@ class Evidence:
 
     def of(self, item: int) -> list[Piece]:
         """The events that speak most for an item, behaviour before content; of equal ones the later first."""
-        said = said_of(self._generators, self._liked, item)
-        found = self._best(said, BEHAVIOUR, BY_BEHAVIOUR, above=0.0)
+        said = said_of(self._generators, self._liked, np.array([item], np.int32))
+        found = self._best(said[:, 0], BEHAVIOUR, BY_BEHAVIOUR, above=0.0)
         near = self._vectors[self._liked] @ self._vectors[item]
         near[np.isin(self._places, [one.place for one in found])] = -np.inf
         return found + self._best(near, CONTENT, 1, above=NEAR)
@@ -54,12 +54,12 @@ class Evidence:
         return [Piece(int(self._places[one]), by, float(scores[one])) for one in best]
 
 
-def said_of(generators: Sequence[Generator], liked: Codes, item: int) -> Floats:
-    """What the first collaborative model says of an item for each liked thing alone, float32 [liked].
+def said_of(generators: Sequence[Generator], liked: Codes, items: Codes) -> Floats:
+    """What the first collaborative model says of items for each liked thing alone, float32 [liked, items].
 
-    Empty without such a model, or anything liked.
+    No rows without such a model, or anything liked.
     """
-    models = [one for one in generators if isinstance(one, ItemToItem) and one.name in SPEAKERS]
-    if not models or not len(liked):
-        return np.empty(0, np.float32)
-    return models[0].between(liked, np.array([item], np.int32))[:, 0]
+    model = next((one for one in generators if one.name in SPEAKERS and isinstance(one, ItemToItem)), None)
+    if model is None or not len(liked):
+        return np.empty((0, len(items)), np.float32)
+    return model.between(liked, items)

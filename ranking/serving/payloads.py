@@ -1,6 +1,7 @@
 """What comes in and goes out over HTTP and in the shell's JSON. Unknown keys are refused, none is ignored."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -133,7 +134,8 @@ class RankRequest(Asker):
         return self
 
 
-class Source(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Source:  # not of pydantic: an answer has a hundred of them, and the whole of it is checked anyway
     """A generator that found the item: at which place, with which score of its own."""
 
     generator: str

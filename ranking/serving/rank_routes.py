@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter
 
+from ranking.serving.direct import Direct
 from ranking.serving.engine import Engine
 from ranking.serving.payloads import RankRequest, Response
 
 
 def rank_routes(engine: Engine) -> APIRouter:
     """The route, over an engine."""
-    router = APIRouter()
+    router = APIRouter(route_class=Direct)
 
     @router.post("/v1/rank", summary="Put given items in order for a user or a session")
     def rank(request: RankRequest) -> Response:

@@ -4,12 +4,11 @@ Cheap: which generator put it highest. Exact: what each feature adds to its scor
 (TreeSHAP, `Blend.contributions`), said in words where a feature has a meaning that people know.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from typing import Final, Literal
+from functools import cache, cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +49,7 @@ FOUND_BY: Final = {
     "cold_start": "hardly known yet, and of a kind that you may like",
 }
 
+_PROVENANCE: Final = {**FOUND_BY, QUERY: "close in content to what you look for"}
 _COLLABORATIVE: Final = "liked by people who liked {neighbour}"
 _WINDOWS: Final = {
     "_1d": "in the last day",
@@ -135,8 +135,7 @@ WORDS: Final = _words()
 
 def by_provenance(sources: Sequence[Source]) -> list[str]:
     """The reason of the generator that put the item highest."""
-    words = {**FOUND_BY, QUERY: "close in content to what you look for"}
-    return [words.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
+    return [_PROVENANCE.get(source.generator, f"found by {source.generator}") for source in sources[:1]]
 
 
 def by_contribution(
@@ -150,35 +149,65 @@ def by_contribution(
     voice, features = hybrid.voice(query), slates.features
     if voice is None:
         return [[] for _ in rows]
-    added = voice.contributions(features, rows)
-    values = features.select(voice.names)
-    mean = np.nansum(values, axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
+    words = _told(voice.names)
+    added = voice.contributions(features, rows)[:, words.columns]
+    values = features.select(words.names)
+    known = ~np.isnan(values)
+    mean = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     mine = values[rows]
-    more, less = (_texts(voice.names, which) for which in ("more", "less"))
-    texts = np.where(mine > mean, more, np.where(mine < mean, less, ""))
-    told = (added > 0) & (texts != "")
-    speaker = _Speaker(hybrid, catalogue, query)
+    told = np.where(mine > mean, words.more, np.where(mine < mean, words.less, 0))
+    lifts = _lifts(added, told, len(words.texts))
+    speaker = _Speaker(hybrid, catalogue, query, slates.candidates.item[0][rows])
     reasons = []
-    for row, item in enumerate(slates.candidates.item[0][rows].tolist()):
-        lifts: Counter[str] = Counter()
-        for text, lift in zip(texts[row, told[row]].tolist(), added[row, told[row]].tolist(), strict=True):
-            lifts[text] += lift
-        reasons.append(list(dict.fromkeys(speaker.say(text, item) for text, _ in lifts.most_common(TOLD))))
+    for place, best in enumerate(np.argsort(-lifts, axis=1, kind="stable")[:, :TOLD].tolist()):
+        said = [speaker.say(words.texts[text], place) for text in best if lifts[place, text] > 0]
+        reasons.append(list(dict.fromkeys(said)))
     return reasons
 
 
+def _lifts(added: npt.NDArray[np.float64], told: npt.NDArray[np.int64], texts: int) -> npt.NDArray[np.float64]:
+    """What the features of each text together add to each row, float64 [rows, texts]; 0 for the first, which is empty.
+
+    told: int64 [rows, m], the text of each feature. What takes from a score is left out.
+    """
+    place = np.arange(len(added))[:, None] * texts + told
+    found = np.bincount(place.ravel(), np.maximum(added, 0).ravel(), minlength=len(added) * texts)
+    lifts = np.asarray(found, np.float64).reshape(len(added), texts)
+    lifts[:, 0] = 0
+    return lifts
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is said of some features. names: the m of which anything is; columns: int64 [m], their places among all.
+
+    more, less: int64 [m], the place in `texts`, of which the first is empty, of what is said of an item that has more,
+    or less, than others.
+    """
+
+    names: tuple[str, ...]
+    columns: npt.NDArray[np.int64]
+    texts: tuple[str, ...]
+    more: npt.NDArray[np.int64]
+    less: npt.NDArray[np.int64]
+
+
 @cache
-def _texts(names: tuple[str, ...], which: Literal["more", "less"]) -> npt.NDArray[np.object_]:
-    """Of each feature, what is said of an item that has more, or less, of it than others; empty for nothing."""
+def _told(names: tuple[str, ...]) -> _Told:
     words = [WORDS.get(name.removesuffix(IN_SLATE), Words()) for name in names]
-    return np.array([getattr(one, which) or "" for one in words], object)
+    columns = [column for column, one in enumerate(words) if one != Words()]
+    said = [(words[column].more or "", words[column].less or "") for column in columns]
+    texts = tuple(dict.fromkeys(("", *(text for pair in said for text in pair))))
+    more, less = np.array([[texts.index(text) for text in pair] for pair in said], np.int64).reshape(-1, 2).T
+    return _Told(tuple(names[column] for column in columns), np.array(columns, np.int64), texts, more, less)
 
 
 class _Speaker:
-    """Fills in titles, categories and surroundings."""
+    """Fills in titles, categories and surroundings, for some items."""
 
-    def __init__(self, hybrid: Hybrid, catalogue: Catalogue, query: Queries) -> None:
+    def __init__(self, hybrid: Hybrid, catalogue: Catalogue, query: Queries, items: Codes) -> None:
         self._catalogue = catalogue
+        self._items = items
         self._liked: Codes = query.item[query.positive][-LOOKED_AT:]
         moment = datetime.fromtimestamp(int(query.at[0]) // 1_000_000, UTC)
         self._here = {
@@ -190,15 +219,23 @@ class _Speaker:
         self._fused: Floats = hybrid.knowledge.space.fused
         self._generators = hybrid.generators
 
-    def say(self, text: str, item: int) -> str:
-        """A reason's text for one item."""
+    def say(self, text: str, place: int) -> str:
+        """A reason's text for the item at that place among the items."""
+        item = int(self._items[place])
         if "{neighbour}" in text:
-            speaks = said_of(self._generators, self._liked, item)
-            return text.format(neighbour=self._title(speaks)) if len(speaks) else FOUND_BY["ease"]
+            said = self._said[:, place]
+            return text.format(neighbour=self._title(said)) if len(said) else FOUND_BY["ease"]
         if "{similar}" in text:
             return text.format(similar=self._title(self._fused[self._liked] @ self._fused[item]))
-        categories = self._catalogue.table[schema.CATEGORIES][item].as_py()[:TOLD]
-        return text.format(categories=", ".join(categories), **self._here)
+        if "{categories}" in text:
+            categories = self._catalogue.table[schema.CATEGORIES][item].as_py()[:TOLD]
+            return text.format(categories=", ".join(categories))
+        return text.format(**self._here)
+
+    @cached_property
+    def _said(self) -> Floats:
+        """What each liked item says of every item."""
+        return said_of(self._generators, self._liked, self._items)
 
     def _title(self, speaks: Floats) -> str:
         """The liked item that speaks most, the latest of equal ones."""

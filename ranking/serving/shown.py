@@ -13,7 +13,7 @@ from ranking.serving.reasons import by_contribution, by_provenance
 from ranking.serving.sought import QUERY
 from ranking.strategy.arrange import Seat
 from ranking.strategy.hybrid import Hybrid
-from ranking.types import UNKNOWN
+from ranking.types import UNKNOWN, Codes
 
 RULED: Final = "put here by a rule"  # why an item is there that no generator found
 NAMED: Final = "asked for; no generator finds it for this user"
@@ -22,7 +22,7 @@ NAMED: Final = "asked for; no generator finds it for this user"
 def shown(hybrid: Hybrid, catalogue: Catalogue, made: Made) -> list[Recommended]:
     """The page's items, in the order of their seats."""
     seats, asked = made.page.seats, made.asked
-    sources = [_sources(made, seat.item) for seat in seats]
+    sources = _sources(made, np.array([seat.item for seat in seats], np.int32))
     reasons = [_why(made, seat, found) for seat, found in zip(seats, sources, strict=True)]
     if asked.request.explain and made.slates is not None:
         ranked = [place for place, seat in enumerate(seats) if seat.place != UNKNOWN]
@@ -37,7 +37,7 @@ def shown(hybrid: Hybrid, catalogue: Catalogue, made: Made) -> list[Recommended]
             propensity=seat.propensity,
             title=catalogue.titles[seat.item],
             image=catalogue.images[seat.item],
-            sources=[Source(generator=one.generator, rank=one.rank, score=one.score) for one in found],
+            sources=[Source(*one) for one in found],
             reasons=why,
             rules=seat.rules,
         )
@@ -45,13 +45,16 @@ def shown(hybrid: Hybrid, catalogue: Catalogue, made: Made) -> list[Recommended]
     ]
 
 
-def _sources(made: Made, item: int) -> list[Found]:
-    """Who found an item, best place first; the query among them, where the item lies near it."""
-    found = made.candidates.sources(0, item)
-    place = np.flatnonzero(made.near == item)
-    if len(place) and made.asked.sought is not None:
-        found.append(Found(QUERY, int(place[0]) + 1, float(made.asked.sought.cosine[item])))
-    return sorted(found, key=lambda one: one.rank)
+def _sources(made: Made, items: Codes) -> list[list[Found]]:
+    """Who found each item, best place first; the query among them, where the item lies near it."""
+    sources, sought = made.candidates.sources(0, items), made.asked.sought
+    if sought is None:
+        return sources
+    near = {item: Found(QUERY, rank, float(sought.cosine[item])) for rank, item in enumerate(made.near.tolist(), 1)}
+    return [
+        sorted([*found, near[item]], key=lambda one: one.rank) if item in near else found
+        for item, found in zip(items.tolist(), sources, strict=True)
+    ]
 
 
 def _why(made: Made, seat: Seat, found: Sequence[Found]) -> list[str]:

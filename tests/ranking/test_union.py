@@ -90,17 +90,21 @@ def test_a_candidate_carries_every_generators_rank_and_score():
 def test_sources_name_who_found_a_candidate_best_place_first():
     scores = {"a": table([9, 8, 7, OUT]), "b": table([OUT, 1, 2, OUT])}
     found = union(scores, everything(scores), k=4)
-    assert found.sources(0, 2) == [Source("b", 1, 2.0), Source("a", 3, 7.0)]
-    assert found.sources(0, 0) == [Source("a", 1, 9.0)]
-    assert found.sources(0, 3) == []
-    assert found.sources(0, UNKNOWN) == []
+    assert found.sources(0, np.array([2, 0, 3, UNKNOWN])) == [
+        [Source("b", 1, 2.0), Source("a", 3, 7.0)],
+        [Source("a", 1, 9.0)],
+        [],
+        [],
+    ]
+    assert found.sources(0, np.empty(0, np.int32)) == []
 
 
 def test_a_generator_that_ranks_a_candidate_far_behind_did_not_find_it():
     scores = {"a": table([3, 2, 1]), "b": table([1, 2, 3]), "c": table([3, OUT, OUT])}
     found = union(scores, everything(scores), k=1)
     assert found.item.tolist() == [[0]]
-    assert [source.generator for source in found.sources(0, 0)] == ["a", "c"]
+    [sources] = found.sources(0, np.array([0]))
+    assert [source.generator for source in sources] == ["a", "c"]
     assert found.rank[0, 0].tolist() == [1, 3, 1]
 
 
@@ -154,7 +158,7 @@ def test_seen_and_unborn_items_are_never_candidates_and_batches_change_nothing(s
         items = [item for item in found.item[row].tolist() if item != UNKNOWN]
         assert set(items) <= possible
         assert len(items) == len(set(items)) == min(k, len(possible))
-        assert all(found.sources(row, item) for item in items) or k < 9
+        assert all(found.sources(row, np.array(items, np.int32))) or k < 9
     for name in ("item", "fused", "rank", "score"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
     assert (found.item.dtype, found.rank.dtype) == (np.int32, np.int32)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ranking.errors import RuleError, RuleFault
 from ranking.strategy.rules.columns import Columns, ItemColumn, Kind
 from ranking.strategy.rules.compiled import (
+    NO_RULES,
     BoostRule,
     CapRule,
     CompiledRule,
@@ -83,6 +84,8 @@ class Compiler:
 
     def compile(self, texts: Sequence[str]) -> RuleSet:
         """The rules of texts, one each; RuleError with all faults where any is wrong."""
+        if not texts:
+            return NO_RULES
         linted = self.lint(texts)
         if linted.errors:
             raise RuleError(linted.errors)
