@@ -17,7 +17,7 @@ TOGETHER: Final = 64  # vectors of a block: what a processor sums at one time
 class Coarse:
     """Vectors [n, d] as whole numbers, each column by its own scale, float32 [d]: the largest of a column is 127.
 
-    blocks: int8 [ceil(n / TOGETHER), d, TOGETHER], dimension by dimension; the last one is filled up with zeros. Products
+    blocks: int8 [ceil(n / TOGETHER), d, TOGETHER], dimension by dimension; the last one is filled up with 0. Products
     with 20,000 of 64 dimensions take .15 ms, row by row twice that.
     """
 
