@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.rankers.linear import in_slates
-from ranking.rankers.standardised import standardise
+from ranking.rankers.standardised import standardise, standardise_known
 from ranking.rankers.trees import Trees, TreesConfig
 
 SIZE, SLATES = 20, 60
@@ -155,4 +154,4 @@ def test_standardise_equals_a_plain_loop(slates: list[list[int]]):
 def test_scores_that_differ_by_the_noise_of_float32_only_are_equal(level: float, seed: int):
     noise = np.random.default_rng(seed).uniform(-1, 1, 50) * abs(level) * np.finfo(np.float32).eps
     assert not standardise(level + noise, np.array([20, 30])).any()
-    assert not in_slates((level + noise).astype(np.float32)[:, None], np.array([20, 30])).any()
+    assert not standardise_known((level + noise).astype(np.float32)[:, None], np.array([20, 30])).any()
