@@ -1,6 +1,7 @@
 """Where the items lie: the aligned space as a ranker sees it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -9,9 +10,10 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
-from ranking.candidates.products import products
-from ranking.rankers.features import Part
-from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
+from ranking.candidates.products import filled, products
+from ranking.profiles import Profiles
+from ranking.rankers.features import FeatureMatrix, Part
+from ranking.types import Bools, Codes, Floats, Queries, Times
 
 HOURS_AROUND: Final = 3.0  # an event speaks of the hours around its own, half as much at this distance
 RECENT: Final = 5  # latest liked items that a candidate is compared with one by one
@@ -39,18 +41,23 @@ class Space:
     predicted: Floats
     remembered: Floats
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, ascending; item code), NaN where there is no vector."""
-        here = _profile(self.fused, queries, at_such_times(queries))
-        liked = np.stack([_profile(self.fused, queries), here, *_recent(self.fused, queries)], axis=1)
-        cosines = _cosines(self.fused, liked, row, item)
-        columns = {"content_appeal": self.appeal[item], "content_similarity": cosines[:, 0]}
-        columns["content_similarity_at_such_times"] = cosines[:, 1]
-        for modality, vectors in self.by_modality.items():
-            profile = _profile(vectors, queries)[:, None]
-            columns[f"{modality}_similarity"] = _cosines(vectors, profile, row, item)[:, 0]
-        columns["content_similarity_to_recent"] = np.fmax.reduce(cosines[:, 2:], axis=1)
-        return columns
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> FeatureMatrix:
+        """Columns for candidates (row of the query, ascending; item code), NaN where there is no vector."""
+        likes = queries.positive.astype(np.float32)
+        liked, lately = queries.profiles(likes), queries.profiles(likes * at_such_times(queries))
+        wanted = [_direction(one, self.fused)[:, None] for one in (liked, lately)]
+        cosines = _cosines(self.fused, np.concatenate([*wanted, _recent(self.fused, queries)], axis=1), row, item)
+        in_each = [_cosines(one, _direction(liked, one)[:, None], row, item) for one in self.by_modality.values()]
+        nearest = np.fmax.reduce(cosines[:, 2:], axis=1, keepdims=True)
+        values = np.concatenate([self.appeal[item][:, None], cosines[:, :2], *in_each, nearest], axis=1)
+        return FeatureMatrix(tuple(self._parts), values, self._parts)
+
+    @cached_property
+    def _parts(self) -> dict[str, Part]:
+        """Of the columns, in their order."""
+        content = ("content_appeal", "content_similarity", "content_similarity_at_such_times")
+        by_modality = {f"{modality}_similarity": _PART.get(modality, Part.CONTENT) for modality in self.by_modality}
+        return dict.fromkeys(content, Part.CONTENT) | by_modality | {"content_similarity_to_recent": Part.CONTENT}
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
@@ -69,10 +76,10 @@ class Space:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         arrays = load_arrays(folder / "space.safetensors")
-        by_modality = {
-            Modality(name.removeprefix("modality.")): array.astype(np.float32, copy=False)
-            for name, array in arrays.items()
-            if name.startswith("modality.")
+        by_modality = {  # in the order in which they are learned from, so that no column changes its place
+            modality: arrays[f"modality.{modality}"].astype(np.float32, copy=False)
+            for modality in Modality
+            if f"modality.{modality}" in arrays
         }
         fused, appeal, predicted, remembered = (
             arrays[name].astype(np.float32, copy=False) for name in ("fused", "appeal", "predicted", "remembered")
@@ -80,15 +87,10 @@ class Space:
         return cls(fused, by_modality, appeal, predicted, remembered)
 
 
-def part_of(name: str) -> Part:
-    """Which part of the platform a column of `Space.features` tells of."""
-    return next((part for modality, part in _PART.items() if name == f"{modality}_similarity"), Part.CONTENT)
-
-
 def _cosines(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
     """`products`, NaN for items without a vector."""
     found = products(vectors, wanted, row, item)
-    found[~vectors[item].any(axis=1)] = np.nan
+    found[~filled(vectors, item)] = np.nan
     return found
 
 
@@ -108,31 +110,19 @@ def _is_weekend(at: Times) -> Bools:
     return np.asarray((at // _DAY_US + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
 
 
-def _profile(vectors: Floats, queries: Queries, weight: Floats | None = None) -> Floats:
-    """Direction of what each query's user liked, float32 [q, d]; NaN without any. weight: of the histories' events."""
-    counted = queries.positive.astype(np.float32) * (1 if weight is None else weight)
-    total = queries.profiles(counted).times(vectors)
+def _direction(liked: Profiles, vectors: Floats) -> Floats:
+    """Direction of what each query's user liked, float32 [q, d]; NaN without any."""
+    total = liked.times(vectors)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(np.divide(total, length, out=np.full_like(total, np.nan), where=length > 1e-9))
 
 
-def _recent(vectors: Floats, queries: Queries) -> list[Floats]:
-    """Vectors of each query's latest liked items, the latest first, float32 [q, d] each; NaN where there is none."""
-    return [_placed(vectors, _latest_liked(queries, place)) for place in range(RECENT)]
-
-
-def _placed(vectors: Floats, item: Codes) -> Floats:
-    """Vectors of items, NaN for those without one and for `UNKNOWN`."""
-    there = (item != UNKNOWN) & vectors[item].any(axis=1)
-    return np.where(there[:, None], vectors[item], np.float32(np.nan))
-
-
-def _latest_liked(queries: Queries, place: int) -> Codes:
-    """Item code of each query's liked item that is `place` places before the latest, -1 where there is none."""
-    row, item = queries.row[queries.positive], queries.item[queries.positive]
-    counts = np.bincount(row, minlength=len(queries))
-    last = np.cumsum(counts) - 1 - place
-    there = counts > place
-    found = np.full(len(queries), -1, np.int32)
-    found[there] = item[last[there]]
+def _recent(vectors: Floats, queries: Queries) -> Floats:
+    """Vectors of each query's latest liked items, float32 [q, RECENT, d], the latest first; NaN where there is none."""
+    liked, places = queries.liked, np.arange(1, RECENT + 1)
+    entry = liked.indptr[1:, None] - places
+    there = entry >= liked.indptr[:-1, None]
+    item = liked.item[entry[there]]
+    found = np.full((*there.shape, vectors.shape[1]), np.nan, np.float32)
+    found[there] = np.where(filled(vectors, item)[:, None], vectors[item], np.float32(np.nan))
     return found

@@ -16,7 +16,7 @@ from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.generator import NOT_OFFERED
-from ranking.candidates.surroundings import Surroundings
+from ranking.candidates.surroundings import FITS, Surroundings
 from ranking.candidates.union import Candidates
 from ranking.rankers.features import FeatureMatrix, Part, stack
 from ranking.rankers.knowledge import Knowledge
@@ -82,7 +82,7 @@ def described(candidates: Candidates, queries: Queries, **stored: list[object]) 
     content = ItemContent(log.items, {}, {}, np.zeros(4, np.int64), sparse.csr_matrix((4, 0), dtype=bool))
     knowledge = Knowledge.fit(log, content, space, pa.table({"user_id": ["ann"]}))
     vocabulary = {"top": ("drama", "noir")}
-    close = {"ease_all": np.array([1.0, 3.0, 5.0], np.float32)}
+    close = FeatureMatrix(("ease_all",), np.array([[1], [3], [5]], np.float32), {"ease_all": Part.BEHAVIOUR})
     return describe(candidates, queries, rows, close=close, knowledge=knowledge, vocabulary=vocabulary)
 
 
@@ -265,7 +265,11 @@ def fits(habits: Surroundings, *, hour: int, day: int = 0, device=None, place=No
         device=np.array([device], object),
         place=np.array([place], object),
     )
-    return habits.features(np.zeros(3, np.int64), np.arange(3, dtype=np.int32), asked, UNIT)
+    return named(habits.features(np.zeros(3, np.int64), np.arange(3, dtype=np.int32), asked, UNIT))
+
+
+def named(found: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(FITS, found.T, strict=True))
 
 
 def test_what_is_chosen_in_the_morning_fits_the_morning(habits):
@@ -312,7 +316,7 @@ def test_a_fit_is_the_log_odds_of_the_surroundings_given_where_the_item_lies():
     item = np.arange(50, dtype=np.int32)
     odds = vectors[:50] @ np.linalg.solve(mix.T @ mix, apart)
     found = [
-        around.features(np.zeros(50, int), item, one, vectors)["device_fit"]
+        named(around.features(np.zeros(50, int), item, one, vectors))["device_fit"]
         for one in (replace(asked(n), device=np.array([name], object)) for name in ("phone", "tv"))
     ]
     assert np.corrcoef(found[1] - found[0], odds)[0, 1] > 0.99
@@ -328,8 +332,10 @@ def test_fashion_moves_from_what_was_chosen_to_what_is_chosen():
     log = log_of([0] * 400, np.repeat([0, 1], 200), np.arange(400) * DAY)
     around = Surroundings.fit(log, UNIT)
     fit = {
-        day: around.features(
-            np.zeros(2, int), np.arange(2, dtype=np.int32), replace(asked(4), at=np.array([day * DAY])), UNIT
+        day: named(
+            around.features(
+                np.zeros(2, int), np.arange(2, dtype=np.int32), replace(asked(4), at=np.array([day * DAY])), UNIT
+            )
         )["fashion_fit"]
         for day in (-100, 50, 200, 350, 9999)
     }
@@ -345,7 +351,7 @@ def test_an_item_without_content_has_no_place_along_a_direction():
     vectors[3] = 0
     log = log_of([0] * 8, [0, 1, 2, 3] * 2, np.arange(8) * HOUR, device=["phone", "tv"] * 4)
     around = Surroundings.fit(log, vectors)
-    found = around.features(np.zeros(1, int), np.array([3], np.int32), asked(4), vectors)
+    found = named(around.features(np.zeros(1, int), np.array([3], np.int32), asked(4), vectors))
     assert found["hour_fit"] == found["context_fit"] == found["fashion_fit"] == 0
 
 
