@@ -34,7 +34,10 @@ def filled(vectors: Floats, item: Codes) -> Bools:
     """Which items have a vector, bool [n]: one that is not all 0. vectors: float32 [n_items, d]; item: codes [n]."""
     found = np.zeros(len(item), np.bool_)
     for place in range(len(item)):
-        found[place] = np.any(vectors[item[place]] != 0)
+        for value in vectors[item[place]]:
+            if value != 0:
+                found[place] = True
+                break
     return found
 
 

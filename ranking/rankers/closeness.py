@@ -6,6 +6,7 @@ from these which part of which history to trust.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -28,13 +29,12 @@ PARTS: Final = (*(f"latest_{count}" for count in LATEST), "nearest", f"nearest_{
 def closeness(
     generators: Sequence[Generator], row: npt.NDArray[np.int64], item: Codes, queries: Queries
 ) -> FeatureMatrix:
-    """Columns GENERATOR_PART for candidates (row of the query, ascending; item code).
+    """Columns GENERATOR_PART, in the order of their names, for candidates (row of the query, ascending; item code).
 
     latest_K: mean over the latest K events; nearest, nearest_K: the largest value over the history, mean of the K
     largest; liked, not_liked, all: mean over the positive, the other, all events. NaN where the part is empty.
     """
     models = [one for one in generators if isinstance(one, ItemToItem)]
-    names = tuple(f"{one.name}_{part}" for one in models for part in PARTS)
     found = np.full((len(models), len(PARTS), len(row)), np.nan, np.float32)
     bounds = np.searchsorted(row, np.arange(len(queries) + 1)).tolist()
     with one_blas_thread():  # thousands of small products
@@ -46,8 +46,16 @@ def closeness(
                 for number, model in enumerate(models):
                     said = np.ascontiguousarray(model.between(history, item[start:stop]))
                     _parts(said, liked, found[number, :, start:stop])
-    values = np.ascontiguousarray(found.reshape(len(names), -1).T)
-    return FeatureMatrix(names, values, dict.fromkeys(names, Part.BEHAVIOUR))
+    order, parts = _columns(tuple(one.name for one in models))
+    values = np.ascontiguousarray(found.reshape(len(order), -1)[order].T)
+    return FeatureMatrix(tuple(parts), values, parts)
+
+
+@lru_cache(maxsize=8)
+def _columns(models: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], dict[str, Part]]:
+    """Places of models times `PARTS` in the order of their names, and what they tell of."""
+    names = [f"{one}_{part}" for one in models for part in PARTS]
+    return np.argsort(np.array(names, str)), dict.fromkeys(sorted(names), Part.BEHAVIOUR)
 
 
 @numba.njit(cache=True, nogil=True)

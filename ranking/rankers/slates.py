@@ -17,6 +17,7 @@ from scipy import sparse
 
 from feature_repo import schema
 from feature_repo.transforms import REQUESTED_AT
+from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.union import Candidates
 from ranking.metrics import relevant_at
 from ranking.rankers import store_columns
@@ -101,7 +102,7 @@ def describe(
         [
             _provenance(candidates, candidates.generators, offered, groups),
             _asked(candidates.fused[offered], np.diff(queries.indptr)[row]),
-            _in_slates(close.only(sorted(close.names)), groups),
+            _in_slates(close, groups),
             stored,
             _in_slates(stored.only([name for name in _RELATIVE if name in stored.parts]), groups),
             knowledge.features(row, candidates.item[offered], queries, _users(store_rows[schema.USER_ID], groups)),
@@ -144,24 +145,24 @@ def _asked(fused: Floats, length: npt.NDArray[np.int64]) -> FeatureMatrix:
 
 def _users(user: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> list[str]:
     """Each query's user, of the ids of all rows; empty where a query has no row."""
-    found = [""] * len(groups)
-    asked = np.flatnonzero(groups)
-    for query, one in zip(asked.tolist(), user.take((np.cumsum(groups) - groups)[asked]).to_pylist(), strict=True):
-        found[query] = one
-    return found
+    first = (np.cumsum(groups) - groups).tolist()
+    return [user[row].as_py() if size else "" for row, size in zip(first, groups.tolist(), strict=True)]
 
 
 def _provenance(
     candidates: Candidates, generators: Sequence[str], offered: Bools, groups: npt.NDArray[np.int64]
 ) -> FeatureMatrix:
     """Score, score within the slate, and rank by each of the generators, NaN where it tells none."""
-    chosen = [candidates.generators.index(name) for name in generators]
-    score, rank = candidates.score[offered][:, chosen], candidates.rank[offered][:, chosen].astype(np.float32)
-    score[np.isneginf(score)] = np.nan
-    rank[rank == 0] = np.nan
-    values = np.stack([score, standardise(score, groups), rank], axis=2).reshape(len(score), -1)
+    score, rank = candidates.score[offered], candidates.rank[offered]
+    if tuple(generators) != candidates.generators:
+        chosen = [candidates.generators.index(name) for name in generators]
+        score, rank = score[:, chosen], rank[:, chosen]
+    values = np.full((*score.shape, 3), np.nan, np.float32)
+    np.copyto(values[:, :, 0], score, where=score != NOT_OFFERED)
+    values[:, :, 1] = standardise(values[:, :, 0], groups)
+    np.copyto(values[:, :, 2], rank, where=rank > 0, casting="same_kind")
     parts = _parts_of_provenance(tuple(generators))
-    return FeatureMatrix(tuple(parts), values, parts)
+    return FeatureMatrix(tuple(parts), values.reshape(len(score), len(parts)), parts)
 
 
 @lru_cache(maxsize=8)

@@ -5,13 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
 from ranking.candidates.products import filled, products
-from ranking.profiles import Profiles
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.types import Bools, Codes, Floats, Queries, Times
 
@@ -44,10 +44,13 @@ class Space:
     def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> FeatureMatrix:
         """Columns for candidates (row of the query, ascending; item code), NaN where there is no vector."""
         likes = queries.positive.astype(np.float32)
-        liked, lately = queries.profiles(likes), queries.profiles(likes * at_such_times(queries))
-        wanted = [_direction(one, self.fused)[:, None] for one in (liked, lately)]
-        cosines = _cosines(self.fused, np.concatenate([*wanted, _recent(self.fused, queries)], axis=1), row, item)
-        in_each = [_cosines(one, _direction(liked, one)[:, None], row, item) for one in self.by_modality.values()]
+        weight = np.stack([likes, likes * at_such_times(queries)], axis=1)
+        wanted = [_directions(self.fused, queries.indptr, queries.item, weight), _recent(self.fused, queries)]
+        cosines = _cosines(self.fused, np.concatenate(wanted, axis=1), row, item)
+        in_each = [
+            _cosines(one, _directions(one, queries.indptr, queries.item, likes[:, None]), row, item)
+            for one in self.by_modality.values()
+        ]
         nearest = np.fmax.reduce(cosines[:, 2:], axis=1, keepdims=True)
         values = np.concatenate([self.appeal[item][:, None], cosines[:, :2], *in_each, nearest], axis=1)
         return FeatureMatrix(tuple(self._parts), values, self._parts)
@@ -110,11 +113,25 @@ def _is_weekend(at: Times) -> Bools:
     return np.asarray((at // _DAY_US + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
 
 
-def _direction(liked: Profiles, vectors: Floats) -> Floats:
-    """Direction of what each query's user liked, float32 [q, d]; NaN without any."""
-    total = liked.times(vectors)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.asarray(np.divide(total, length, out=np.full_like(total, np.nan), where=length > 1e-9))
+@numba.njit(cache=True, nogil=True)
+def _directions(vectors: Floats, indptr: npt.NDArray[np.int64], item: Codes, weight: Floats) -> Floats:
+    """Directions of histories' weighed sums, float32 [q, w, d], NaN without any; weight: of events, float32 [m, w]."""
+    found = np.zeros((len(indptr) - 1, weight.shape[1], vectors.shape[1]), np.float32)
+    for row in range(len(found)):
+        for number in range(weight.shape[1]):
+            total = found[row, number]
+            for event in range(indptr[row], indptr[row + 1]):
+                counts, vector = weight[event, number], vectors[item[event]]
+                if counts != 0:
+                    for dimension in range(len(total)):
+                        total[dimension] += counts * vector[dimension]
+            squared = 0.0
+            for value in total:
+                squared += np.float64(value) ** 2
+            length = np.float32(np.sqrt(squared))
+            for dimension in range(len(total)):
+                total[dimension] = total[dimension] / length if length > 1e-9 else np.float32(np.nan)
+    return found
 
 
 def _recent(vectors: Floats, queries: Queries) -> Floats:

@@ -89,26 +89,33 @@ class Tastes:
         of ratios). audience_beyond: the mean log history length of the item's users less the query's own.
         """
         own = np.log(np.maximum(np.diff(queries.indptr), 1)).astype(np.float32)
+        asked = row, item, queries.indptr, queries.item, queries.positive
         kinds = self.kinds.indptr, self.kinds.indices, self.kinds.data
-        beyond = [_compared(fact, row, item, queries) for fact in (self.fame, self.era)]
-        of_kinds = _means(*kinds, item, row, np.stack(self._of_kinds(queries), axis=2))
+        beyond = [_compared(fact, *asked) for fact in (self.fame, self.era)]
+        of_kinds = _means(*kinds, item, row, self._of_kinds(queries))
         facts = [self.fame[item], self.pace[item], self.lateness[item], self.audience[item] - own[row]]
         values = np.concatenate([*beyond, of_kinds, np.stack(facts, axis=1)], axis=1)
         return FeatureMatrix(tuple(_PARTS), values, _PARTS)
 
-    def _of_kinds(self, queries: Queries) -> tuple[Floats, Floats, Floats]:
-        """How much more each query likes, takes, and lately takes each kind, float32 [q, c] each."""
-        met = queries.profiles().through(self.kinds)
-        liked = queries.profiles(queries.positive.astype(np.float32)).through(self.kinds)
+    def _of_kinds(self, queries: Queries) -> Floats:
+        """How much more each query likes, takes, and lately takes each kind, float32 [q, c, 3]."""
+        weight = np.stack([np.ones_like(queries.positive), queries.positive], axis=1, dtype=np.float32)
+        met, liked = self._kinds_of(queries.indptr, queries.item, weight)
         total = met.sum(axis=1, keepdims=True)
         usual = (liked.sum(axis=1, keepdims=True) + KIND_PRIOR / 2) / (total + KIND_PRIOR)
         liking = (liked + KIND_PRIOR * usual) / (met + KIND_PRIOR) - usual
         everybody = np.maximum(self.share, 1e-6)
         share = (met + SHARE_PRIOR * everybody) / (total + SHARE_PRIOR)
-        late = FADING.profiles(queries).through(self.kinds)
+        faded = FADING.profiles(queries)
+        (late,) = self._kinds_of(faded.indptr, faded.indices, faded.data[:, None])
         late /= np.maximum(late.sum(axis=1, keepdims=True), 1e-9)
         lately = np.log((late + LATELY_PRIOR * everybody) / (share + LATELY_PRIOR * everybody))
-        return liking, np.log(share / everybody), lately
+        return np.stack([liking, np.log(share / everybody), lately], axis=2)
+
+    def _kinds_of(self, indptr: npt.NDArray[np.int64], met: Places, weight: Floats) -> Floats:
+        """Weighed sums of the kinds of histories in CSR form, float32 [w, q, c]; weight: float32 [m, w]."""
+        kinds = self.kinds
+        return np.asarray(_sums(indptr, met, weight, kinds.indptr, kinds.indices, kinds.data, kinds.shape[1]))
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
@@ -130,30 +137,54 @@ def _item_means(train: Interactions, values: npt.NDArray[np.float64], n: int) ->
     return np.asarray(total / (np.bincount(train.item, minlength=n) + AUDIENCE_PRIOR), np.float32)
 
 
-def _compared(fact: Floats, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> Floats:
-    """How far candidates lie beyond each of `_REFERENCES`, and the size of that, float32 [n, 6]."""
-    references = _references(queries.indptr, queries.item, queries.positive, fact)
-    beyond = fact[item][:, None] - references[row]
-    return np.stack([beyond, np.abs(beyond)], axis=2).reshape(len(item), -1)
-
-
 @numba.njit(cache=True, nogil=True)
-def _references(indptr: npt.NDArray[np.int64], item: Codes, positive: Bools, fact: Floats) -> Floats:
-    """Mean of a fact over the events of each history that have it, as `_REFERENCES`, float32 [q, 3]; NaN without any."""
-    means = np.full((len(indptr) - 1, 3), np.float32(np.nan))
-    for row in range(len(means)):
+def _compared(
+    fact: Floats,
+    row: npt.NDArray[np.int64],
+    item: Codes,
+    indptr: npt.NDArray[np.int64],
+    met: Codes,
+    positive: Bools,
+) -> Floats:
+    """How far candidates lie beyond the mean of each of `_REFERENCES`, and the size of that, float32 [n, 6].
+
+    NaN where a history has no such event of which the fact is known.
+    """
+    usual = np.full((len(indptr) - 1, 3), np.float32(np.nan))
+    for query in range(len(usual)):
         total, count = np.zeros(3), np.zeros(3)
-        for event in range(indptr[row], indptr[row + 1]):
-            value = fact[item[event]]
+        for event in range(indptr[query], indptr[query + 1]):
+            value = fact[met[event]]
             if not np.isnan(value):
-                for number, counts in enumerate((True, positive[event], indptr[row + 1] - event <= LATEST)):
+                for number, counts in enumerate((True, positive[event], indptr[query + 1] - event <= LATEST)):
                     if counts:
                         total[number] += value
                         count[number] += 1
         for number in range(3):
             if count[number] > 0:
-                means[row, number] = total[number] / count[number]
-    return means
+                usual[query, number] = total[number] / count[number]
+    found = np.empty((len(item), 6), np.float32)
+    for place in range(len(item)):
+        for number in range(3):
+            beyond = fact[item[place]] - usual[row[place], number]
+            found[place, 2 * number], found[place, 2 * number + 1] = beyond, abs(beyond)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _sums(
+    indptr: npt.NDArray[np.int64], met: Places, weight: Floats, kinds: Places, kind: Places, part: Floats, n_kinds: int
+) -> Floats:
+    """`Tastes._kinds_of`, the items' kinds in CSR form too; sums in float64."""
+    found = np.empty((weight.shape[1], len(indptr) - 1, n_kinds), np.float32)
+    for number in range(weight.shape[1]):
+        for query in range(len(indptr) - 1):
+            total = np.zeros(n_kinds)
+            for event in range(indptr[query], indptr[query + 1]):
+                for entry in range(kinds[met[event]], kinds[met[event] + 1]):
+                    total[kind[entry]] += np.float64(part[entry] * weight[event, number])
+            found[number, query] = total
+    return found
 
 
 @numba.njit(cache=True, nogil=True)

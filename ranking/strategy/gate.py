@@ -10,6 +10,7 @@ five events on MovieLens 100K.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -147,12 +148,17 @@ def said_by(slates: Slates, ranker: Floats) -> Floats:
     candidates, groups = slates.candidates, slates.groups
     offered = candidates.item != UNKNOWN
     opinions = standardise(_least_filled(candidates.score[offered].astype(np.float64), groups), groups)  # [n, g]
-    experts = np.array([EXPERTS.index(expert_of(name)) for name in candidates.generators], np.int64)
-    total = _summed(opinions, experts, len(EXPERTS))
+    total = _summed(opinions, _experts(candidates.generators), len(EXPERTS))
     total[:, EXPERTS.index(RANKER)] += ranker
     said = np.full((*offered.shape, len(EXPERTS)), -np.inf, np.float32)
     said[offered] = standardise(total, groups)
     return said
+
+
+@lru_cache(maxsize=8)
+def _experts(generators: tuple[str, ...]) -> Sizes:
+    """The place of each generator's group in `EXPERTS`."""
+    return np.array([EXPERTS.index(expert_of(name)) for name in generators], np.int64)
 
 
 def opinions_of(slates: Slates, ranker: Floats, lengths: Sizes, chosen: Bools, wanted: Sizes) -> Opinions:
