@@ -47,7 +47,7 @@ def closeness(
                     said = np.ascontiguousarray(model.between(history, item[start:stop]))
                     _parts(said, liked, found[number, :, start:stop])
     order, parts = _columns(tuple(one.name for one in models))
-    values = np.ascontiguousarray(found.reshape(len(order), -1)[order].T)
+    values = np.take(found.reshape(len(order), len(row)).T, order, axis=1)
     return FeatureMatrix(tuple(parts), values, parts)
 
 

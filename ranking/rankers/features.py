@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
 from ranking.types import Floats
 
@@ -36,8 +38,8 @@ class FeatureMatrix:
         return len(self.values)
 
     def __getitem__(self, name: str) -> Floats:
-        """One column, float32 [n]; ValueError where there is none of this name."""
-        return self.values[:, self.names.index(name)]
+        """One column, float32 [n]; KeyError where there is none of this name."""
+        return self.values[:, self._place[name]]
 
     @classmethod
     def of(cls, columns: dict[str, Floats], parts: dict[str, Part]) -> "FeatureMatrix":
@@ -58,15 +60,20 @@ class FeatureMatrix:
         """
         if tuple(names) == self.names:
             return self.values
-        place = {name: column for column, name in enumerate(self.names)}
-        return np.take(self.values, [place[name] for name in names], axis=1)  # C order, as the values are
+        return np.take(self.values, self._places(names), axis=1)  # C order, as the values are
 
     def replaced(self, others: "FeatureMatrix") -> "FeatureMatrix":
         """The matrix with other values of some of its columns; KeyError for one that it lacks."""
-        place = {name: column for column, name in enumerate(self.names)}
         values = self.values.copy()
-        values[:, [place[name] for name in others.names]] = others.values
+        values[:, self._places(others.names)] = others.values
         return FeatureMatrix(self.names, values, self.parts)
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: column for column, name in enumerate(self.names)}
+
+    def _places(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.array([self._place[name] for name in names], np.int64)
 
     def only(self, names: Sequence[str]) -> "FeatureMatrix":
         """The matrix of some columns, in the order asked for; errors and copies as of `select`."""

@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ranking.candidates.surroundings import FITS, Surroundings
-from ranking.rankers.features import FeatureMatrix, Part, beside
+from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.groups import Groups
 from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
 from ranking.rankers.tastes import Tastes
 from ranking.types import Codes, Interactions, ItemContent, Queries
+
+_FITTING: Final = dict.fromkeys(FITS, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,10 @@ class Whereabouts:
         """From a log; where: item vectors learned from nothing later than `train`."""
         return cls(where, Surroundings.fit(train, where.fused))
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> FeatureMatrix:
-        """Columns for candidates (row of the query, ascending; item code)."""
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> tuple[FeatureMatrix, ...]:
+        """What each of both tells of candidates (row of the query, ascending; item code)."""
         fitting = self.surroundings.features(row, item, queries, self.space.fused)
-        parts = {name: Part.CONTENT if name == "fashion_fit" else Part.CONTEXT for name in FITS}
-        return beside([self.space.features(row, item, queries), FeatureMatrix(FITS, fitting, parts)])
+        return self.space.features(row, item, queries), FeatureMatrix(FITS, fitting, _FITTING)
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,16 @@ class Knowledge:
 
     def features(
         self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, users: Sequence[str]
-    ) -> FeatureMatrix:
-        """Columns for candidates (row of the query, ascending; item code).
+    ) -> tuple[FeatureMatrix, ...]:
+        """What each part tells of candidates (row of the query, ascending; item code).
 
         users: id of each query's user, empty for an anonymous one.
         """
-        return beside(
-            [
-                Whereabouts(self.space, self.surroundings).features(row, item, queries),
-                self.tastes.features(row, item, queries),
-                self.liking.features(row, item, queries),
-                self.groups.features(row, item, users),
-            ]
+        return (
+            *Whereabouts(self.space, self.surroundings).features(row, item, queries),
+            self.tastes.features(row, item, queries),
+            self.liking.features(row, item, queries),
+            self.groups.features(row, item, users),
         )
 
     def save(self, folder: Path) -> None:

@@ -54,10 +54,8 @@ class Linear:
         slate = np.repeat(np.arange(len(groups)), groups)
         sampled = np.random.default_rng(config.seed).random(len(labels)) < config.negatives
         told = (np.bincount(slate, labels, minlength=len(groups)) > 0)[slate] & (labels | sampled)
-        values, sizes = (
-            standardise_known(features.values, groups)[told],
-            np.bincount(slate[told], minlength=len(groups)),
-        )
+        values = standardise_known(features.values, groups)[told]
+        sizes = np.bincount(slate[told], minlength=len(groups))
         stands_for = np.where(labels[told], 1, 1 / config.negatives)
         weights = _Choices.of(values, labels[told], sizes[sizes > 0], stands_for, config.l2).best()
         return cls(config, features.names, tuple(weights.tolist()))

@@ -105,7 +105,7 @@ def describe(
             _in_slates(close, groups),
             stored,
             _in_slates(stored.only([name for name in _RELATIVE if name in stored.parts]), groups),
-            knowledge.features(row, candidates.item[offered], queries, _users(store_rows[schema.USER_ID], groups)),
+            *knowledge.features(row, candidates.item[offered], queries, _users(store_rows[schema.USER_ID], groups)),
         ]
     )
     return Slates(candidates, groups, row, features)
@@ -121,7 +121,7 @@ def moved(
     offered = candidates.item != UNKNOWN
     found = _provenance(candidates, generators, offered, slates.groups)
     told = where.features(slates.row, candidates.item[offered], queries)
-    return Slates(candidates, slates.groups, slates.row, slates.features.replaced(beside([found, told])))
+    return Slates(candidates, slates.groups, slates.row, slates.features.replaced(beside([found, *told])))
 
 
 def _stored(store_rows: pa.Table, vocabulary: Vocabulary) -> FeatureMatrix:

@@ -114,8 +114,9 @@ class Tastes:
 
     def _kinds_of(self, indptr: npt.NDArray[np.int64], met: Places, weight: Floats) -> Floats:
         """Weighed sums of the kinds of histories in CSR form, float32 [w, q, c]; weight: float32 [m, w]."""
+        history = indptr, met.astype(np.int32, copy=False), weight
         kinds = self.kinds
-        return np.asarray(_sums(indptr, met, weight, kinds.indptr, kinds.indices, kinds.data, kinds.shape[1]))
+        return np.asarray(_sums(*history, kinds.indptr, kinds.indices, kinds.data, kinds.shape[1]))
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""

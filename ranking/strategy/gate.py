@@ -193,7 +193,7 @@ def _measured(told: Opinions, weights: Values) -> Values:
 
 @numba.njit(cache=True, nogil=True)
 def _least_filled(scores: Values, groups: Sizes) -> Values:
-    """Fill what is not offered with the least that is in its slate, float64 [n, g]; 0 where none is."""
+    """Fills in, for what is not offered, the least that is in its slate, float64 [n, g]; 0 where none is."""
     stop = 0
     for size in groups:
         start, stop = stop, stop + size

@@ -18,7 +18,7 @@ from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.surroundings import FITS, Surroundings
 from ranking.candidates.union import Candidates
-from ranking.rankers.features import FeatureMatrix, Part, stack
+from ranking.rankers.features import FeatureMatrix, Part, beside, stack
 from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows
 from ranking.rankers.space import RECENT, Space, at_such_times
@@ -194,6 +194,25 @@ def test_matrices_are_stacked_by_name():
     assert stack([one, other]).values.tolist() == [[1, 2], [3, 4]]
 
 
+def test_columns_of_a_matrix_are_put_beside_others_chosen_and_replaced():
+    one = FeatureMatrix.of({"a": np.array([1.0, 2.0])}, {"a": Part.BEHAVIOUR})
+    other = FeatureMatrix.of({"b": np.array([3.0, 4.0]), "c": np.array([5.0, 6.0])}, dict.fromkeys("bc", Part.CONTEXT))
+    both = beside([one, FeatureMatrix.nothing(2), other])
+    assert both.names == ("a", "b", "c")
+    assert both.values.tolist() == [[1, 3, 5], [2, 4, 6]]
+    assert both.parts == {"a": Part.BEHAVIOUR, "b": Part.CONTEXT, "c": Part.CONTEXT}
+    assert both["b"].tolist() == [3, 4]
+    turned = both.only(["c", "a"])
+    assert (turned.names, turned.values.tolist(), set(turned.parts)) == (("c", "a"), [[5, 1], [6, 2]], {"a", "c"})
+    assert both.only([]).values.shape == (2, 0)
+    changed = both.replaced(FeatureMatrix(("c", "a"), np.zeros((2, 2), np.float32), {}))
+    assert changed.values.tolist() == [[0, 3, 0], [0, 4, 0]]
+    assert both.values.tolist() == [[1, 3, 5], [2, 4, 6]]
+    for absent in (both.select, both.only):
+        with pytest.raises(KeyError, match="d"):
+            absent(["d"])
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
@@ -232,10 +251,12 @@ def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
 
 
 def test_a_saved_space_is_the_same(tmp_path: Path):
-    space = Space(UNIT, {Modality.TEXT: UNIT[::-1].copy()}, np.arange(4, dtype=np.float32), UNIT, UNIT)
+    heads = {Modality.TEXT: UNIT[::-1].copy(), Modality.AUDIO: UNIT}
+    space = Space(UNIT, heads, np.arange(4, dtype=np.float32), UNIT, UNIT)
     space.save(tmp_path)
     loaded = Space.load(tmp_path)
-    assert set(loaded.by_modality) == {Modality.TEXT}
+    asked_for = np.zeros(4, int), np.arange(4, dtype=np.int32), asked(4)
+    assert loaded.features(*asked_for).names == space.features(*asked_for).names  # whose order rankers learn from
     for mine, its in ((space.fused, loaded.fused), (space.appeal, loaded.appeal)):
         np.testing.assert_array_equal(mine, its)
 
