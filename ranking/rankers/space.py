@@ -45,11 +45,12 @@ class Space:
         """Columns for candidates (row of the query, ascending; item code), NaN where there is no vector."""
         likes = queries.positive.astype(np.float32)
         weight = np.stack([likes, likes * at_such_times(queries)], axis=1)
-        wanted = [_directions(self.fused, queries.indptr, queries.item, weight), _recent(self.fused, queries)]
+        history = queries.indptr, queries.item
+        wanted = [_directions(self.fused, *history, weight), _recent(self.fused, *history, queries.positive)]
         cosines = _cosines(self.fused, np.concatenate(wanted, axis=1), row, item)
         in_each = [
-            _cosines(one, _directions(one, queries.indptr, queries.item, likes[:, None]), row, item)
-            for one in self.by_modality.values()
+            _cosines(vectors, _directions(vectors, *history, likes[:, None]), row, item)
+            for vectors in self.by_modality.values()
         ]
         nearest = np.fmax.reduce(cosines[:, 2:], axis=1, keepdims=True)
         values = np.concatenate([self.appeal[item][:, None], cosines[:, :2], *in_each, nearest], axis=1)
@@ -102,15 +103,24 @@ def at_such_times(queries: Queries) -> Floats:
 
     Half as much `HOURS_AROUND` hours away, and half as much again on a weekday for a weekend or the other way round.
     """
-    asked = queries.at[queries.row]
-    apart = np.abs(queries.occurred_at - asked) % _DAY_US / (_DAY_US / 24)
-    hours = np.minimum(apart, 24 - apart) / HOURS_AROUND
-    other_days = _is_weekend(queries.occurred_at) != _is_weekend(asked)
-    return np.asarray(np.exp2(-(hours**2) - other_days), np.float32)
+    return np.asarray(_at_such_times(queries.indptr, queries.occurred_at, queries.at))
 
 
-def _is_weekend(at: Times) -> Bools:
-    return np.asarray((at // _DAY_US + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
+@numba.njit(cache=True, nogil=True)
+def _at_such_times(indptr: npt.NDArray[np.int64], occurred_at: Times, at: Times) -> Floats:
+    found = np.empty(len(occurred_at), np.float32)
+    for row in range(len(at)):
+        for event in range(indptr[row], indptr[row + 1]):
+            apart = abs(occurred_at[event] - at[row]) % _DAY_US / (_DAY_US / 24)
+            hours = min(apart, 24 - apart) / HOURS_AROUND
+            other_days = _is_weekend(occurred_at[event]) != _is_weekend(at[row])
+            found[event] = np.exp2(-(hours**2) - other_days)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_weekend(at: int) -> bool:
+    return (at // _DAY_US + 3) % 7 >= 5  # 1970-01-01 was a Thursday
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,12 +144,15 @@ def _directions(vectors: Floats, indptr: npt.NDArray[np.int64], item: Codes, wei
     return found
 
 
-def _recent(vectors: Floats, queries: Queries) -> Floats:
-    """Vectors of each query's latest liked items, float32 [q, RECENT, d], the latest first; NaN where there is none."""
-    liked, places = queries.liked, np.arange(1, RECENT + 1)
-    entry = liked.indptr[1:, None] - places
-    there = entry >= liked.indptr[:-1, None]
-    item = liked.item[entry[there]]
-    found = np.full((*there.shape, vectors.shape[1]), np.nan, np.float32)
-    found[there] = np.where(filled(vectors, item)[:, None], vectors[item], np.float32(np.nan))
+@numba.njit(cache=True, nogil=True)
+def _recent(vectors: Floats, indptr: npt.NDArray[np.int64], item: Codes, positive: Bools) -> Floats:
+    """Vectors of histories' latest liked items, float32 [q, RECENT, d], the latest first; NaN where there is none."""
+    found = np.full((len(indptr) - 1, RECENT, vectors.shape[1]), np.float32(np.nan))
+    for row in range(len(found)):
+        place = 0
+        for event in range(indptr[row + 1] - 1, indptr[row] - 1, -1):
+            if positive[event] and place < RECENT:
+                if np.any(vectors[item[event]] != 0):
+                    found[row, place] = vectors[item[event]]
+                place += 1
     return found
