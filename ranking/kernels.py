@@ -53,16 +53,6 @@ def add_votes(total: Doubles, places: Places, votes: Doubles, quiet_votes: Doubl
             total[code] += worth[places[voter, code]]
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def some_products(found: Floats, vectors: Floats, items: Places, wanted: Floats) -> None:
-    """Inner products [m] of some rows of vectors [n, d] with one vector [d], summed in what order is fastest."""
-    for place in range(len(items)):
-        total = np.float32(0)
-        for dimension in range(len(wanted)):
-            total += vectors[items[place], dimension] * wanted[dimension]
-        found[place] = total
-
-
 @numba.njit(cache=True, nogil=True)
 def add_rows(
     total: Doubles | Floats, indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats
@@ -150,15 +140,18 @@ def add_rows_at(
 def fill_block(
     found: Floats, indptr: Places, indices: Places, data: Floats, rows: Places, columns: Places, n_columns: int
 ) -> None:
-    """Write a CSR matrix's entries at some rows and some of its columns, each of these once, into [rows, columns]."""
-    place = np.full(n_columns, -1, np.int32)
+    """Fill [rows, columns] with a CSR matrix's entries at some rows and some of its columns, each of these once."""
+    place = np.full(n_columns, len(columns), np.uint32)  # the others: behind the last, so that nothing must be asked
     for number in range(len(columns)):
         place[columns[number]] = number
+    line = np.empty(len(columns) + 1, found.dtype)
     for number in range(len(rows)):
-        for entry in range(indptr[rows[number]], indptr[rows[number] + 1]):
-            at = place[indices[entry]]
-            if at >= 0:
-                found[number, at] = data[entry]
+        line[:] = 0
+        start, stop = indptr[rows[number]], indptr[rows[number] + 1]
+        mine, its = indices[start:stop], data[start:stop]
+        for entry in range(len(mine)):
+            line[place[mine[entry]]] = its[entry]
+        found[number] = line[:-1]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -155,7 +155,7 @@ def keys(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> npt.NDArr
 
 def block(matrix: sparse.csr_matrix, rows: Places, columns: Places) -> Floats:
     """Entries of a sparse matrix at some rows, any of them twice, and some columns, each once: float32 [r, c]."""
-    found = np.zeros((len(rows), len(columns)), np.float32)
+    found = np.empty((len(rows), len(columns)), np.float32)
     fill_block(found, matrix.indptr, matrix.indices, matrix.data, rows, columns, matrix.shape[1])
     return found
 

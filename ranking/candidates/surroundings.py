@@ -5,6 +5,7 @@ direction, which also new items have, while counts of past choices say nothing o
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
-from ranking.candidates.products import products
+from ranking.candidates.products import filled, products
 from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
 RIDGE: Final = 0.1  # of the average variance, added to each: directions of few choices are not told from noise
 MOMENTS: Final = 8  # parts of the log, of as many events each, whose fashions are told apart
+FITS: Final = ("hour_fit", "weekend_fit", "device_fit", "place_fit", "fashion_fit", "context_fit")
 HOURS_AROUND: Final = 3.0  # a choice speaks of the hours around its own, half as much at this distance
 
 _ARRAYS: Final = ("centre", "moments", "fashion", "hour", "weekend", "device", "place")
@@ -65,29 +67,36 @@ class Surroundings:
             places=places,
         )
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, vectors: Floats) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, ascending; item code); NaN for an unknown context.
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, vectors: Floats) -> Floats:
+        """Columns float32 [n, f] as `FITS`, for candidates (row of the query; item code); NaN for an unknown context.
 
         context_fit: the sum of what is known of hour, weekend, device and place.
         """
-        wanted = self.directions(queries)
-        directions = np.stack(list(wanted.values()), axis=1)
+        directions = np.stack(list(self.directions(queries).values()), axis=1)
         fits = products(vectors, directions, row, item) - (directions @ self.centre)[row]
-        nowhere = ~vectors[item].any(axis=1)
+        nowhere = ~filled(vectors, item)
         fits[nowhere] = np.where(np.isnan(fits[nowhere]), np.nan, 0)  # without content: at the centre
-        columns = dict(zip(wanted, fits.T, strict=True))
-        columns["context_fit"] = np.nansum(fits[:, :-1], axis=1)  # the fashion is no part of a request
-        return columns
+        known = np.where(np.isnan(fits), np.float32(0), fits)
+        context = known[:, :-1].sum(axis=1, keepdims=True)  # the fashion is no part of a request
+        return np.concatenate([fits, context], axis=1)
 
     def directions(self, queries: Queries) -> dict[str, Floats]:
         """What each query's surroundings want, float32 [q, d] each, context first; NaN where they are unknown."""
         return {
-            "hour_fit": _looked_up(self.hour, _hour(queries.at)),
-            "weekend_fit": _looked_up(self.weekend, _is_weekend(queries.at)),
-            "device_fit": _looked_up(self.device, _places(queries.device, self.devices)),
-            "place_fit": _looked_up(self.place, _places(queries.place, self.places)),
+            "hour_fit": self.hour[_hour(queries.at)],
+            "weekend_fit": self.weekend[_is_weekend(queries.at)],
+            "device_fit": self._device_or_none[_places(queries.device, self.devices)],
+            "place_fit": self._place_or_none[_places(queries.place, self.places)],
             "fashion_fit": self._fashion_at(queries.at),
         }
+
+    @cached_property
+    def _device_or_none(self) -> Floats:
+        return _or_none(self.device)
+
+    @cached_property
+    def _place_or_none(self) -> Floats:
+        return _or_none(self.place)
 
     def _fashion_at(self, at: Times) -> Floats:
         """Directions between those of the nearest moments, [q, d]; before the first and after the last theirs."""
@@ -143,9 +152,9 @@ class _Directions:
         return np.asarray(apart @ self.precision, np.float32)
 
 
-def _looked_up(directions: Floats, value: npt.NDArray[np.int64]) -> Floats:
-    nowhere = np.full((1, directions.shape[1]), np.nan, np.float32)
-    return np.concatenate([directions, nowhere])[value]  # -1 is the last: nowhere
+def _or_none(directions: Floats) -> Floats:
+    """The directions, and NaN in a last row, which is that of -1."""
+    return np.concatenate([directions, np.full((1, directions.shape[1]), np.nan, np.float32)])
 
 
 def _hour(at: Times) -> npt.NDArray[np.int64]:

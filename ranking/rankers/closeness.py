@@ -6,14 +6,17 @@ from these which part of which history to trust.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from ranking.candidates.generator import Generator, ItemToItem
 from ranking.candidates.threads import one_blas_thread
+from ranking.rankers.features import FeatureMatrix, Part
 from ranking.types import Bools, Codes, Floats, Queries
 
 LATEST: Final = (1, 3, 10)
@@ -25,44 +28,64 @@ PARTS: Final = (*(f"latest_{count}" for count in LATEST), "nearest", f"nearest_{
 
 def closeness(
     generators: Sequence[Generator], row: npt.NDArray[np.int64], item: Codes, queries: Queries
-) -> dict[str, Floats]:
-    """Columns float32 [n], GENERATOR_PART, for candidates (row of the query, ascending; item code).
+) -> FeatureMatrix:
+    """Columns GENERATOR_PART, in the order of their names, for candidates (row of the query, ascending; item code).
 
     latest_K: mean over the latest K events; nearest, nearest_K: the largest value over the history, mean of the K
     largest; liked, not_liked, all: mean over the positive, the other, all events. NaN where the part is empty.
     """
     models = [one for one in generators if isinstance(one, ItemToItem)]
-    found = {one.name: np.full((len(PARTS), len(row)), np.nan, np.float32) for one in models}
+    found = np.full((len(models), len(PARTS), len(row)), np.nan, np.float32)
     bounds = np.searchsorted(row, np.arange(len(queries) + 1)).tolist()
     with one_blas_thread():  # thousands of small products
         for query, (start, stop) in enumerate(pairwise(bounds)):
             mine = slice(*queries.indptr[query : query + 2].tolist())
             history = queries.item[mine][::-1][:REMEMBERED]
-            liked = queries.positive[mine][::-1][:REMEMBERED]
+            liked = np.ascontiguousarray(queries.positive[mine][::-1][:REMEMBERED])
             if len(history) and stop > start:
-                for model in models:
-                    said = model.between(history, item[start:stop])
-                    found[model.name][:, start:stop] = _parts(said, liked)
-    return {
-        f"{name}_{part}": values for name, parts in found.items() for part, values in zip(PARTS, parts, strict=True)
-    }
+                for number, model in enumerate(models):
+                    said = np.ascontiguousarray(model.between(history, item[start:stop]))
+                    _parts(said, liked, found[number, :, start:stop])
+    order, parts = _columns(tuple(one.name for one in models))
+    values = np.take(found.reshape(len(order), len(row)).T, order, axis=1)
+    return FeatureMatrix(tuple(parts), values, parts)
 
 
-def _parts(said: Floats, liked: Bools) -> Floats:
-    """Rows as `PARTS`, float32 [parts, t]; said: float32 [h, t], the latest event first, h at least 1."""
-    count = min(NEAREST, len(said))
-    nearest = np.partition(said, len(said) - count, axis=0)[-count:]
-    return np.stack(
-        [
-            *(said[:latest].mean(axis=0) for latest in LATEST),
-            said.max(axis=0),
-            nearest.mean(axis=0),
-            _mean(said[liked]),
-            _mean(said[~liked]),
-            said.mean(axis=0),
-        ]
-    )
+@lru_cache(maxsize=8)
+def _columns(models: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], dict[str, Part]]:
+    """Places of models times `PARTS` in the order of their names, and what they tell of."""
+    names = [f"{one}_{part}" for one in models for part in PARTS]
+    return np.argsort(np.array(names, str)), dict.fromkeys(sorted(names), Part.BEHAVIOUR)
 
 
-def _mean(said: Floats) -> Floats:
-    return said.mean(axis=0) if len(said) else np.full(said.shape[1], np.nan, np.float32)
+@numba.njit(cache=True, nogil=True)
+def _parts(said: Floats, liked: Bools, found: Floats) -> None:
+    """Fill in rows as `PARTS`, float32 [parts, t]; said: float32 [h, t], the latest event first, h at least 1."""
+    events, width = said.shape
+    total, by_liking = np.zeros(width, np.float32), np.zeros((2, width), np.float32)
+    largest = np.full((NEAREST, width), np.float32(-np.inf))
+    for event in range(events):
+        left, its_kind = said[event].copy(), by_liking[int(liked[event])]
+        for column in range(width):
+            total[column] += left[column]
+            its_kind[column] += left[column]
+        for place in range(NEAREST):
+            best = largest[place]
+            for column in range(width):
+                one, other = left[column], best[column]
+                best[column] = one if one > other else other
+                left[column] = other if one > other else one
+        for number, latest in enumerate(LATEST):
+            if event + 1 == latest or event + 1 == events < latest:
+                found[number] = total / np.float32(event + 1)
+    by_nearness, near = np.zeros(width, np.float32), min(NEAREST, events)
+    for place in range(near):
+        by_nearness += largest[near - 1 - place]
+    found[len(LATEST)] = largest[0]
+    found[len(LATEST) + 1] = by_nearness / np.float32(near)
+    n_liked = np.count_nonzero(liked)
+    if n_liked:
+        found[len(LATEST) + 2] = by_liking[1] / np.float32(n_liked)
+    if n_liked < events:
+        found[len(LATEST) + 3] = by_liking[0] / np.float32(events - n_liked)
+    found[len(LATEST) + 4] = total / np.float32(events)

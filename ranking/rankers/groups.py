@@ -3,7 +3,7 @@
 Of people whose own history is short it says most; beside everybody's choices it is a small, certain help.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from feature_repo import schema
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
+from ranking.rankers.features import FeatureMatrix, Part
 from ranking.types import Codes, Floats, Interactions
 
 FILE: Final = "groups.json"  # the only one of a release that names users
@@ -61,19 +63,29 @@ class Groups:
         stacked = np.stack(lifts) if lifts else np.zeros((0, len(train.items)), np.float32)
         return cls(tuple(ids), named, rows, stacked)
 
-    def features(self, user: pa.ChunkedArray, item: Codes) -> dict[str, Floats]:
-        """Columns group_NAME and their sum, float32 [n], for user ids and item codes; NaN for an unknown user."""
-        encoded = pc.dictionary_encode(user.combine_chunks() if isinstance(user, pa.ChunkedArray) else user)
-        which = np.asarray(encoded.indices, np.int64)
-        people = [self._place.get(one, -1) for one in encoded.dictionary.to_pylist()]
-        columns: dict[str, Floats] = {}
-        for name, values in self.attributes.items():
-            rows = self.rows[name]
-            row = [rows.get(values[one] or "", -1) if one >= 0 else -1 for one in people]
-            columns[f"group_{name}"] = self._lifts_or_none[np.array(row, np.int64)[which], item]
-        if columns:
-            columns["group_all"] = np.nansum(np.stack(list(columns.values())), axis=0).astype(np.float32)
-        return columns
+    def features(self, row: npt.NDArray[np.int64], item: Codes, users: Sequence[str]) -> FeatureMatrix:
+        """Columns group_NAME and their sum for candidates (row of the query; item code); NaN for an unknown user.
+
+        users: id of each query's user. No column where there is no attribute.
+        """
+        if not self.attributes:
+            return FeatureMatrix.nothing(len(item))
+        mine = np.array([self._rows_of(one) for one in users], np.int64).reshape(len(users), len(self.attributes))
+        lifts = self._lifts_or_none[mine[row], item[:, None]]
+        values = np.concatenate([lifts, np.nansum(lifts, axis=1, keepdims=True)], axis=1)
+        return FeatureMatrix(tuple(self._parts), values, self._parts)
+
+    def _rows_of(self, user: str) -> list[int]:
+        """The lifts of the groups that a user belongs to, one an attribute; -1 where that is unknown."""
+        place = self._place.get(user)
+        if place is None:
+            return [-1] * len(self.attributes)
+        return [self.rows[name].get(values[place] or "", -1) for name, values in self.attributes.items()]
+
+    @cached_property
+    def _parts(self) -> dict[str, Part]:
+        """Of the columns, in their order."""
+        return dict.fromkeys((*(f"group_{name}" for name in self.attributes), "group_all"), Part.BEHAVIOUR)
 
     @cached_property
     def _lifts_or_none(self) -> Floats:

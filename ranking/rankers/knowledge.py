@@ -1,23 +1,23 @@
 """All that a ranker knows beside the feature store and the generators: fitted on a log, asked about candidates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ranking.candidates.surroundings import Surroundings
-from ranking.rankers import space
-from ranking.rankers.features import Part
+from ranking.candidates.surroundings import FITS, Surroundings
+from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.groups import Groups
 from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
 from ranking.rankers.tastes import Tastes
-from ranking.types import Codes, Floats, Interactions, ItemContent, Queries
+from ranking.types import Codes, Interactions, ItemContent, Queries
 
-Columns: TypeAlias = dict[str, Floats]  # float32 [n], a row a candidate
+_FITTING: Final = dict.fromkeys(FITS, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,10 @@ class Whereabouts:
         """From a log; where: item vectors learned from nothing later than `train`."""
         return cls(where, Surroundings.fit(train, where.fused))
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> tuple[Columns, dict[str, Part]]:
-        """Columns for candidates (row of the query, ascending; item code), and what each tells of."""
-        placed = self.space.features(row, item, queries)
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> tuple[FeatureMatrix, ...]:
+        """What each of both tells of candidates (row of the query, ascending; item code)."""
         fitting = self.surroundings.features(row, item, queries, self.space.fused)
-        parts = {name: space.part_of(name) for name in placed}
-        parts |= dict.fromkeys(fitting, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
-        return placed | fitting, parts
+        return self.space.features(row, item, queries), FeatureMatrix(FITS, fitting, _FITTING)
 
 
 @dataclass(frozen=True)
@@ -63,18 +60,18 @@ class Knowledge:
         )
 
     def features(
-        self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, user: pa.ChunkedArray
-    ) -> tuple[Columns, dict[str, Part]]:
-        """Columns for candidates (row of the query, ascending; item code), and what each tells of.
+        self, row: npt.NDArray[np.int64], item: Codes, queries: Queries, users: Sequence[str]
+    ) -> tuple[FeatureMatrix, ...]:
+        """What each part tells of candidates (row of the query, ascending; item code).
 
-        user: string [n], the id of each row's user, empty for an anonymous one.
+        users: id of each query's user, empty for an anonymous one.
         """
-        placed, parts = Whereabouts(self.space, self.surroundings).features(row, item, queries)
-        tastes = self.tastes.features(row, item, queries)
-        liked = self.liking.features(row, item, queries)
-        alike = self.groups.features(user, item)
-        parts |= dict.fromkeys([*tastes, *liked, *alike], Part.BEHAVIOUR)
-        return {**placed, **tastes, **liked, **alike}, parts
+        return (
+            *Whereabouts(self.space, self.surroundings).features(row, item, queries),
+            self.tastes.features(row, item, queries),
+            self.liking.features(row, item, queries),
+            self.groups.features(row, item, users),
+        )
 
     def save(self, folder: Path) -> None:
         """Write all parts into one folder."""

@@ -4,17 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import linalg
 
 from ranking.artifacts import load_arrays, save_arrays
+from ranking.candidates.products import products
+from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.ratings import Rated, biases
-from ranking.types import Codes, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 FACTORS: Final = 20
 PRIOR: Final = 10.0  # items and users start as if so many average events had come before
+
+_PARTS: Final = dict.fromkeys(("liking_item", "liking_user", "liking_fit", "liking"), Part.BEHAVIOUR)
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,15 @@ class Liking:
         matrix = sparse.csr_matrix((unexplained, (train.user, train.item)), shape=(n_users, n_items))
         return cls(mean, item.astype(np.float32), _right_factors(matrix))
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates: the item's bias, the user's, how both fit, and the sum with the mean."""
-        left = queries.positive - self.mean - self.item[queries.item]
-        counted = np.bincount(queries.row, minlength=len(queries)) + PRIOR
-        user = np.bincount(queries.row, left, minlength=len(queries)) / counted
-        unexplained = (left - user[queries.row]).astype(np.float32)
-        taste = queries.profiles(unexplained).times(self.factors)
-        fit = np.einsum("nf,nf->n", taste[row], self.factors[item])
-        columns = {"liking_item": self.item[item], "liking_user": user[row].astype(np.float32), "liking_fit": fit}
-        return columns | {"liking": sum(columns.values(), start=np.float32(self.mean))}
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> FeatureMatrix:
+        """Columns for candidates: the item's bias, the user's, how both fit, and the sum with the mean."""
+        history = queries.indptr, queries.item, queries.positive
+        user, taste = _told_by(*history, self.mean, self.item, self.factors)
+        values = np.empty((len(item), len(_PARTS)), np.float32)
+        values[:, 0], values[:, 1] = self.item[item], user[row]
+        values[:, 2] = products(self.factors, taste, row, item)[:, 0]
+        values[:, 3] = np.float32(self.mean) + values[:, 0] + values[:, 1] + values[:, 2]
+        return FeatureMatrix(tuple(_PARTS), values, _PARTS)
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
@@ -63,6 +67,25 @@ class Liking:
         arrays = load_arrays(folder / "liking.safetensors")
         item, factors = (arrays[name].astype(np.float32, copy=False) for name in ("item", "factors"))
         return cls(float(arrays["mean"][0]), item, factors)
+
+
+@numba.njit(cache=True, nogil=True)
+def _told_by(
+    indptr: npt.NDArray[np.int64], item: Codes, positive: Bools, mean: float, bias: Floats, factors: Floats
+) -> tuple[Floats, Floats]:
+    """The biases of histories, float32 [q], and what these leave over, summed over the items' factors, [q, 1, f]."""
+    user = np.zeros(len(indptr) - 1, np.float32)
+    taste = np.zeros((len(user), 1, factors.shape[1]), np.float32)
+    for row in range(len(user)):
+        left = 0.0
+        for event in range(indptr[row], indptr[row + 1]):
+            left += positive[event] - mean - bias[item[event]]
+        its_bias = left / (indptr[row + 1] - indptr[row] + PRIOR)
+        for event in range(indptr[row], indptr[row + 1]):
+            unexplained = np.float32(positive[event] - mean - bias[item[event]] - its_bias)
+            taste[row, 0] += unexplained * factors[item[event]]
+        user[row] = its_bias
+    return user, taste
 
 
 def _right_factors(matrix: sparse.csr_matrix) -> Floats:

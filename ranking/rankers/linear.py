@@ -15,13 +15,12 @@ import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
 from ranking.rankers.features import FeatureMatrix
-from ranking.rankers.standardised import SAME
+from ranking.rankers.standardised import standardise_known
 from ranking.types import Bools, Floats
 
 STEPS: Final = 12
 HALVINGS: Final = 8  # of a step that would make the fit worse
 SETTLED: Final = 1e-3  # largest change of a weight in the last step
-CHUNK: Final = 128  # slates whose columns are standardised at one time; they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,19 @@ class Linear:
         slate = np.repeat(np.arange(len(groups)), groups)
         sampled = np.random.default_rng(config.seed).random(len(labels)) < config.negatives
         told = (np.bincount(slate, labels, minlength=len(groups)) > 0)[slate] & (labels | sampled)
-        values, sizes = in_slates(features.values, groups)[told], np.bincount(slate[told], minlength=len(groups))
+        values = standardise_known(features.values, groups)[told]
+        sizes = np.bincount(slate[told], minlength=len(groups))
         stands_for = np.where(labels[told], 1, 1 / config.negatives)
         weights = _Choices.of(values, labels[told], sizes[sizes > 0], stands_for, config.l2).best()
         return cls(config, features.names, tuple(weights.tolist()))
 
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only."""
-        return in_slates(features.select(self.names), groups) @ np.asarray(self.weights, np.float32)
+        return standardise_known(features.select(self.names), groups) @ np.asarray(self.weights, np.float32)
 
     def contributions(self, slate: FeatureMatrix) -> npt.NDArray[np.float64]:
         """What each feature adds to the scores of one slate's rows, float64 [n, f], columns as `names`."""
-        values = in_slates(slate.select(self.names), np.array([len(slate)]))
+        values = standardise_known(slate.select(self.names), np.array([len(slate)]))
         return np.asarray(values * np.asarray(self.weights))
 
     def save(self, folder: Path) -> None:
@@ -77,35 +77,6 @@ class Linear:
     def load(cls, folder: Path) -> "Linear":
         """Read what `save` wrote."""
         return load_as(folder / "linear.json", Linear)
-
-
-def in_slates(values: Floats, groups: npt.NDArray[np.int64]) -> Floats:
-    """Columns of zero mean and unit variance within each slate, NaN as 0, float32 [n, f]; equal values become 0.
-
-    >>> in_slates(np.array([[1.0], [3.0], [np.nan], [5.0]], np.float32), np.array([3, 1])).ravel().tolist()
-    [-1.0, 1.0, 0.0, 0.0]
-    """
-    filled = np.empty_like(values)
-    end = np.cumsum(groups)
-    for first in range(0, len(groups), CHUNK):
-        sizes = groups[first : first + CHUNK]
-        rows = slice(int(end[first] - groups[first]), int(end[first : first + CHUNK][-1]))
-        filled[rows] = _standardised(values[rows], sizes[sizes > 0])
-    return filled
-
-
-def _standardised(values: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
-    """The same of a few slates, none of them empty."""
-    if not len(sizes):
-        return values
-    starts = np.cumsum(sizes) - sizes
-    known = ~np.isnan(values)
-    count = np.maximum(np.add.reduceat(known, starts, axis=0, dtype=np.float32), 1)
-    mean = np.add.reduceat(np.where(known, values, 0), starts, axis=0) / count
-    centred = np.where(known, values - np.repeat(mean, sizes, axis=0), 0)
-    deviation = np.sqrt(np.add.reduceat(centred**2, starts, axis=0) / count)
-    scale = np.where(deviation > np.maximum(1e-9, SAME * np.abs(mean)), 1 / np.maximum(deviation, 1e-9), 0)
-    return np.asarray(centred * np.repeat(scale, sizes, axis=0), np.float32)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.rankers.features import FeatureMatrix
-from ranking.rankers.linear import in_slates
 from ranking.rankers.neural_config import NeuralConfig
+from ranking.rankers.standardised import standardise_known
 from ranking.types import Bools, Floats
 
 Groups = npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ class Scaling:
         scaled = (values - self.mean) / np.where(self.deviation > 1e-9, self.deviation, np.inf)
         parts = [np.clip(np.nan_to_num(scaled, nan=0, posinf=FARTHEST, neginf=-FARTHEST), -FARTHEST, FARTHEST)]
         if config.in_slates:
-            parts.append(np.clip(in_slates(values, groups), -FARTHEST, FARTHEST))
+            parts.append(np.clip(standardise_known(values, groups), -FARTHEST, FARTHEST))
         parts.append(np.isnan(values[:, self.missing]).astype(np.float32))
         codes = np.nan_to_num(features.select(config.categories), nan=-1).astype(np.int64) + 1
         codes[codes >= np.array(self.sizes, np.int64)] = 0

@@ -5,8 +5,9 @@ store says of user, item and surroundings at the query's moment, and what a log 
 (`Knowledge`): where the item lies in the aligned space, and how it compares with what the user is used to.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -16,10 +17,11 @@ from scipy import sparse
 
 from feature_repo import schema
 from feature_repo.transforms import REQUESTED_AT
+from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.union import Candidates
 from ranking.metrics import relevant_at
 from ranking.rankers import store_columns
-from ranking.rankers.features import FeatureMatrix, Part
+from ranking.rankers.features import FeatureMatrix, Part, beside
 from ranking.rankers.knowledge import Knowledge, Whereabouts
 from ranking.rankers.standardised import standardise
 from ranking.rankers.store_columns import Vocabulary, as_numbers
@@ -39,7 +41,6 @@ KEYS: Final = (
 CONTENT_GENERATORS: Final = frozenset({"aligned", "aligned_recent", "aligned_session", "cold_start"})
 CONTEXT_GENERATORS: Final = frozenset({"fitting"})
 IN_SLATE: Final = "_in_slate"  # ends the name of a column that is standardised within the slate
-AT_ONCE: Final = 500  # slates that are standardised at one time
 _RELATIVE: Final = ("item_positives", "item_positives_28d", "item_positives_365d", "item_mean_value")
 
 
@@ -89,29 +90,25 @@ def describe(
     queries: Queries,
     store_rows: pa.Table,
     *,
-    close: Mapping[str, Floats],
+    close: FeatureMatrix,
     knowledge: Knowledge,
     vocabulary: Vocabulary,
 ) -> Slates:
     """Slates of candidates whose feature-store rows and `closeness` (in the order of `request_rows`) are given."""
     offered = candidates.item != UNKNOWN
-    row = np.nonzero(offered)[0]
-    groups = offered.sum(axis=1)
-    stored = as_numbers(store_rows.drop_columns(list(KEYS)), vocabulary)
-    parts = {name: store_columns.part_of(name) for name in stored}
-    for name in _RELATIVE:
-        if name in stored:
-            stored[name + IN_SLATE] = stored[name]
-            parts[name + IN_SLATE] = parts[name]
-    found, found_parts = _provenance(candidates, candidates.generators, offered)
-    found["fused"], found_parts["fused"] = candidates.fused[offered], Part.BEHAVIOUR
-    found["history_length"] = np.diff(queries.indptr)[row].astype(np.float32)
-    found_parts["history_length"] = Part.BEHAVIOUR
-    near = {name + IN_SLATE: values for name, values in sorted(close.items())}
-    known, known_parts = knowledge.features(row, candidates.item[offered], queries, store_rows[schema.USER_ID])
-    parts |= found_parts | known_parts | dict.fromkeys(near, Part.BEHAVIOUR)
-    features = FeatureMatrix.of({**found, **near, **stored, **known}, parts)
-    return Slates(candidates, groups, row, _in_slates(features, groups))
+    row, groups = np.nonzero(offered)[0], offered.sum(axis=1)
+    stored = _stored(store_rows, vocabulary)
+    features = beside(
+        [
+            _provenance(candidates, candidates.generators, offered, groups),
+            _asked(candidates.fused[offered], np.diff(queries.indptr)[row]),
+            _in_slates(close, groups),
+            stored,
+            _in_slates(stored.only([name for name in _RELATIVE if name in stored.parts]), groups),
+            *knowledge.features(row, candidates.item[offered], queries, _users(store_rows[schema.USER_ID], groups)),
+        ]
+    )
+    return Slates(candidates, groups, row, features)
 
 
 def moved(
@@ -122,32 +119,57 @@ def moved(
     candidates: the same ones, as those generators, which go by places, rank them now.
     """
     offered = candidates.item != UNKNOWN
-    found, parts = _provenance(candidates, generators, offered)
-    told, _ = where.features(slates.row, candidates.item[offered], queries)
-    here = _in_slates(FeatureMatrix.of(found, parts), slates.groups)
-    features = slates.features.replaced({**dict(zip(here.names, here.values.T, strict=True)), **told})
-    return Slates(candidates, slates.groups, slates.row, features)
+    found = _provenance(candidates, generators, offered, slates.groups)
+    told = where.features(slates.row, candidates.item[offered], queries)
+    return Slates(candidates, slates.groups, slates.row, slates.features.replaced(beside([found, *told])))
+
+
+def _stored(store_rows: pa.Table, vocabulary: Vocabulary) -> FeatureMatrix:
+    numbers = as_numbers(store_rows.drop_columns(list(KEYS)), vocabulary)
+    if not numbers:
+        return FeatureMatrix.nothing(len(store_rows))
+    return FeatureMatrix.of(numbers, _parts_of_stored(tuple(numbers)))
+
+
+@lru_cache(maxsize=8)
+def _parts_of_stored(names: tuple[str, ...]) -> dict[str, Part]:
+    return {name: store_columns.part_of(name) for name in names}
+
+
+def _asked(fused: Floats, length: npt.NDArray[np.int64]) -> FeatureMatrix:
+    names = ("fused", "history_length")
+    return FeatureMatrix(
+        names, np.stack([fused, length], axis=1, dtype=np.float32), dict.fromkeys(names, Part.BEHAVIOUR)
+    )
+
+
+def _users(user: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> list[str]:
+    """Each query's user, of the ids of all rows; empty where a query has no row."""
+    first = (np.cumsum(groups) - groups).tolist()
+    return [user[row].as_py() if size else "" for row, size in zip(first, groups.tolist(), strict=True)]
 
 
 def _provenance(
-    candidates: Candidates, generators: Sequence[str], offered: Bools
-) -> tuple[dict[str, Floats], dict[str, Part]]:
-    """Score, twice (`_in_slates`), and rank by each of the generators, NaN where it tells none."""
-    columns: dict[str, Floats] = {}
-    parts: dict[str, Part] = {}
-    scores, ranks = candidates.score[offered].T.copy(), candidates.rank[offered].T.astype(np.float32)  # [g, n]
-    scores[np.isneginf(scores)] = np.nan
-    ranks[ranks == 0] = np.nan
-    for name in generators:
-        index = candidates.generators.index(name)
-        mine = {
-            f"{name}_score": scores[index],
-            f"{name}_score{IN_SLATE}": scores[index],
-            f"{name}_rank": ranks[index],
-        }
-        columns |= mine
-        parts |= dict.fromkeys(mine, _part_of(name))
-    return columns, parts
+    candidates: Candidates, generators: Sequence[str], offered: Bools, groups: npt.NDArray[np.int64]
+) -> FeatureMatrix:
+    """Score, score within the slate, and rank by each of the generators, NaN where it tells none."""
+    score, rank = candidates.score[offered], candidates.rank[offered]
+    if tuple(generators) != candidates.generators:
+        chosen = [candidates.generators.index(name) for name in generators]
+        score, rank = score[:, chosen], rank[:, chosen]
+    values = np.full((*score.shape, 3), np.nan, np.float32)
+    np.copyto(values[:, :, 0], score, where=score != NOT_OFFERED)
+    values[:, :, 1] = standardise(values[:, :, 0], groups)
+    np.copyto(values[:, :, 2], rank, where=rank > 0, casting="same_kind")
+    parts = _parts_of_provenance(tuple(generators))
+    return FeatureMatrix(tuple(parts), values.reshape(len(score), len(parts)), parts)
+
+
+@lru_cache(maxsize=8)
+def _parts_of_provenance(generators: tuple[str, ...]) -> dict[str, Part]:
+    """Of the columns of `_provenance`, in their order."""
+    told = ("_score", "_score" + IN_SLATE, "_rank")
+    return {name + one: _part_of(name) for name in generators for one in told}
 
 
 def _part_of(generator: str) -> Part:
@@ -157,14 +179,6 @@ def _part_of(generator: str) -> Part:
 
 
 def _in_slates(features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> FeatureMatrix:
-    """With the columns whose names end so standardised within the slate; NaN counts as 0 there and stays NaN."""
-    columns = [column for column, name in enumerate(features.names) if name.endswith(IN_SLATE)]
-    ends = np.cumsum(groups)
-    for first in range(0, len(groups), AT_ONCE):
-        some = groups[first : first + AT_ONCE]
-        rows = slice(int(ends[first] - groups[first]), int(ends[first : first + AT_ONCE][-1]))
-        given = features.values[rows, columns]
-        known = ~np.isnan(given)
-        placed = standardise(np.where(known, given, 0).astype(np.float64), some)
-        features.values[rows, columns] = np.where(known, placed, np.nan)
-    return features
+    """The columns standardised within the slate, under names that end so; NaN counts as 0 there and stays NaN."""
+    parts = {name + IN_SLATE: features.parts[name] for name in features.names}
+    return FeatureMatrix(tuple(parts), standardise(features.values, groups), parts)

@@ -1,17 +1,19 @@
 """Where the items lie: the aligned space as a ranker sees it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
-from ranking.candidates.products import products
-from ranking.rankers.features import Part
-from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
+from ranking.candidates.products import filled, products
+from ranking.rankers.features import FeatureMatrix, Part
+from ranking.types import Bools, Codes, Floats, Queries, Times
 
 HOURS_AROUND: Final = 3.0  # an event speaks of the hours around its own, half as much at this distance
 RECENT: Final = 5  # latest liked items that a candidate is compared with one by one
@@ -39,18 +41,27 @@ class Space:
     predicted: Floats
     remembered: Floats
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, ascending; item code), NaN where there is no vector."""
-        here = _profile(self.fused, queries, at_such_times(queries))
-        liked = np.stack([_profile(self.fused, queries), here, *_recent(self.fused, queries)], axis=1)
-        cosines = _cosines(self.fused, liked, row, item)
-        columns = {"content_appeal": self.appeal[item], "content_similarity": cosines[:, 0]}
-        columns["content_similarity_at_such_times"] = cosines[:, 1]
-        for modality, vectors in self.by_modality.items():
-            profile = _profile(vectors, queries)[:, None]
-            columns[f"{modality}_similarity"] = _cosines(vectors, profile, row, item)[:, 0]
-        columns["content_similarity_to_recent"] = np.fmax.reduce(cosines[:, 2:], axis=1)
-        return columns
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> FeatureMatrix:
+        """Columns for candidates (row of the query, ascending; item code), NaN where there is no vector."""
+        likes = queries.positive.astype(np.float32)
+        weight = np.stack([likes, likes * at_such_times(queries)], axis=1)
+        history = queries.indptr, queries.item
+        wanted = [_directions(self.fused, *history, weight), _recent(self.fused, *history, queries.positive)]
+        cosines = _cosines(self.fused, np.concatenate(wanted, axis=1), row, item)
+        in_each = [
+            _cosines(vectors, _directions(vectors, *history, likes[:, None]), row, item)
+            for vectors in self.by_modality.values()
+        ]
+        nearest = np.fmax.reduce(cosines[:, 2:], axis=1, keepdims=True)
+        values = np.concatenate([self.appeal[item][:, None], cosines[:, :2], *in_each, nearest], axis=1)
+        return FeatureMatrix(tuple(self._parts), values, self._parts)
+
+    @cached_property
+    def _parts(self) -> dict[str, Part]:
+        """Of the columns, in their order."""
+        content = ("content_appeal", "content_similarity", "content_similarity_at_such_times")
+        by_modality = {f"{modality}_similarity": _PART.get(modality, Part.CONTENT) for modality in self.by_modality}
+        return dict.fromkeys(content, Part.CONTENT) | by_modality | {"content_similarity_to_recent": Part.CONTENT}
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
@@ -69,10 +80,10 @@ class Space:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         arrays = load_arrays(folder / "space.safetensors")
-        by_modality = {
-            Modality(name.removeprefix("modality.")): array.astype(np.float32, copy=False)
-            for name, array in arrays.items()
-            if name.startswith("modality.")
+        by_modality = {  # in the order in which they are learned from, so that no column changes its place
+            modality: arrays[f"modality.{modality}"].astype(np.float32, copy=False)
+            for modality in Modality
+            if f"modality.{modality}" in arrays
         }
         fused, appeal, predicted, remembered = (
             arrays[name].astype(np.float32, copy=False) for name in ("fused", "appeal", "predicted", "remembered")
@@ -80,15 +91,10 @@ class Space:
         return cls(fused, by_modality, appeal, predicted, remembered)
 
 
-def part_of(name: str) -> Part:
-    """Which part of the platform a column of `Space.features` tells of."""
-    return next((part for modality, part in _PART.items() if name == f"{modality}_similarity"), Part.CONTENT)
-
-
 def _cosines(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
     """`products`, NaN for items without a vector."""
     found = products(vectors, wanted, row, item)
-    found[~vectors[item].any(axis=1)] = np.nan
+    found[~filled(vectors, item)] = np.nan
     return found
 
 
@@ -97,42 +103,56 @@ def at_such_times(queries: Queries) -> Floats:
 
     Half as much `HOURS_AROUND` hours away, and half as much again on a weekday for a weekend or the other way round.
     """
-    asked = queries.at[queries.row]
-    apart = np.abs(queries.occurred_at - asked) % _DAY_US / (_DAY_US / 24)
-    hours = np.minimum(apart, 24 - apart) / HOURS_AROUND
-    other_days = _is_weekend(queries.occurred_at) != _is_weekend(asked)
-    return np.asarray(np.exp2(-(hours**2) - other_days), np.float32)
+    return np.asarray(_at_such_times(queries.indptr, queries.occurred_at, queries.at))
 
 
-def _is_weekend(at: Times) -> Bools:
-    return np.asarray((at // _DAY_US + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
+@numba.njit(cache=True, nogil=True)
+def _at_such_times(indptr: npt.NDArray[np.int64], occurred_at: Times, at: Times) -> Floats:
+    found = np.empty(len(occurred_at), np.float32)
+    for row in range(len(at)):
+        for event in range(indptr[row], indptr[row + 1]):
+            apart = abs(occurred_at[event] - at[row]) % _DAY_US / (_DAY_US / 24)
+            hours = min(apart, 24 - apart) / HOURS_AROUND
+            other_days = _is_weekend(occurred_at[event]) != _is_weekend(at[row])
+            found[event] = np.exp2(-(hours**2) - other_days)
+    return found
 
 
-def _profile(vectors: Floats, queries: Queries, weight: Floats | None = None) -> Floats:
-    """Direction of what each query's user liked, float32 [q, d]; NaN without any. weight: of the histories' events."""
-    counted = queries.positive.astype(np.float32) * (1 if weight is None else weight)
-    total = queries.profiles(counted).times(vectors)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.asarray(np.divide(total, length, out=np.full_like(total, np.nan), where=length > 1e-9))
+@numba.njit(cache=True, nogil=True)
+def _is_weekend(at: int) -> bool:
+    return (at // _DAY_US + 3) % 7 >= 5  # 1970-01-01 was a Thursday
 
 
-def _recent(vectors: Floats, queries: Queries) -> list[Floats]:
-    """Vectors of each query's latest liked items, the latest first, float32 [q, d] each; NaN where there is none."""
-    return [_placed(vectors, _latest_liked(queries, place)) for place in range(RECENT)]
+@numba.njit(cache=True, nogil=True)
+def _directions(vectors: Floats, indptr: npt.NDArray[np.int64], item: Codes, weight: Floats) -> Floats:
+    """Directions of histories' weighed sums, float32 [q, w, d], NaN without any; weight: of events, float32 [m, w]."""
+    found = np.zeros((len(indptr) - 1, weight.shape[1], vectors.shape[1]), np.float32)
+    for row in range(len(found)):
+        for number in range(weight.shape[1]):
+            total = found[row, number]
+            for event in range(indptr[row], indptr[row + 1]):
+                counts, vector = weight[event, number], vectors[item[event]]
+                if counts != 0:
+                    for dimension in range(len(total)):
+                        total[dimension] += counts * vector[dimension]
+            squared = 0.0
+            for value in total:
+                squared += np.float64(value) ** 2
+            length = np.float32(np.sqrt(squared))
+            for dimension in range(len(total)):
+                total[dimension] = total[dimension] / length if length > 1e-9 else np.float32(np.nan)
+    return found
 
 
-def _placed(vectors: Floats, item: Codes) -> Floats:
-    """Vectors of items, NaN for those without one and for `UNKNOWN`."""
-    there = (item != UNKNOWN) & vectors[item].any(axis=1)
-    return np.where(there[:, None], vectors[item], np.float32(np.nan))
-
-
-def _latest_liked(queries: Queries, place: int) -> Codes:
-    """Item code of each query's liked item that is `place` places before the latest, -1 where there is none."""
-    row, item = queries.row[queries.positive], queries.item[queries.positive]
-    counts = np.bincount(row, minlength=len(queries))
-    last = np.cumsum(counts) - 1 - place
-    there = counts > place
-    found = np.full(len(queries), -1, np.int32)
-    found[there] = item[last[there]]
+@numba.njit(cache=True, nogil=True)
+def _recent(vectors: Floats, indptr: npt.NDArray[np.int64], item: Codes, positive: Bools) -> Floats:
+    """Vectors of histories' latest liked items, float32 [q, RECENT, d], the latest first; NaN where there is none."""
+    found = np.full((len(indptr) - 1, RECENT, vectors.shape[1]), np.float32(np.nan))
+    for row in range(len(found)):
+        place = 0
+        for event in range(indptr[row + 1] - 1, indptr[row] - 1, -1):
+            if positive[event] and place < RECENT:
+                if np.any(vectors[item[event]] != 0):
+                    found[row, place] = vectors[item[event]]
+                place += 1
     return found

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -12,7 +13,7 @@ from ranking.artifacts import save_arrays
 from ranking.candidates.fitting import pace
 from ranking.candidates.history import Memory
 from ranking.candidates.state import State, pack
-from ranking.profiles import entries
+from ranking.rankers.features import FeatureMatrix, Part
 from ranking.representation.content import category_shares
 from ranking.types import Bools, Codes, Floats, Interactions, ItemContent, Queries
 
@@ -23,8 +24,18 @@ SHARE_PRIOR: Final = 20.0  # a user's shares of kinds, as if so many events of e
 AUDIENCE_PRIOR: Final = 5.0  # an item's audience, as if so many average users had come before
 LATELY_PRIOR: Final = 0.05  # of everybody's shares, in the latest ones
 
+_REFERENCES: Final = ("usual", "liked", "latest")
+_PARTS: Final = dict.fromkeys(
+    (
+        *(f"{name}_{how}_{part}" for name in ("fame", "era") for part in _REFERENCES for how in ("beyond", "apart")),
+        *("kind_liking", "kind_share", "kind_lately", "fame", "pace", "lateness", "audience_beyond"),
+    ),
+    Part.BEHAVIOUR,
+)
 _FACTS: Final = ("fame", "pace", "era", "lateness", "audience", "share")
 _YEAR_US: Final = 365.25 * 86_400e6
+
+Places = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -69,46 +80,43 @@ class Tastes:
             share=(total / max(float(total.sum()), 1.0)).astype(np.float32),
         )
 
-    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> dict[str, Floats]:
-        """Columns float32 [n] for candidates (row of the query, item code), NaN where there is nothing to compare.
+    def features(self, row: npt.NDArray[np.int64], item: Codes, queries: Queries) -> FeatureMatrix:
+        """Columns for candidates (row of the query, item code), NaN where there is nothing to compare.
 
         fame_beyond_*, era_beyond_*: the item's less the mean of the history (usual), of its positive events (liked), of
         its latest `LATEST` (latest); *_apart_*: the size of that. kind_*: mean over the item's categories of how much
         more than others the user likes them (liking), takes them (share), and takes them of late (lately; logarithms
         of ratios). audience_beyond: the mean log history length of the item's users less the query's own.
         """
-        columns: dict[str, Floats] = {}
-        for name, fact in (("fame", self.fame), ("era", self.era)):
-            for part, chosen in _parts(queries).items():
-                beyond = fact[item] - _row_means(queries, fact, chosen)[row]
-                columns |= {f"{name}_beyond_{part}": beyond, f"{name}_apart_{part}": np.abs(beyond)}
-        liking, taken, lately = self._of_kinds(queries)
-        entry, count = entries(self.kinds, item)
-        candidate = np.repeat(np.arange(len(item)), count)
-        kind, share = self.kinds.indices[entry], self.kinds.data[entry]
-        for name, values in (("liking", liking), ("share", taken), ("lately", lately)):
-            total = np.zeros(len(item), values.dtype)
-            np.add.at(total, candidate, share * values[row[candidate], kind])
-            columns[f"kind_{name}"] = total.astype(np.float32)
         own = np.log(np.maximum(np.diff(queries.indptr), 1)).astype(np.float32)
-        columns["fame"], columns["pace"] = self.fame[item], self.pace[item]
-        columns["lateness"] = self.lateness[item]
-        columns["audience_beyond"] = self.audience[item] - own[row]
-        return columns
+        asked = row, item, queries.indptr, queries.item, queries.positive
+        kinds = self.kinds.indptr, self.kinds.indices, self.kinds.data
+        beyond = [_compared(fact, *asked) for fact in (self.fame, self.era)]
+        of_kinds = _means(*kinds, item, row, self._of_kinds(queries))
+        facts = [self.fame[item], self.pace[item], self.lateness[item], self.audience[item] - own[row]]
+        values = np.concatenate([*beyond, of_kinds, np.stack(facts, axis=1)], axis=1)
+        return FeatureMatrix(tuple(_PARTS), values, _PARTS)
 
-    def _of_kinds(self, queries: Queries) -> tuple[Floats, Floats, Floats]:
-        """How much more each query likes, takes, and lately takes each kind, float32 [q, c] each."""
-        met = queries.profiles().through(self.kinds)
-        liked = queries.profiles(queries.positive.astype(np.float32)).through(self.kinds)
+    def _of_kinds(self, queries: Queries) -> Floats:
+        """How much more each query likes, takes, and lately takes each kind, float32 [q, c, 3]."""
+        weight = np.stack([np.ones_like(queries.positive), queries.positive], axis=1, dtype=np.float32)
+        met, liked = self._kinds_of(queries.indptr, queries.item, weight)
         total = met.sum(axis=1, keepdims=True)
         usual = (liked.sum(axis=1, keepdims=True) + KIND_PRIOR / 2) / (total + KIND_PRIOR)
         liking = (liked + KIND_PRIOR * usual) / (met + KIND_PRIOR) - usual
         everybody = np.maximum(self.share, 1e-6)
         share = (met + SHARE_PRIOR * everybody) / (total + SHARE_PRIOR)
-        late = FADING.profiles(queries).through(self.kinds)
+        faded = FADING.profiles(queries)
+        (late,) = self._kinds_of(faded.indptr, faded.indices, faded.data[:, None])
         late /= np.maximum(late.sum(axis=1, keepdims=True), 1e-9)
         lately = np.log((late + LATELY_PRIOR * everybody) / (share + LATELY_PRIOR * everybody))
-        return liking, np.log(share / everybody), lately
+        return np.stack([liking, np.log(share / everybody), lately], axis=2)
+
+    def _kinds_of(self, indptr: npt.NDArray[np.int64], met: Places, weight: Floats) -> Floats:
+        """Weighed sums of the kinds of histories in CSR form, float32 [w, q, c]; weight: float32 [m, w]."""
+        history = indptr, met.astype(np.int32, copy=False), weight
+        kinds = self.kinds
+        return np.asarray(_sums(*history, kinds.indptr, kinds.indices, kinds.data, kinds.shape[1]))
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
@@ -130,19 +138,64 @@ def _item_means(train: Interactions, values: npt.NDArray[np.float64], n: int) ->
     return np.asarray(total / (np.bincount(train.item, minlength=n) + AUDIENCE_PRIOR), np.float32)
 
 
-def _parts(queries: Queries) -> dict[str, Bools]:
-    """Which events of the histories are meant, bool [m] each."""
-    end = np.repeat(queries.indptr[1:], np.diff(queries.indptr))
-    latest = end - np.arange(len(queries.item)) <= LATEST
-    return {"usual": np.ones(len(queries.item), bool), "liked": queries.positive, "latest": latest}
+@numba.njit(cache=True, nogil=True)
+def _compared(
+    fact: Floats,
+    row: npt.NDArray[np.int64],
+    item: Codes,
+    indptr: npt.NDArray[np.int64],
+    met: Codes,
+    positive: Bools,
+) -> Floats:
+    """How far candidates lie beyond the mean of each of `_REFERENCES`, and the size of that, float32 [n, 6].
+
+    NaN where a history has no such event of which the fact is known.
+    """
+    usual = np.full((len(indptr) - 1, 3), np.float32(np.nan))
+    for query in range(len(usual)):
+        total, count = np.zeros(3), np.zeros(3)
+        for event in range(indptr[query], indptr[query + 1]):
+            value = fact[met[event]]
+            if not np.isnan(value):
+                for number, counts in enumerate((True, positive[event], indptr[query + 1] - event <= LATEST)):
+                    if counts:
+                        total[number] += value
+                        count[number] += 1
+        for number in range(3):
+            if count[number] > 0:
+                usual[query, number] = total[number] / count[number]
+    found = np.empty((len(item), 6), np.float32)
+    for place in range(len(item)):
+        for number in range(3):
+            beyond = fact[item[place]] - usual[row[place], number]
+            found[place, 2 * number], found[place, 2 * number + 1] = beyond, abs(beyond)
+    return found
 
 
-def _row_means(queries: Queries, fact: Floats, chosen: Bools) -> Floats:
-    """Mean of a fact over the chosen events of each history that have it, float32 [q]; NaN without any."""
-    values = fact[queries.item]
-    counted = chosen & ~np.isnan(values)
-    rows = queries.row[counted]
-    count = np.bincount(rows, minlength=len(queries))
-    total = np.bincount(rows, values[counted], minlength=len(queries))
-    mean: Floats = np.divide(total, count, out=np.full(len(queries), np.nan), where=count > 0).astype(np.float32)
-    return mean
+@numba.njit(cache=True, nogil=True)
+def _sums(
+    indptr: npt.NDArray[np.int64], met: Places, weight: Floats, kinds: Places, kind: Places, part: Floats, n_kinds: int
+) -> Floats:
+    """`Tastes._kinds_of`, the items' kinds in CSR form too; sums in float64."""
+    found = np.empty((weight.shape[1], len(indptr) - 1, n_kinds), np.float32)
+    for number in range(weight.shape[1]):
+        for query in range(len(indptr) - 1):
+            total = np.zeros(n_kinds)
+            for event in range(indptr[query], indptr[query + 1]):
+                for entry in range(kinds[met[event]], kinds[met[event] + 1]):
+                    total[kind[entry]] += np.float64(part[entry] * weight[event, number])
+            found[number, query] = total
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _means(
+    indptr: Places, indices: Places, share: Floats, item: Codes, row: npt.NDArray[np.int64], values: Floats
+) -> Floats:
+    """Values [q, c, v] of each candidate's kinds, weighed by its shares of them (CSR), float32 [n, v]."""
+    found = np.zeros((len(item), values.shape[2]), np.float32)
+    for place in range(len(item)):
+        for entry in range(indptr[item[place]], indptr[item[place] + 1]):
+            for number in range(values.shape[2]):
+                found[place, number] += share[entry] * values[row[place], indices[entry], number]
+    return found

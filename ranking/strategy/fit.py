@@ -34,7 +34,7 @@ from ranking.strategy.first_events import first_events, latecomers
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig, find
 from ranking.strategy.routes import Routes, RoutesConfig, Told, learn_newcomers, only_long
-from ranking.types import UNKNOWN, Floats, Interactions, ItemContent
+from ranking.types import UNKNOWN, Interactions, ItemContent
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
 # by windows of 28 and 26 queries, .125 by each user's latest share (503, 505); MovieLens 100K .238 and .189
@@ -59,7 +59,7 @@ class Window:
     mapping: FactorMapping
     configs: GeneratorConfigs
     candidates: Candidates
-    close: dict[str, Floats]
+    close: FeatureMatrix
     stored: pa.Table
     reach: Reach
 
@@ -92,7 +92,7 @@ class Window:
         self.alignment.save(folder)
         save_as(folder / "configs.json", self.configs, GeneratorConfigs)
         self.candidates.save(folder)
-        save_arrays(folder / "closeness.safetensors", self.close)
+        save_arrays(folder / "closeness.safetensors", self.close.columns())
         pq.write_table(self.stored, folder / "stored.parquet")
         save_as(folder / "reach.json", self.reach, Reach)
 
@@ -101,7 +101,8 @@ class Window:
         """Read what `save` wrote."""
         configs = load_as(folder / "configs.json", GeneratorConfigs)
         arrays = load_arrays(folder / "closeness.safetensors")
-        close = {name: arrays[name].astype(np.float32) for name in sorted(arrays)}
+        columns = {name: arrays[name].astype(np.float32) for name in sorted(arrays)}
+        close = FeatureMatrix.of(columns, dict.fromkeys(columns, Part.BEHAVIOUR))
         stored = pq.read_table(folder / "stored.parquet")
         candidates, reach = Candidates.load(folder), load_as(folder / "reach.json", Reach)
         return cls(division, Alignment.load(folder), mapping, configs, candidates, close, stored, reach)

@@ -10,9 +10,11 @@ five events on MovieLens 100K.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -146,13 +148,17 @@ def said_by(slates: Slates, ranker: Floats) -> Floats:
     candidates, groups = slates.candidates, slates.groups
     offered = candidates.item != UNKNOWN
     opinions = standardise(_least_filled(candidates.score[offered].astype(np.float64), groups), groups)  # [n, g]
-    total = {name: np.zeros(len(slates.row)) for name in EXPERTS}
-    for index, name in enumerate(candidates.generators):
-        total[expert_of(name)] += opinions[:, index]
-    total[RANKER] += ranker
+    total = _summed(opinions, _experts(candidates.generators), len(EXPERTS))
+    total[:, EXPERTS.index(RANKER)] += ranker
     said = np.full((*offered.shape, len(EXPERTS)), -np.inf, np.float32)
-    said[offered] = standardise(np.stack(list(total.values()), axis=1), groups)
+    said[offered] = standardise(total, groups)
     return said
+
+
+@lru_cache(maxsize=8)
+def _experts(generators: tuple[str, ...]) -> Sizes:
+    """The place of each generator's group in `EXPERTS`."""
+    return np.array([EXPERTS.index(expert_of(name)) for name in generators], np.int64)
 
 
 def opinions_of(slates: Slates, ranker: Floats, lengths: Sizes, chosen: Bools, wanted: Sizes) -> Opinions:
@@ -185,14 +191,32 @@ def _measured(told: Opinions, weights: Values) -> Values:
     return ndcg_of(scores, told.chosen, told.wanted)
 
 
+@numba.njit(cache=True, nogil=True)
 def _least_filled(scores: Values, groups: Sizes) -> Values:
-    """What is not offered as the least that is in its slate, float64 [n, g]; 0 where none is."""
-    sizes = groups[groups > 0]
-    if not len(sizes):
-        return scores
-    known = np.isfinite(scores)
-    least = np.minimum.reduceat(np.where(known, scores, np.inf), np.cumsum(sizes) - sizes, axis=0)
-    return np.where(known, scores, np.repeat(np.where(np.isfinite(least), least, 0), sizes, axis=0))
+    """Fills in, for what is not offered, the least that is in its slate, float64 [n, g]; 0 where none is."""
+    stop = 0
+    for size in groups:
+        start, stop = stop, stop + size
+        least = np.full(scores.shape[1], np.inf)
+        for row in range(start, stop):
+            for column in range(scores.shape[1]):
+                if np.isfinite(scores[row, column]):
+                    least[column] = min(least[column], scores[row, column])
+        for row in range(start, stop):
+            for column in range(scores.shape[1]):
+                if not np.isfinite(scores[row, column]):
+                    scores[row, column] = least[column] if np.isfinite(least[column]) else 0.0
+    return scores
+
+
+@numba.njit(cache=True, nogil=True)
+def _summed(values: Values, column: Sizes, n_columns: int) -> Values:
+    """Sums of the columns [n, c] that belong to each of fewer ones, float64 [n, n_columns]."""
+    total = np.zeros((len(values), n_columns))
+    for row in range(len(values)):
+        for one in range(values.shape[1]):
+            total[row, column[one]] += values[row, one]
+    return total
 
 
 def _near(told: Opinions, knot: int) -> Opinions:

@@ -5,11 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 
+from feature_repo.schema import Modality
+from ranking.rankers.features import FeatureMatrix, beside
 from ranking.rankers.groups import PRIOR, Groups, attributes_of
+from ranking.rankers.knowledge import Knowledge
+from ranking.rankers.liking import PRIOR as LIKING_PRIOR
 from ranking.rankers.liking import Liking
-from ranking.rankers.tastes import Tastes
+from ranking.rankers.space import Space
+from ranking.rankers.tastes import LATEST, SHARE_PRIOR, Tastes
 from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
 
 YEAR_US = int(365.25 * 86_400e6)
@@ -105,14 +112,68 @@ def test_where_everything_is_liked_liking_tells_nothing():
     assert np.unique(found["liking_fit"]).tolist() == [0.0]
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 10_000))
+def test_what_a_user_is_used_to_and_likes_equals_a_plain_loop(seed: int):
+    log, content, queries = random_world(seed)
+    tastes, liking = Tastes.fit(log, content), Liking.fit(log)
+    row, item = (one.ravel() for one in np.meshgrid(np.arange(len(queries)), np.arange(4), indexing="ij"))
+    asked = row, item.astype(np.int32), queries
+    found, pleased = tastes.features(*asked), liking.features(*asked)
+    kinds, everybody = tastes.kinds.toarray(), np.maximum(tastes.share, 1e-6)
+    for place, (r, i) in enumerate(zip(row.tolist(), item.tolist(), strict=True)):
+        mine = slice(*queries.indptr[r : r + 2])
+        met, positive = queries.item[mine], queries.positive[mine]
+        for part, chosen in (("usual", met), ("liked", met[positive]), ("latest", met[-LATEST:])):
+            for name, fact in (("fame", tastes.fame), ("era", tastes.era)):
+                known = fact[chosen][~np.isnan(fact[chosen])]
+                beyond = fact[i] - known.mean(dtype=np.float64) if len(known) else np.nan
+                np.testing.assert_allclose(found[f"{name}_beyond_{part}"][place], beyond, atol=1e-5)
+                np.testing.assert_allclose(found[f"{name}_apart_{part}"][place], abs(beyond), atol=1e-5)
+        taken = (kinds[met].sum(axis=0) + SHARE_PRIOR * everybody) / (kinds[met].sum() + SHARE_PRIOR)
+        np.testing.assert_allclose(found["kind_share"][place], kinds[i] @ np.log(taken / everybody), atol=1e-5)
+        left = positive - liking.mean - liking.item[met]
+        bias = left.sum() / (len(met) + LIKING_PRIOR)
+        np.testing.assert_allclose(pleased["liking_user"][place], bias, atol=1e-5)
+        fit = (left - bias) @ liking.factors[met] @ liking.factors[i]
+        np.testing.assert_allclose(pleased["liking_fit"][place], fit, atol=1e-5)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000))
+def test_knowledge_of_a_batch_is_that_of_its_single_queries(seed: int):
+    log, content, queries = random_world(seed)
+    vectors = np.random.default_rng(seed).normal(size=(4, 9)).astype(np.float32)
+    vectors[3] = 0
+    space = Space(vectors, {Modality.TEXT: vectors[::-1].copy()}, vectors[:, 0], vectors, vectors)
+    knowledge = Knowledge.fit(log, content, space, pa.table({"user_id": ["u0", "u1"], "country": ["FR", "DE"]}))
+    row, item = np.repeat(np.arange(len(queries)), 4), np.tile(np.arange(4, dtype=np.int32), len(queries))
+    users = ["u1", "", "u0", "new"]
+    together = beside(knowledge.features(row, item, queries, users))
+    for one in range(len(queries)):
+        alone = knowledge.features(np.zeros(4, int), item[:4], queries.rows(one, one + 1), users[one : one + 1])
+        assert beside(alone).names == together.names
+        np.testing.assert_array_equal(beside(alone).values, together.values[row == one])
+
+
+def random_world(seed: int) -> tuple[Interactions, ItemContent, Queries]:
+    """Some events of three users with four items, which they may meet again, and what they and a stranger ask."""
+    draw = np.random.default_rng(seed)
+    n = int(draw.integers(1, 40))
+    user, item = np.sort(draw.integers(0, 3, n)), draw.integers(0, 4, n)
+    log = log_of([*zip(user.tolist(), item.tolist(), (draw.random(n) < 0.6).tolist(), strict=True)])
+    queries = Queries.from_interactions(log, np.array([0, 1, 2, UNKNOWN], np.int32), draw.integers(0, 50, 4))
+    return log, content_of(log), queries
+
+
 def test_a_groups_lift_is_its_own_count_against_everybodys():
     users = pa.table({"user_id": ["u0", "u1", "u2"], "country": ["FR", "FR", "DE"], "zip": ["1", "2", "3"]})
     groups = Groups.fit(LOG, users)
-    found = groups.features(pa.chunked_array([["u0", "u2", "", "new"]]), np.array([1, 1, 1, 1], np.int32))
+    found = groups.features(np.arange(4), np.array([1, 1, 1, 1], np.int32), ["u0", "u2", "", "new"])
     french = np.log((1 + PRIOR) / (2 * 4 / 6 + PRIOR))
     german = np.log((1 + PRIOR) / (2 * 2 / 6 + PRIOR))
     np.testing.assert_allclose(found["group_country"], [french, german, np.nan, np.nan], rtol=1e-5)
-    assert set(found) == {"group_country", "group_zip", "group_all"}
+    assert found.names == ("group_country", "group_zip", "group_all")
 
 
 def test_attributes_of_few_values_are_groups_and_numbers_become_bands():
@@ -137,12 +198,12 @@ def test_saved_parts_give_the_same_features(tmp_path):
     users = pa.table({"user_id": ["u0"], "country": ["FR"]})
     for part in (Tastes.fit(LOG, content_of(LOG)), Liking.fit(LOG)):
         part.save(tmp_path)
-        again = type(part).load(tmp_path).features(row, item, queries)
-        for name, values in part.features(row, item, queries).items():
-            np.testing.assert_array_equal(again[name], values)
+        assert_same(type(part).load(tmp_path).features(row, item, queries), part.features(row, item, queries))
     groups = Groups.fit(LOG, users)
     groups.save(tmp_path)
-    asked = pa.chunked_array([["u0"] * 4])
-    again = Groups.load(tmp_path).features(asked, item)
-    for name, values in groups.features(asked, item).items():
-        np.testing.assert_array_equal(again[name], values)
+    assert_same(Groups.load(tmp_path).features(row, item, ["u0"]), groups.features(row, item, ["u0"]))
+
+
+def assert_same(one: FeatureMatrix, other: FeatureMatrix) -> None:
+    assert one.names == other.names
+    np.testing.assert_array_equal(one.values, other.values)

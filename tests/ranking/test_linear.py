@@ -11,8 +11,8 @@ from scipy import optimize, special
 from ranking.errors import ArtifactError
 from ranking.rankers.blend import SHARES, Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.rankers.linear import Linear, LinearConfig, in_slates
-from ranking.rankers.standardised import standardise
+from ranking.rankers.linear import Linear, LinearConfig
+from ranking.rankers.standardised import standardise, standardise_known
 from ranking.rankers.trees import REFERENCE, TreesConfig
 
 GROUPS = np.full(30, 20)
@@ -44,7 +44,7 @@ def loss_of(values: np.ndarray, labels: np.ndarray, l2: float, stands_for: np.nd
 def test_weights_maximise_the_penalised_chance_of_what_was_chosen():
     features, labels = world()
     model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0, negatives=1.0))
-    values = in_slates(features.values, GROUPS)
+    values = standardise_known(features.values, GROUPS)
     loss = loss_of(values, labels, 3.0, np.ones(600))
     best = optimize.minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-6}).x
     np.testing.assert_allclose(model.weights, best, rtol=1e-2, atol=1e-3)
@@ -56,7 +56,7 @@ def test_a_sample_of_the_rows_not_chosen_stands_for_all_of_them():
     model = Linear.fit(features, labels, GROUPS, config=LinearConfig(l2=3.0, negatives=0.5, seed=7))
     drawn = np.random.default_rng(7).random(600) < 0.5
     stands_for = np.where(labels, 1.0, np.where(drawn, 2.0, 0.0))
-    loss = loss_of(in_slates(features.values, GROUPS), labels, 3.0, stands_for)
+    loss = loss_of(standardise_known(features.values, GROUPS), labels, 3.0, stands_for)
     best = optimize.minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-6}).x
     np.testing.assert_allclose(model.weights, best, rtol=1e-2, atol=1e-3)
 
@@ -82,7 +82,7 @@ def test_columns_are_standardised_within_each_slate(seed, size):
     groups = np.full(3, size)
     for column in range(2):
         expected = standardise(values[:, column].astype(np.float64), groups)
-        np.testing.assert_allclose(in_slates(values, groups)[:, column], expected, atol=1e-4)
+        np.testing.assert_allclose(standardise_known(values, groups)[:, column], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", [np.zeros(600, bool), np.ones(600, bool)])

@@ -16,9 +16,9 @@ from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.generator import NOT_OFFERED
-from ranking.candidates.surroundings import Surroundings
+from ranking.candidates.surroundings import FITS, Surroundings
 from ranking.candidates.union import Candidates
-from ranking.rankers.features import FeatureMatrix, Part, stack
+from ranking.rankers.features import FeatureMatrix, Part, beside, stack
 from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows
 from ranking.rankers.space import RECENT, Space, at_such_times
@@ -82,7 +82,7 @@ def described(candidates: Candidates, queries: Queries, **stored: list[object]) 
     content = ItemContent(log.items, {}, {}, np.zeros(4, np.int64), sparse.csr_matrix((4, 0), dtype=bool))
     knowledge = Knowledge.fit(log, content, space, pa.table({"user_id": ["ann"]}))
     vocabulary = {"top": ("drama", "noir")}
-    close = {"ease_all": np.array([1.0, 3.0, 5.0], np.float32)}
+    close = FeatureMatrix(("ease_all",), np.array([[1], [3], [5]], np.float32), {"ease_all": Part.BEHAVIOUR})
     return describe(candidates, queries, rows, close=close, knowledge=knowledge, vocabulary=vocabulary)
 
 
@@ -194,6 +194,25 @@ def test_matrices_are_stacked_by_name():
     assert stack([one, other]).values.tolist() == [[1, 2], [3, 4]]
 
 
+def test_columns_of_a_matrix_are_put_beside_others_chosen_and_replaced():
+    one = FeatureMatrix.of({"a": np.array([1.0, 2.0])}, {"a": Part.BEHAVIOUR})
+    other = FeatureMatrix.of({"b": np.array([3.0, 4.0]), "c": np.array([5.0, 6.0])}, dict.fromkeys("bc", Part.CONTEXT))
+    both = beside([one, FeatureMatrix.nothing(2), other])
+    assert both.names == ("a", "b", "c")
+    assert both.values.tolist() == [[1, 3, 5], [2, 4, 6]]
+    assert both.parts == {"a": Part.BEHAVIOUR, "b": Part.CONTEXT, "c": Part.CONTEXT}
+    assert both["b"].tolist() == [3, 4]
+    turned = both.only(["c", "a"])
+    assert (turned.names, turned.values.tolist(), set(turned.parts)) == (("c", "a"), [[5, 1], [6, 2]], {"a", "c"})
+    assert both.only([]).values.shape == (2, 0)
+    changed = both.replaced(FeatureMatrix(("c", "a"), np.zeros((2, 2), np.float32), {}))
+    assert changed.values.tolist() == [[0, 3, 0], [0, 4, 0]]
+    assert both.values.tolist() == [[1, 3, 5], [2, 4, 6]]
+    for absent in (both.select, both.only):
+        with pytest.raises(KeyError, match="d"):
+            absent(["d"])
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
@@ -232,10 +251,12 @@ def test_the_place_of_a_candidate_equals_a_plain_loop(seed: int):
 
 
 def test_a_saved_space_is_the_same(tmp_path: Path):
-    space = Space(UNIT, {Modality.TEXT: UNIT[::-1].copy()}, np.arange(4, dtype=np.float32), UNIT, UNIT)
+    heads = {Modality.TEXT: UNIT[::-1].copy(), Modality.AUDIO: UNIT}
+    space = Space(UNIT, heads, np.arange(4, dtype=np.float32), UNIT, UNIT)
     space.save(tmp_path)
     loaded = Space.load(tmp_path)
-    assert set(loaded.by_modality) == {Modality.TEXT}
+    asked_for = np.zeros(4, int), np.arange(4, dtype=np.int32), asked(4)
+    assert loaded.features(*asked_for).names == space.features(*asked_for).names  # whose order rankers learn from
     for mine, its in ((space.fused, loaded.fused), (space.appeal, loaded.appeal)):
         np.testing.assert_array_equal(mine, its)
 
@@ -265,7 +286,11 @@ def fits(habits: Surroundings, *, hour: int, day: int = 0, device=None, place=No
         device=np.array([device], object),
         place=np.array([place], object),
     )
-    return habits.features(np.zeros(3, np.int64), np.arange(3, dtype=np.int32), asked, UNIT)
+    return named(habits.features(np.zeros(3, np.int64), np.arange(3, dtype=np.int32), asked, UNIT))
+
+
+def named(found: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(FITS, found.T, strict=True))
 
 
 def test_what_is_chosen_in_the_morning_fits_the_morning(habits):
@@ -312,7 +337,7 @@ def test_a_fit_is_the_log_odds_of_the_surroundings_given_where_the_item_lies():
     item = np.arange(50, dtype=np.int32)
     odds = vectors[:50] @ np.linalg.solve(mix.T @ mix, apart)
     found = [
-        around.features(np.zeros(50, int), item, one, vectors)["device_fit"]
+        named(around.features(np.zeros(50, int), item, one, vectors))["device_fit"]
         for one in (replace(asked(n), device=np.array([name], object)) for name in ("phone", "tv"))
     ]
     assert np.corrcoef(found[1] - found[0], odds)[0, 1] > 0.99
@@ -328,8 +353,10 @@ def test_fashion_moves_from_what_was_chosen_to_what_is_chosen():
     log = log_of([0] * 400, np.repeat([0, 1], 200), np.arange(400) * DAY)
     around = Surroundings.fit(log, UNIT)
     fit = {
-        day: around.features(
-            np.zeros(2, int), np.arange(2, dtype=np.int32), replace(asked(4), at=np.array([day * DAY])), UNIT
+        day: named(
+            around.features(
+                np.zeros(2, int), np.arange(2, dtype=np.int32), replace(asked(4), at=np.array([day * DAY])), UNIT
+            )
         )["fashion_fit"]
         for day in (-100, 50, 200, 350, 9999)
     }
@@ -345,7 +372,7 @@ def test_an_item_without_content_has_no_place_along_a_direction():
     vectors[3] = 0
     log = log_of([0] * 8, [0, 1, 2, 3] * 2, np.arange(8) * HOUR, device=["phone", "tv"] * 4)
     around = Surroundings.fit(log, vectors)
-    found = around.features(np.zeros(1, int), np.array([3], np.int32), asked(4), vectors)
+    found = named(around.features(np.zeros(1, int), np.array([3], np.int32), asked(4), vectors))
     assert found["hour_fit"] == found["context_fit"] == found["fashion_fit"] == 0
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from ranking.errors import ArtifactError
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.rankers.linear import in_slates
-from ranking.rankers.standardised import standardise
+from ranking.rankers.standardised import standardise, standardise_known
 from ranking.rankers.trees import Trees, TreesConfig
 
 SIZE, SLATES = 20, 60
@@ -151,8 +150,32 @@ def test_standardise_equals_a_plain_loop(slates: list[list[int]]):
     np.testing.assert_allclose(standardise(flat, sizes), expected, atol=1e-9)
 
 
+@given(
+    st.lists(st.integers(0, 5), max_size=6),
+    st.sampled_from([np.float32, np.float64]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_a_missing_value_counts_as_zero_or_not_at_all(sizes: list[int], kind, counts: bool, seed: int):
+    draw = np.random.default_rng(seed)
+    values = draw.integers(-3, 4, (sum(sizes), 3)).astype(kind)
+    values[draw.random(values.shape) < 0.4] = np.nan
+    expected = np.full(values.shape, np.nan if counts else 0.0)
+    for stop, size in zip(np.cumsum(sizes), sizes, strict=True):
+        for column in range(3):
+            told = values[stop - size : stop, column].astype(np.float64)
+            known = ~np.isnan(told)
+            filled = np.nan_to_num(told) if counts else told[known]
+            deviation = filled.std() if len(filled) else 0.0
+            scale = 1 / deviation if deviation > 1e-9 else 0.0
+            expected[stop - size : stop, column][known] = (told[known] - filled.mean()) * scale if known.any() else 0
+    found = (standardise if counts else standardise_known)(values, np.array(sizes, np.int64))
+    assert found.dtype == kind
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @given(st.floats(-1e6, 1e6), st.integers(0, 99))
 def test_scores_that_differ_by_the_noise_of_float32_only_are_equal(level: float, seed: int):
     noise = np.random.default_rng(seed).uniform(-1, 1, 50) * abs(level) * np.finfo(np.float32).eps
     assert not standardise(level + noise, np.array([20, 30])).any()
-    assert not in_slates((level + noise).astype(np.float32)[:, None], np.array([20, 30])).any()
+    assert not standardise_known((level + noise).astype(np.float32)[:, None], np.array([20, 30])).any()
