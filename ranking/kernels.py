@@ -64,6 +64,29 @@ def add_rows(
 
 
 @numba.njit(cache=True, nogil=True)
+def faded(
+    indptr: Places,
+    occurred_at: npt.NDArray[np.int64],
+    weight: Floats,
+    positive: Bools,
+    others: float,
+    half_life_events: float,
+    half_life_us: float,
+    last: float,
+) -> Floats:
+    """Weights [m] of the events of histories, each in time order, after `history.Memory`; infinity: never, or all."""
+    found = np.empty(len(weight), np.float32)
+    for row in range(len(indptr) - 1):
+        stop = indptr[row + 1]
+        for event in range(indptr[row], stop):
+            later = stop - 1 - event
+            halvings = later / half_life_events + (occurred_at[stop - 1] - occurred_at[event]) / half_life_us
+            worth = weight[event] * (1.0 if positive[event] else others) * 2.0**-halvings
+            found[event] = worth if later < last else 0
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
 def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, columns: Places) -> None:
     """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows]."""
     for place in range(len(rows)):

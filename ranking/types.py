@@ -236,20 +236,6 @@ class Queries:
         return distinct_in_rows(self.indptr, self.item, self.n_items)
 
     @cached_property
-    def later(self) -> npt.NDArray[np.int64]:
-        """How many events of the same history come after each one, int64 [m]."""
-        return self._ends - 1 - np.arange(len(self.item))
-
-    @cached_property
-    def before_last(self) -> Times:
-        """How much earlier each event is than the last one of the same history, microseconds, int64 [m]."""
-        return self.occurred_at[self._ends - 1] - self.occurred_at
-
-    @cached_property
-    def _ends(self) -> npt.NDArray[np.int64]:
-        return np.repeat(self.indptr[1:], np.diff(self.indptr))
-
-    @cached_property
     def liked(self) -> "Queries":
         """The same with the positive events of the histories alone."""
         return replace(

@@ -125,7 +125,7 @@ def _tastes(workspace: Workspace, vectors: Floats) -> Floats:
     log = workspace.interactions
     now = np.full(len(log.users), pa.scalar(workspace.clock, schema.TIMESTAMP).cast(pa.int64()).as_py())
     queries = Queries.from_interactions(log, np.arange(len(log.users), dtype=np.int32), now)
-    return taste_vectors(queries, vectors, TASTE)[0]
+    return taste_vectors(queries, vectors, TASTE)
 
 
 def _write_vectors(workspace: Workspace, view: str, key: str, index: IdIndex, vectors: Floats) -> Facts:

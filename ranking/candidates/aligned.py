@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
-
-MORE: Final = 2  # times as many as asked for, that are looked at again after a coarse search
 
 
 @dataclass(frozen=True)
@@ -50,25 +48,29 @@ class Aligned(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Cosines of taste and item, plus the items' bias."""
-        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
-        return offer_only(answered[:, None] & self._filled, products_with_all(self.vectors, tastes) + self.bias)
+        tastes = self._tastes(queries)
+        return offer_only(filled(tastes)[:, None] & self._filled, products_with_all(self.vectors, tastes) + self.bias)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        tastes, answered = taste_vectors(queries, self.vectors, self.config.memory)
+        tastes = self._tastes(queries)
         scores = products_with_some(self.vectors, items, tastes) + self.bias[items]
-        return offer_only(answered[:, None] & self._filled[items], scores)
+        return offer_only(filled(tastes)[:, None] & self._filled[items], scores)
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
-        """By vectors in eight bits, a few more than k of which are compared exactly."""
-        taste, answered = taste_vectors(query, self.vectors, self.config.memory)
-        if not answered[0]:
+        """By vectors in eight bits."""
+        (taste,) = self._tastes(query)
+        if not taste.any():
             return np.empty(0, np.int64)
-        if self not in query.told:
-            query.told[self] = self._coarse.products(taste[0]) + self.bias
-        near = first_codes(query.told[self], offered & self._filled, MORE * k).astype(np.int32)
-        exact = products_with_some(self.vectors, near, taste)[0] + self.bias[near]
-        return near[np.lexsort((near, -exact))[:k]].astype(np.int64)
+        key = self, Coarse
+        if key not in query.told:
+            query.told[key] = self._coarse.products(taste) + self.bias
+        return first_codes(query.told[key], offered & self._filled, k)
+
+    def _tastes(self, queries: Queries) -> Floats:
+        if self not in queries.told:
+            queries.told[self] = taste_vectors(queries, self.vectors, self.config.memory)
+        return queries.told[self]
 
     @cached_property
     def _coarse(self) -> Coarse:
@@ -109,10 +111,9 @@ class AlignedSession(Aligned):
         return None
 
 
-def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> tuple[Floats, Bools]:
-    """Summed history vectors at length 1, float32 [q, d], and which queries have any, bool [q]; others are 0."""
-    tastes = memory.profiles(queries).times(vectors)
-    return unit_rows(tastes), filled(tastes)
+def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> Floats:
+    """Summed history vectors at length 1, float32 [q, d]; 0 for a query without any."""
+    return unit_rows(memory.profiles(queries).times(vectors))
 
 
 def filled(vectors: Floats) -> Bools:

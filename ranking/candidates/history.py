@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import sparse
 
+from ranking.kernels import faded
 from ranking.profiles import Profiles
 from ranking.types import Bools, Interactions, Queries
 
@@ -58,19 +59,18 @@ class Memory:
 
     def _faded(self, queries: Queries) -> Profiles:
         told = queries if self.feedback is Feedback.ALL else queries.liked
-        weight = told.weight.astype(np.float64)
-        if self.others != 1:
-            weight[~told.positive] *= self.others
-        if self.half_life_events is not None or self.half_life_days is not None:
-            halvings = np.zeros(len(weight))
-            if self.half_life_events is not None:
-                halvings += told.later / self.half_life_events
-            if self.half_life_days is not None:
-                halvings += told.before_last / (self.half_life_days * DAY_US)
-            weight *= np.exp2(-halvings)
-        if self.last is not None:
-            weight[told.later >= self.last] = 0
-        return told.profiles(weight.astype(np.float32))
+        never = np.inf
+        weight = faded(
+            told.indptr,
+            told.occurred_at,
+            told.weight,
+            told.positive,
+            float(self.others),  # of one type whatever the settings: the loop is compiled once
+            never if self.half_life_events is None else float(self.half_life_events),
+            never if self.half_life_days is None else float(self.half_life_days * DAY_US),
+            never if self.last is None else float(self.last),
+        )
+        return told.profiles(weight)
 
 
 def binary(train: Interactions) -> sparse.csr_matrix:

@@ -133,14 +133,18 @@ def test_on_it_are_the_first_of_each_that_finds_its_own_and_the_nearest_of_what_
             scores[scores <= 0] = NOT_OFFERED
         mine = one.first(query, offered[0], SHORT.first)
         if one.name in finders:
-            assert sorted(mine.tolist()) == sorted(best(scores, SHORT.first)), one.name
+            exact = best(scores, SHORT.first)
+            if one.name == "aligned":  # as good, but for what rounding to eight bits costs
+                assert scores[0, mine].min() >= scores[0, exact].min() - 0.02 and len(mine) == len(exact)
+            else:
+                assert sorted(mine.tolist()) == sorted(exact), one.name
             wanted |= {*mine.tolist()}
         else:
             assert mine is None or not len(mine), one.name
     rare = np.logical_or.reduce([one.only for one in GENERATORS if one.only is not None])
     if user != UNKNOWN:
         (aligned,) = (one for one in GENERATORS if one.name == "aligned")
-        wanted |= {*best(np.where(offered & rare, aligned.score(query), NOT_OFFERED), SHORT.rare)}
+        wanted |= {*aligned.first(query, offered[0] & rare, SHORT.rare).tolist()}
     assert shortlist(GENERATORS, query, offered[0], SHORT).tolist() == sorted(wanted)
 
 
