@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.columns import Column, Columns, columns_of, table_of, typed
+from feature_repo.names import Names, Numbers, mean_weights, named_counts
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ def user_item_match(rows: Columns) -> dict[str, Column]:
     is_weekend = _weekday(at) >= 5
     weekend = told["item_weekend"].numbers()
     this_daypart = np.take_along_axis(chosen, (hour // 6)[np.newaxis], axis=0)[0]
-    categories = _flat(told["categories"].plain())
+    categories = Names.of_lists(told["categories"].plain())
     match = {
         "category_affinity": _mean_weight(categories, told["affinity_categories"], told["affinity_weights"]),
         "last_category_overlap": _mean_weight(categories, told["last_categories"], None),
@@ -151,43 +151,24 @@ def _named_lift(asked: Column, names: Column, counts: Column) -> pa.Array:
 
     Null where the request names none.
     """
-    row, name = _flat(names.plain())
-    count = np.asarray(pc.list_flatten(counts.plain()), np.int64)
-    n = len(asked)
-    code = asked.values.dictionary_encode()
-    of_asked = asked.of_rows(np.asarray(code.indices.fill_null(-1)))
-    same = np.asarray(pc.index_in(name, code.dictionary).fill_null(-2)) == of_asked[row]
-    total = np.bincount(row, count, n)
-    chosen = np.bincount(row[same], count[same], n)
-    known = np.bincount(row, minlength=n) + (np.bincount(row[same], minlength=n) == 0)
+    named, counted = Names.of_lists(names.plain()), Numbers.of_lists(counts.plain())
+    chosen, total, known = named_counts(Names.of_each(asked.values), _places(asked), named, counted)
     return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=asked.nulls())
 
 
-def _mean_weight(categories: tuple[Ints, pa.Array], held: Column, weights: Column | None) -> pa.Array:
-    """Mean over an item's categories (`_flat`) of the weight (default 1) that the same row's `held` gives them.
+def _mean_weight(categories: Names, held: Column, weights: Column | None) -> pa.Array:
+    """Mean over an item's categories of the weight (default 1) that the same row's `held` gives them.
 
     0 for a category that it does not hold; null where the item has no categories or `held` is null.
     """
-    row, name = categories
-    holder, held_name = _flat(held.values)
-    weight = np.ones(len(holder)) if weights is None else np.asarray(pc.list_flatten(weights.values), np.float64)
-    held_code = held_name.dictionary_encode()
-    names = held_code.dictionary
-    code = np.asarray(pc.index_in(name, names).fill_null(len(names)), np.int64)  # one more: nobody holds it
-    key = (row if held.place is None else held.place[row]) * (len(names) + 1) + code
-    held_key = holder * (len(names) + 1) + np.asarray(held_code.indices, np.int64)
-    order = np.argsort(held_key, kind="stable")
-    held_key, weight = held_key[order], np.append(weight[order], 0.0)
-    at = np.searchsorted(held_key, key)
-    found = np.append(held_key, -1)[at] == key
-    size = np.bincount(row, minlength=len(held))
-    mean = np.bincount(row, np.where(found, weight[at], 0.0), len(held)) / np.maximum(size, 1)
-    return _float32(mean, mask=(size == 0) | held.nulls())
+    holding = Names.of_lists(held.values)
+    given = Numbers.ones(holding) if weights is None else Numbers.of_lists(weights.values)
+    mean, null = mean_weights(categories, holding, _places(held), given)
+    return _float32(mean, mask=null)
 
 
-def _flat(lists: pa.Array) -> tuple[Ints, pa.Array]:
-    """Values of lists one after the other, and the row that each belongs to."""
-    return np.asarray(pc.list_parent_indices(lists), np.int64), pc.list_flatten(lists)
+def _places(column: Column) -> Ints:
+    return np.arange(len(column)) if column.place is None else column.place
 
 
 def _age_s(as_of: Ints, since: Column) -> pa.Array:
