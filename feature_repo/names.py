@@ -1,4 +1,4 @@
-"""Lists of names as flat arrays, and what is counted over them in compiled loops: a name is looked at where it lies."""
+"""Lists of names and of numbers as flat arrays, as compiled loops take them: every name is looked at where it lies."""
 
 from typing import NamedTuple, Self, TypeAlias
 
@@ -7,9 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_repo.columns import Places
-
-Singles: TypeAlias = npt.NDArray[np.float32]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
@@ -82,67 +79,3 @@ def hashes(ends: npt.NDArray[np.int32], data: npt.NDArray[np.uint8]) -> npt.NDAr
             mixed = (mixed ^ np.uint64(data[place])) * np.uint64(_FNV_PRIME)
         found[name] = mixed
     return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _number(numbers: Numbers, row: int, place: int) -> float:
-    at = numbers.first[row] + place
-    return numbers.values[at] if at < numbers.first[row + 1] else 0.0
-
-
-@numba.njit(cache=True, nogil=True)
-def _same(some: Names, name: int, others: Names, other: int) -> bool:
-    begin, there = some.ends[name], others.ends[other]
-    size = some.ends[name + 1] - begin
-    if some.hashes[name] != others.hashes[other] or others.ends[other + 1] - there != size:
-        return False
-    for step in range(size):
-        if some.data[begin + step] != others.data[there + step]:
-            return False
-    return True
-
-
-@numba.njit(cache=True, nogil=True)
-def mean_weights(names: Names, held: Names, holder: Places, weights: Numbers) -> tuple[Singles, Bools]:
-    """Mean over a row's names of the weights that its holder gives them, float32 [n]; and where it is null, bool [n].
-
-    holder: (n,) a place in `held` and `weights`. A name that is not held, or has no weight, weighs 0; one that is held
-    twice weighs what it does first. Null where a row has no names, or its holder's list is null.
-    """
-    mean, null = np.zeros(len(holder), np.float32), np.empty(len(holder), np.bool_)
-    for row in range(len(holder)):
-        first, end, by = names.first[row], names.first[row + 1], holder[row]
-        null[row] = names.null[row] or first == end or held.null[by]
-        if null[row]:
-            continue
-        total = 0.0
-        for name in range(first, end):
-            for place in range(held.first[by], held.first[by + 1]):
-                if _same(names, name, held, place):
-                    total += _number(weights, by, place - held.first[by])
-                    break
-        mean[row] = total / (end - first)
-    return mean, null
-
-
-@numba.njit(cache=True, nogil=True)
-def named_counts(asked: Names, of_row: Places, names: Names, counts: Numbers) -> tuple[Floats, Floats, Floats]:
-    """Of each row: the count of the name asked for, that of all names, and how many names there are, float64 [n] each.
-
-    of_row: (n,) a place in `asked`, whose lists hold one name each; that name is one of the names, counted or not. A
-    name without a count counts 0.
-    """
-    n = len(of_row)
-    chosen, total, known = np.zeros(n), np.zeros(n), np.zeros(n)
-    for row in range(n):
-        first = names.first[row]
-        size = 0 if names.null[row] else names.first[row + 1] - first
-        there = False
-        for place in range(size):
-            count = _number(counts, row, place)
-            total[row] += count
-            if not asked.null[of_row[row]] and _same(asked, of_row[row], names, first + place):
-                there = True
-                chosen[row] += count
-        known[row] = size if there else size + 1
-    return chosen, total, known

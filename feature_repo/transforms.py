@@ -11,16 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from feature_repo import schema
 from feature_repo.columns import Column, Columns, columns_of, table_of, typed
-from feature_repo.names import Names, Numbers, mean_weights, named_counts
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.int64]
+from feature_repo.matching import Ints, Singles, mean_weights, named_lifts, time_lifts
+from feature_repo.names import Bools, Names, Numbers
 
 AS_OF: Final = "as_of"
 REQUESTED_AT: Final = "requested_at"
@@ -57,9 +54,6 @@ MATCH: Final = pa.schema(
     ]
 )
 
-# An item's share of a context counts as if this many interactions, spread evenly, had come before.
-PRIOR_INTERACTIONS: Final = 10.0
-
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 
@@ -73,7 +67,7 @@ def request_context(request: Columns) -> dict[str, Column]:
     told = typed(request, _SURROUNDINGS)
     moment = told[REQUESTED_AT]
     at = Column(moment.values).numbers()
-    hour = at // _HOUR_US % 24
+    hour = _hour(at)
     weekday = _weekday(at)
     when = {
         "context_hour": hour,
@@ -96,21 +90,18 @@ def user_item_match(rows: Columns) -> dict[str, Column]:
     the item. *_s: seconds up to `as_of`. Null where what it compares is unknown.
     """
     told = typed(rows, MATCH)
-    as_of, at = told[AS_OF].numbers(), told[REQUESTED_AT].numbers()
-    hour = at // _HOUR_US % 24
+    as_of, moment = told[AS_OF].numbers(), told[REQUESTED_AT]
+    at = Column(moment.values).numbers()
     chosen = np.stack([told[f"item_{part}"].numbers() for part in ("night", "morning", "afternoon", "evening")])
-    total = chosen.sum(axis=0)
-    is_weekend = _weekday(at) >= 5
-    weekend = told["item_weekend"].numbers()
-    this_daypart = np.take_along_axis(chosen, (hour // 6)[np.newaxis], axis=0)[0]
+    daypart_lift, weekend_lift = time_lifts(
+        _hour(at) // 6, _weekday(at) >= 5, _places(moment), chosen, told["item_weekend"].numbers()
+    )
     categories = Names.of_lists(told["categories"].plain())
     match = {
         "category_affinity": _mean_weight(categories, told["affinity_categories"], told["affinity_weights"]),
         "last_category_overlap": _mean_weight(categories, told["last_categories"], None),
-        "daypart_lift": _float32(_lift(this_daypart, total, 1 / 4)),
-        "weekend_lift": _float32(
-            _lift(np.where(is_weekend, weekend, total - weekend), total, np.where(is_weekend, 2 / 7, 5 / 7))
-        ),
+        "daypart_lift": pa.array(daypart_lift),
+        "weekend_lift": pa.array(weekend_lift),
         "device_lift": _named_lift(told[schema.DEVICE], told["item_devices"], told["item_device_counts"]),
         "place_lift": _named_lift(told[schema.PLACE], told["item_places"], told["item_place_counts"]),
         "item_age_s": _age_s(as_of, told["created_at"]),
@@ -136,24 +127,17 @@ def on_frame(transform: Transform, inputs: pa.Schema, frame: pd.DataFrame) -> pd
     return made
 
 
+def _hour(at: Ints) -> Ints:
+    return at // _HOUR_US % 24
+
+
 def _weekday(at: Ints) -> Ints:
     return (at // _DAY_US + 3) % 7  # 1970-01-01 was a Thursday
 
 
-def _lift(chosen: Ints, total: Ints, even: Floats | float) -> Floats:
-    """Smoothed P(context | item), divided by what an even spread would give."""
-    lift: Floats = (chosen / even + PRIOR_INTERACTIONS) / (total + PRIOR_INTERACTIONS)
-    return lift
-
-
 def _named_lift(asked: Column, names: Column, counts: Column) -> pa.Array:
-    """`_lift` of a named context; an even spread is one over the names that the item or the request knows, at least 2.
-
-    Null where the request names none.
-    """
     named, counted = Names.of_lists(names.plain()), Numbers.of_lists(counts.plain())
-    chosen, total, known = named_counts(Names.of_each(asked.values), _places(asked), named, counted)
-    return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=asked.nulls())
+    return _float32(*named_lifts(Names.of_each(asked.values), _places(asked), named, counted))
 
 
 def _mean_weight(categories: Names, held: Column, weights: Column | None) -> pa.Array:
@@ -163,8 +147,7 @@ def _mean_weight(categories: Names, held: Column, weights: Column | None) -> pa.
     """
     holding = Names.of_lists(held.values)
     given = Numbers.ones(holding) if weights is None else Numbers.of_lists(weights.values)
-    mean, null = mean_weights(categories, holding, _places(held), given)
-    return _float32(mean, mask=null)
+    return _float32(*mean_weights(categories, holding, _places(held), given))
 
 
 def _places(column: Column) -> Ints:
@@ -176,5 +159,5 @@ def _age_s(as_of: Ints, since: Column) -> pa.Array:
     return pa.array(age_s, pa.float64(), mask=since.nulls() if since.values.null_count else None)
 
 
-def _float32(values: Floats, mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    return pa.array(values.astype(np.float32), mask=mask if mask is not None and mask.any() else None)
+def _float32(values: Singles, null: Bools) -> pa.Array:
+    return pa.array(values, mask=null if null.any() else None)
