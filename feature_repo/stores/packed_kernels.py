@@ -24,9 +24,9 @@ _SHIFT = 32
 @numba.njit(cache=True, nogil=True)
 def word_of(data: Bytes, start: int, length: int, place: int) -> np.uint64:
     """The eight bytes of a stretch from `place * 8` on as a number, the first one lowest, zero beyond its end."""
-    word = np.uint64(0)
+    word, first = np.uint64(0), start + place * _WORD
     for step in range(min(length - place * _WORD, _WORD)):
-        word |= np.uint64(data[start + place * _WORD + step]) << np.uint64(8 * step)
+        word |= np.uint64(data[first + step]) << np.uint64(8 * step)
     return word
 
 
@@ -53,12 +53,31 @@ def hashes(data: Bytes, starts: Places, lengths: Places) -> Hashes:
 
 
 @numba.njit(cache=True, nogil=True)
+def ranges(known: Hashes) -> Offsets:
+    """Where those of some ascending hashes begin that have the same first bits, and the end: as many ranges as hashes.
+
+    Rounded up to a power of two; so most ranges hold one hash or none, and a hash is found in one step.
+    """
+    bits = 1
+    while 1 << bits < len(known):
+        bits += 1
+    starts, spot = np.empty((1 << bits) + 1, np.int32), 0
+    for number in range(1 << bits):
+        while spot < len(known) and known[spot] >> np.uint64(64 - bits) < number:
+            spot += 1
+        starts[number] = spot
+    starts[-1] = len(known)
+    return starts
+
+
+@numba.njit(cache=True, nogil=True)
 def find(
     asked: Hashes,
     data: Bytes,
     starts: Places,
     lengths: Places,
     known: Hashes,
+    known_ranges: Offsets,
     slot_places: Lengths,
     slot_lengths: Lengths,
     slot_words: Hashes,
@@ -67,16 +86,31 @@ def find(
 ) -> Places:
     """Places of the keys asked for, whose hashes and bytes are given, `ABSENT` where they are not known, int64 [n].
 
-    known: hashes of all keys, ascending. slot_*: of each of them the place, the length, and some first words. keys,
-    key_ends: bytes of all keys by their places, and where each one begins and ends.
+    known: hashes of all keys, ascending; known_ranges: their `ranges`. slot_*: of each of them the place, the length,
+    and some first words. keys, key_ends: bytes of all keys by their places, and where each one begins and ends.
     """
     places = np.full(len(asked), ABSENT, np.int64)
+    shift = np.uint64(64)
+    while np.int64(1) << np.int64(64 - shift) < len(known_ranges) - 1:
+        shift -= np.uint64(1)
     for text in range(len(asked)):
-        spot = np.searchsorted(known, asked[text])
-        while spot < len(known) and known[spot] == asked[text]:  # two keys of one hash stand behind one another
-            if slot_lengths[spot] == lengths[text] and _is_key(
-                data, starts[text], lengths[text], slot_places[spot], slot_words[spot], keys, key_ends
-            ):
+        number = np.int64(asked[text] >> shift)
+        spot, end = known_ranges[number], known_ranges[number + 1]
+        beyond = end
+        while spot < beyond:
+            middle = (spot + beyond) // 2
+            if known[middle] < asked[text]:
+                spot = middle + 1
+            else:
+                beyond = middle
+        while spot < end and known[spot] == asked[text]:  # two keys of one hash stand behind one another
+            length, begin = lengths[text], starts[text]
+            same = slot_lengths[spot] == length
+            for word in range(min(slot_words.shape[1], (length + _WORD - 1) // _WORD)):
+                same &= slot_words[spot, word] == word_of(data, begin, length, word)
+            if same and length > slot_words.shape[1] * _WORD:
+                same = _same(data[begin : begin + length], keys, key_ends, slot_places[spot])
+            if same:
                 places[text] = slot_places[spot]
                 break
             spot += 1
@@ -84,20 +118,10 @@ def find(
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_key(data: Bytes, start: int, length: int, place: int, first: Hashes, keys: Bytes, key_ends: Places) -> bool:
-    for number in range(min(len(first), (length + _WORD - 1) // _WORD)):
-        if first[number] != word_of(data, start, length, number):
-            return False
-    left = length - len(first) * _WORD
-    if left <= 0:
-        return True
-    begin = key_ends[place] + len(first) * _WORD if place < len(key_ends) - 1 else -1
-    if begin < 0 or begin + left > len(keys):
+def _same(key: Bytes, keys: Bytes, key_ends: Places, place: int) -> bool:
+    if place + 1 >= len(key_ends) or not 0 <= key_ends[place] <= len(keys) - len(key):
         return False
-    for step in range(left):  # noqa: SIM110 - numba knows no `all` of a generator
-        if keys[begin + step] != data[start + length - left + step]:
-            return False
-    return True
+    return np.array_equal(key, keys[key_ends[place] : key_ends[place] + len(key)])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -113,16 +137,18 @@ def take_rows(
     for row in range(len(places)):
         place, size = places[row], 0
         if 0 <= place < len(heads):
-            found[row] = heads[place]
+            for word in range(heads.shape[1]):
+                found[row, word] = heads[place, word]
             if 0 <= ends[place] <= ends[place + 1] <= len(tails):
                 begins[row], size = ends[place], ends[place + 1] - ends[place]
         else:
-            found[row] = nothing
+            for word in range(heads.shape[1]):
+                found[row, word] = nothing[word]
         found_ends[row + 1] = found_ends[row] + size
     found_tails = np.empty(found_ends[-1], np.uint8)
     for row in range(len(places)):
-        size = found_ends[row + 1] - found_ends[row]
-        found_tails[found_ends[row] : found_ends[row + 1]] = tails[begins[row] : begins[row] + size]
+        for step in range(found_ends[row + 1] - found_ends[row]):
+            found_tails[found_ends[row] + step] = tails[begins[row] + step]
     return found, found_ends, found_tails
 
 

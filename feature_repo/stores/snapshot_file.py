@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -74,7 +75,12 @@ class Snapshot:
         """Places of keys among the rows, `ABSENT` where they are not there."""
         slots = self._slots["place"], self._slots["length"], self._slots["words"]
         asked = keys.hashes, keys.data, keys.starts, keys.lengths
-        return np.asarray(packed_kernels.find(*asked, self._hashes, *slots, self._keys, self._key_ends))
+        known = self._hashes, self._ranges, *slots, self._keys, self._key_ends
+        return np.asarray(packed_kernels.find(*asked, *known))
+
+    @cached_property
+    def _ranges(self) -> npt.NDArray[np.int32]:
+        return np.asarray(packed_kernels.ranges(self._hashes))
 
 
 def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
