@@ -73,10 +73,20 @@ class Snapshot:
 
     def find(self, keys: Texts) -> Places:
         """Places of keys among the rows, `ABSENT` where they are not there."""
-        slots = self._slots["place"], self._slots["length"], self._slots["words"]
-        asked = keys.hashes, keys.data, keys.starts, keys.lengths
-        known = self._hashes, self._ranges, *slots, self._keys, self._key_ends
-        return np.asarray(packed_kernels.find(*asked, *known))
+        places = packed_kernels.find(
+            keys.hashes,
+            keys.data,
+            keys.starts,
+            keys.lengths,
+            self._hashes,
+            self._ranges,
+            self._slots["place"],
+            self._slots["length"],
+            self._slots["words"],
+            self._keys,
+            self._key_ends,
+        )
+        return np.asarray(places)
 
     @cached_property
     def _ranges(self) -> npt.NDArray[np.int32]:

@@ -76,8 +76,8 @@ def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items
         {
             schema.USER_ID: users.arrow(queries.user).take(rows),
             schema.ITEM_ID: items.arrow(candidates.item[offered]),
-            schema.EVENT_TIMESTAMP: pa.array(queries.as_of[row], schema.TIMESTAMP),
-            REQUESTED_AT: pa.array(queries.at[row], schema.TIMESTAMP),
+            schema.EVENT_TIMESTAMP: pa.array(queries.as_of[row]).view(schema.TIMESTAMP),
+            REQUESTED_AT: pa.array(queries.at[row]).view(schema.TIMESTAMP),
             schema.DEVICE: pa.array(queries.device, pa.string()).take(rows),
             schema.PLACE: pa.array(queries.place, pa.string()).take(rows),
         }
