@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from feature_repo.columns import nulls
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
@@ -60,13 +62,6 @@ class Numbers(NamedTuple):
     def ones(cls, names: Names) -> Self:
         """A one for each name."""
         return cls(names.first, np.ones(len(names.hashes)))
-
-
-def nulls(values: pa.Array) -> Bools:
-    """Whether each value is null, bool [n]."""
-    if not values.null_count:
-        return np.zeros(len(values), np.bool_)
-    return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
 
 
 @numba.njit(cache=True, nogil=True)

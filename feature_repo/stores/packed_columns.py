@@ -78,16 +78,14 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
         raise damaged(layout)
     if fresh_from_us is not None:
         packed = _without_values(packed, packed.heads[EVENT] < fresh_from_us)
-    valid = _Validity(packed)
+    valid, chosen = _Validity(packed), layout.chosen(tuple(names))
     columns: dict[str, pa.Array] = {}
-    for scalars in layout.scalars(tuple(names)):
+    for scalars in chosen.scalars:
         columns |= _scalars(packed, scalars, valid)
-    for name in names:
-        column = layout.columns[layout.places[name]]
-        if column.fixed and column.width:
-            columns[name] = _vectors(column, packed.heads[name], valid.of(layout.places[name]))
-        elif not column.fixed:
-            columns[name] = _varying(packed, column, valid.of(layout.places[name]))
+    for column in chosen.vectors:
+        columns[column.name] = _vectors(column, packed.heads[column.name], valid.of(layout.places[column.name]))
+    for column in chosen.varying:
+        columns[column.name] = _varying(packed, column, valid.of(layout.places[column.name]))
     return Rows(columns, np.ascontiguousarray(packed.heads[EVENT]))
 
 
@@ -118,11 +116,8 @@ class _Validity:
             self._valid = np.unpackbits(nulls, axis=1, count=len(packed.layout.columns)).T ^ np.uint8(1)
 
     def of(self, places: Places | int) -> pa.Buffer | None:
-        """Bits of some columns, one behind the other, or of one; None where nothing is null."""
-        if self._valid is None:
-            return None
-        valid = self._valid[places]
-        return None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+        """Bits of some columns, one behind the other, or of one; None where no row has any null."""
+        return None if self._valid is None else pa.py_buffer(np.packbits(self._valid[places], bitorder="little"))
 
 
 def _scalars(packed: Packed, scalars: Scalars, valid: _Validity) -> dict[str, pa.Array]:
@@ -153,23 +148,24 @@ def _array(column: Column, numbers: Numbers) -> pa.Array:
 def _varying(packed: Packed, column: Column, valid: pa.Buffer | None) -> pa.Array:
     """A column of texts or of lists of varying length."""
     first, n = packed.layout.first_segment[column.name], len(packed.heads)
+    if not column.is_list:
+        starts, text = _segment(packed, first, 1)
+        return pa.Array.from_buffers(column.type, n, [valid, pa.py_buffer(starts), pa.py_buffer(text)])
     if column.element is not None:
         starts, data = _segment(packed, first, column.element.itemsize)
         values = _array(column, data.view(column.element))
-    elif column.is_list:
-        starts, data = _segment(packed, first, _LENGTH.itemsize)
-        ends, text = np.append(0, np.cumsum(data.view(_LENGTH), dtype=np.int64)), _segment(packed, first + 1)[1]
-        if ends[-1] != len(text):
-            raise damaged(packed.layout)
-        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(text)]
-        values = pa.Array.from_buffers(column.type.value_type, len(ends) - 1, buffers)
     else:
-        starts, text = _segment(packed, first)
-        return pa.Array.from_buffers(column.type, n, [valid, pa.py_buffer(starts), pa.py_buffer(text)])
+        starts, data = _segment(packed, first, _LENGTH.itemsize)
+        _, text = _segment(packed, first + 1, 1)
+        ends = packed_kernels.text_ends(data.view(_LENGTH), len(text))
+        if ends[-1] < 0:
+            raise damaged(packed.layout)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
+        values = pa.Array.from_buffers(column.type.value_type, len(ends) - 1, buffers)
     return pa.Array.from_buffers(column.type, n, [valid, pa.py_buffer(starts)], children=[values])
 
 
-def _segment(packed: Packed, number: int, width: int = 1) -> tuple[npt.NDArray[np.int32], Bytes]:
+def _segment(packed: Packed, number: int, width: int) -> tuple[npt.NDArray[np.int32], Bytes]:
     """One segment of every row: where each one's begins and the end, in elements of a width, and the bytes."""
     found: tuple[npt.NDArray[np.int32], Bytes] = packed_kernels.segment(
         packed.heads[LENGTHS], packed.ends, packed.tails, number, width

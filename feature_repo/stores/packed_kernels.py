@@ -186,3 +186,17 @@ def segment(lengths: Lengths, ends: Places, tails: Bytes, number: int, width: in
             found[place + step] = tails[begin + step]
         place += lengths[row, number]
     return offsets, found
+
+
+@numba.njit(cache=True, nogil=True)
+def text_ends(lengths: Lengths, size: int) -> Offsets:
+    """Where each of some texts begins, and the end, int32 [n + 1]; -1 the end where they are not of a size in all."""
+    ends, end = np.zeros(len(lengths) + 1, np.int32), 0
+    for text in range(len(lengths)):
+        end += lengths[text]
+        if end > size:
+            break
+        ends[text + 1] = end
+    if end != size:
+        ends[-1] = -1
+    return ends

@@ -148,16 +148,14 @@ class Layout:
         return {name: place[1] for name, place in (self.dtype.fields or {}).items()}
 
     @cached_property
-    def _scalars(self) -> dict[tuple[str, ...], list["Scalars"]]:
+    def _chosen(self) -> dict[tuple[str, ...], "Chosen"]:
         return {}
 
-    def scalars(self, names: tuple[str, ...]) -> list["Scalars"]:
-        """Those of some columns that are single numbers, type by type."""
-        if names not in self._scalars:
-            wanted = [one for one in self.columns if one.name in names and one.fixed and not one.width]
-            kinds = dict.fromkeys(one.type for one in wanted)
-            self._scalars[names] = [Scalars.of(self, [one for one in wanted if one.type == kind]) for kind in kinds]
-        return self._scalars[names]
+    def chosen(self, names: tuple[str, ...]) -> "Chosen":
+        """Some of the columns; resolved once."""
+        if names not in self._chosen:
+            self._chosen[names] = Chosen.of(self, names)
+        return self._chosen[names]
 
     @cached_property
     def nothing(self) -> bytes:
@@ -194,6 +192,27 @@ class Scalars:
         names = tuple(one.name for one in columns)
         words = np.array([layout.offsets[name] // element.itemsize for name in names])
         return cls(columns[0].type, element.itemsize, names, words, np.array([layout.places[name] for name in names]))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of a layout's columns: single numbers type by type, vectors of a fixed length, and what varies in length."""
+
+    scalars: tuple[Scalars, ...]
+    vectors: tuple[Column, ...]
+    varying: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, layout: Layout, names: Iterable[str]) -> "Chosen":
+        """By their names."""
+        columns = [layout.columns[place] for place in sorted({layout.places[name] for name in names})]
+        numbers = [one for one in columns if one.fixed and not one.width]
+        kinds = dict.fromkeys(one.type for one in numbers)
+        return cls(
+            tuple(Scalars.of(layout, [one for one in numbers if one.type == kind]) for kind in kinds),
+            tuple(one for one in columns if one.fixed and one.width),
+            tuple(one for one in columns if not one.fixed),
+        )
 
 
 def layout_of(project: str, view: "FeatureView") -> Layout:
