@@ -52,9 +52,9 @@ class Column:
 
 def nulls(values: pa.Array) -> npt.NDArray[np.bool_]:
     """Whether each value is null, bool [n]."""
-    valid = values.buffers()[0] if values.null_count else None
-    if valid is None:
-        return np.zeros(len(values), np.bool_)
+    valid = values.buffers()[0]
+    if valid is None or not values.null_count:
+        return np.full(len(values), values.null_count > 0)  # all are where the type is that of nulls
     bits = np.unpackbits(np.frombuffer(valid, np.uint8), count=values.offset + len(values), bitorder="little")
     return np.asarray(bits[values.offset :] == 0)
 
