@@ -32,7 +32,7 @@ class Names(NamedTuple):
     @classmethod
     def of_lists(cls, lists: pa.ListArray) -> Self:
         """Lists of strings, in which no name is null."""
-        return cls._of(np.asarray(lists.offsets), lists.values, lists)
+        return cls._of(*_inside(lists), lists)
 
     @classmethod
     def of_each(cls, strings: pa.StringArray) -> Self:
@@ -56,12 +56,19 @@ class Numbers(NamedTuple):
     @classmethod
     def of_lists(cls, lists: pa.ListArray) -> Self:
         """Lists of numbers, in which none is null."""
-        return cls(np.asarray(lists.offsets), np.asarray(lists.values, np.float64))
+        first, values = _inside(lists)
+        return cls(first, np.asarray(values, np.float64))
 
     @classmethod
     def ones(cls, names: Names) -> Self:
         """A one for each name."""
         return cls(names.first, np.ones(len(names.hashes)))
+
+
+def _inside(lists: pa.ListArray) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """Where each list begins in the values of all, and the end; and these values alone."""
+    first = np.asarray(lists.offsets)
+    return first - first[0], lists.values.slice(first[0], first[-1] - first[0])
 
 
 @numba.njit(cache=True, nogil=True)
