@@ -44,6 +44,7 @@ class Names(NamedTuple):
         _, offsets, data = names.buffers()
         ends = np.frombuffer(offsets or bytes(4), np.int32)[names.offset :][: len(names) + 1]
         text = np.frombuffer(data or b"", np.uint8)
+        ends.flags.writeable = text.flags.writeable = False  # whosever they are: loops are compiled for them once
         return cls(first, ends, text, hashes(ends, text), nulls(lists))
 
 

@@ -33,6 +33,7 @@ REQUEST: Final = pa.schema(
 
 _SURROUNDINGS: Final = pa.schema([field for field in REQUEST if field.name != AS_OF])
 
+_TIMES: Final = ("night", "morning", "afternoon", "evening", "weekend")
 _STRINGS: Final = pa.list_(pa.string())
 _INTS: Final = pa.list_(pa.int64())
 
@@ -46,7 +47,7 @@ MATCH: Final = pa.schema(
         pa.field("categories", _STRINGS),
         pa.field("created_at", pa.int64()),
         pa.field("item_last_event_at", pa.int64()),
-        *(pa.field(f"item_{part}", pa.int64()) for part in ("night", "morning", "afternoon", "evening", "weekend")),
+        *(pa.field(f"item_{part}", pa.int64()) for part in _TIMES),
         pa.field("item_devices", _STRINGS),
         pa.field("item_device_counts", _INTS),
         pa.field("item_places", _STRINGS),
@@ -92,10 +93,8 @@ def user_item_match(rows: Columns) -> dict[str, Column]:
     told = typed(rows, MATCH)
     as_of, moment = told[AS_OF].numbers(), told[REQUESTED_AT]
     at = Column(moment.values).numbers()
-    chosen = np.stack([told[f"item_{part}"].numbers() for part in ("night", "morning", "afternoon", "evening")])
-    daypart_lift, weekend_lift = time_lifts(
-        _hour(at) // 6, _weekday(at) >= 5, _places(moment), chosen, told["item_weekend"].numbers()
-    )
+    chosen = np.stack([told[f"item_{part}"].numbers() for part in _TIMES])
+    daypart_lift, weekend_lift = time_lifts(_hour(at) // 6, _weekday(at) >= 5, _places(moment), chosen[:-1], chosen[-1])
     categories = Names.of_lists(told["categories"].plain())
     match = {
         "category_affinity": _mean_weight(categories, told["affinity_categories"], told["affinity_weights"]),

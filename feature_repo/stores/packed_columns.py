@@ -4,7 +4,8 @@ Rows come from the LMDB file or from a snapshot of it; what they are turned into
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from feature_repo.errors import StoreUnavailableError
 from feature_repo.stores import packed_kernels
-from feature_repo.stores.packed_kernels import ABSENT, Bytes, Places
+from feature_repo.stores.packed_kernels import ABSENT, Bytes, Lengths, Places
 from feature_repo.stores.packed_layout import EVENT, LENGTHS, NULLS, Column, Layout, Scalars
 from feature_repo.stores.packed_rows import Numbers, Rows
 
@@ -26,13 +27,22 @@ class Packed:
     """n rows as they lie.
 
     heads: `layout.dtype` [n], contiguous. ends: int64 [n + 1], where each row's part of varying length begins in
-    `tails`, uint8, and the end.
+    `tails`, uint8, and the end. None of them can be written to, so that loops are compiled for them once.
     """
 
     layout: Layout
     heads: npt.NDArray[np.void]
     ends: Places
     tails: Bytes
+
+    def __post_init__(self) -> None:
+        for array in (self.heads, self.ends, self.tails):
+            array.flags.writeable = False
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Of each row's segments, uint32 [n, s]."""
+        return self.heads[LENGTHS].copy()
 
     def take(self, places: Places) -> "Packed":
         """Rows by their places; a row of no moment whose values are null for `ABSENT`."""
@@ -73,8 +83,7 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
     Raises:
         StoreUnavailableError: the bytes are not rows of this layout.
     """
-    lengths = packed.heads[LENGTHS]
-    if not packed_kernels.fit(lengths, packed.ends, len(packed.tails)) or len(packed.tails) > _LARGEST:
+    if not packed_kernels.fit(packed.lengths, packed.ends, len(packed.tails)) or len(packed.tails) > _LARGEST:
         raise damaged(layout)
     if fresh_from_us is not None:
         packed = _without_values(packed, packed.heads[EVENT] < fresh_from_us)
@@ -102,8 +111,9 @@ def _without_values(packed: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
     if not chosen.any():
         return packed
     emptied = packed.take(np.where(chosen, ABSENT, np.arange(len(chosen))))
-    emptied.heads[EVENT] = packed.heads[EVENT]
-    return emptied
+    heads = emptied.heads.copy()
+    heads[EVENT] = packed.heads[EVENT]
+    return replace(emptied, heads=heads)
 
 
 class _Validity:
@@ -168,7 +178,7 @@ def _varying(packed: Packed, column: Column, valid: pa.Buffer | None) -> pa.Arra
 def _segment(packed: Packed, number: int, width: int) -> tuple[npt.NDArray[np.int32], Bytes]:
     """One segment of every row: where each one's begins and the end, in elements of a width, and the bytes."""
     found: tuple[npt.NDArray[np.int32], Bytes] = packed_kernels.segment(
-        packed.heads[LENGTHS], packed.ends, packed.tails, number, width
+        packed.lengths, packed.ends, packed.tails, number, width
     )
     if len(found[1]) % width:
         raise damaged(packed.layout)

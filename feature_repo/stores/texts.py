@@ -29,6 +29,7 @@ class Texts:
         _, offsets, data = texts.buffers()
         ends = np.frombuffer(offsets or bytes(4), np.int32)[texts.offset :][: len(texts) + 1].astype(np.int64)
         whole = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+        whole.flags.writeable = False  # whosever they are: loops are compiled for them once
         return cls(whole, ends[:-1] - ends[0], ends[1:] - ends[:-1])
 
     @property
