@@ -39,7 +39,7 @@ _HEAD: Final = struct.Struct(
 _MAGIC: Final = b"trisnap1"
 _CHUNK: Final = 20_000  # rows
 _WORDS: Final = 2  # of eight bytes that a slot holds of a key
-_BEYOND: Final = 16  # bytes behind the keys, beside those of the longest one, of this version of the file
+_BEYOND: Final = 16  # zeros behind the keys, beside as many as the longest one has bytes: part of the format
 _SLOT: Final = np.dtype([("place", "<u4"), ("length", "<u4"), ("words", "<u8", (_WORDS,))])
 
 
