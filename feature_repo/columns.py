@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -31,19 +32,31 @@ class Column:
         return self.values.take(pa.array(self.place))
 
     def numbers(self) -> npt.NDArray[np.int64]:
-        """The number of each row, 0 for null."""
-        given = self.values.fill_null(0) if self.values.null_count else self.values
-        return self.of_rows(given.to_numpy(zero_copy_only=False))
+        """The number of each row, 0 for null; of a column of int64."""
+        first = self.values.offset
+        given = np.frombuffer(self.values.buffers()[1], np.int64)[first : first + len(self.values)]
+        return self.of_rows(np.where(self._null, 0, given) if self.values.null_count else given)
 
     def nulls(self) -> npt.NDArray[np.bool_]:
         """Whether each row is null."""
-        if not self.values.null_count:
-            return np.zeros(len(self), bool)
-        return self.of_rows(self.values.is_null().to_numpy(zero_copy_only=False))
+        return self.of_rows(self._null)
+
+    @cached_property
+    def _null(self) -> npt.NDArray[np.bool_]:
+        return nulls(self.values)
 
     def of_rows(self, of_values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """For each row what there is for its value."""
         return of_values if self.place is None else of_values.take(self.place)
+
+
+def nulls(values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Whether each value is null, bool [n]."""
+    valid = values.buffers()[0]
+    if valid is None or not values.null_count:
+        return np.full(len(values), values.null_count > 0)  # all are where the type is that of nulls
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), count=values.offset + len(values), bitorder="little")
+    return np.asarray(bits[values.offset :] == 0)
 
 
 Columns: TypeAlias = Mapping[str, Column]  # of equally many rows

@@ -37,12 +37,13 @@ class Ids:
     take: Places | None
 
     @classmethod
-    def of(cls, ids: Sequence[str]) -> "Ids":
+    def of(cls, ids: "Sequence[str] | pa.StringArray") -> "Ids":
         """By the ids of all rows."""
-        if len(set(ids)) == len(ids):
-            return cls(pa.array(ids, pa.string()), None)
-        places = {one: place for place, one in enumerate(dict.fromkeys(ids))}
-        return cls(pa.array([*places], pa.string()), np.fromiter((places[one] for one in ids), np.int64, len(ids)))
+        every = pa.array(ids, pa.string())
+        coded = every.dictionary_encode()
+        if len(coded.dictionary) == len(every):
+            return cls(every, None)
+        return cls(coded.dictionary, coded.indices.to_numpy().astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ def count_of(ids: Mapping[str, Sequence[object]], *, some: bool = False) -> int:
     return next(iter(sizes.values()))
 
 
-def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
-    """Entity keys and features of a plan, with what `missing` tells. read: stored features of an entity key's views."""
+def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
+    """Entity keys and features of a plan, and ids by entity key of which nothing is stored.
+
+    read: stored features of an entity key's views.
+    """
     found: dict[str, Column] = {}
     unknown: dict[str, list[str]] = {}
     for key, views in plan.stored.items():
@@ -78,8 +82,12 @@ def answer(plan: Plan, request: Request, read: Read) -> pa.Table:
         n = len(next(iter(found.values())))
         of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
         found = on_demand_columns(found | of_request, plan)
-    columns_of = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
-    return pa.Table.from_arrays([found[name].plain() for name in [*plan.stored, *plan.columns]], schema=columns_of)
+    return {name: found[name].plain() for name in [*plan.stored, *plan.columns]}, unknown
+
+
+def table_of_answer(plan: Plan, columns: Mapping[str, pa.Array], unknown: Mapping[str, list[str]]) -> pa.Table:
+    """What `answer` found, with what `missing` tells."""
+    return pa.Table.from_arrays([*columns.values()], schema=plan.answer.with_metadata({_MISSING: json.dumps(unknown)}))
 
 
 def missing(answered: pa.Table) -> dict[str, list[str]]:

@@ -20,7 +20,8 @@ from feature_repo import schema
 from feature_repo.errors import StoreError
 from feature_repo.plan import StoredView
 from feature_repo.stores import snapshot_file
-from feature_repo.stores.packed_columns import Packed, decode
+from feature_repo.stores.packed_columns import decode
+from feature_repo.stores.packed_kernels import ABSENT
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import Layout
 from feature_repo.stores.packed_rows import Moments, Rows, encode
@@ -84,9 +85,9 @@ class StockSnapshots:
             snapshot = self._current(layout, token)
             if snapshot is None:
                 continue
-            places, known = snapshot.find(EntityKeys(layout, ids).texts)
-            packed = Packed(snapshot.rows, snapshot.tails).take(places)
-            found[name] = decode(layout, packed, tuple(held[name].fields)), known
+            places = snapshot.find(EntityKeys(layout, ids).texts)
+            rows = decode(layout, snapshot.rows.take(places), tuple(held[name].fields))
+            found[name] = rows, places != ABSENT
         return found
 
     def _tokens(self, feast: "FeatureStore", views: Mapping[str, StoredView]) -> dict[str, bytes]:

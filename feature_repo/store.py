@@ -20,7 +20,7 @@ from feature_repo.columns import Column
 from feature_repo.epoch import EPOCH
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
-from feature_repo.online import Ids, Request, answer, count_of, packed_store, read_stored
+from feature_repo.online import Ids, Request, answer, count_of, packed_store, read_stored, table_of_answer
 from feature_repo.plan import Plan, StoredView, plan_service
 from feature_repo.point_in_time import features_at
 from feature_repo.settings import Settings
@@ -220,7 +220,7 @@ class Store:
     def online_frame(
         self,
         user_id: str,
-        item_ids: Sequence[str],
+        item_ids: Sequence[str] | pa.StringArray,
         *,
         at: datetime,
         requested_at: datetime | None = None,
@@ -234,9 +234,15 @@ class Store:
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
         does not know have nulls and are named by `online.missing`.
         """
-        user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
-        asked = {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
-        return self._answer(service, asked, Request(at, requested_at or at, device, place))
+        asked = _of_one_user(user_id, item_ids)
+        return self._table(service, asked, Request(at, requested_at or at, device, place))
+
+    def online_columns(
+        self, user_id: str, item_ids: pa.StringArray, request: Request, *, service: str = "ranking_v1"
+    ) -> dict[str, pa.Array]:
+        """The features of `online_frame` alone, by name in the order of `feature_columns(service)`."""
+        columns, _ = self._answer(service, _of_one_user(user_id, item_ids), request)
+        return {name: columns[name] for name in self.plan(service).columns}
 
     def online_rows(
         self,
@@ -258,9 +264,14 @@ class Store:
         """
         count_of(ids)
         asked = {key: Ids.of(of_key) for key, of_key in ids.items()}
-        return self._answer(service, asked, Request(at, requested_at or at, device, place))
+        return self._table(service, asked, Request(at, requested_at or at, device, place))
 
-    def _answer(self, service: str, asked: Mapping[str, Ids], request: Request) -> pa.Table:
+    def _table(self, service: str, asked: Mapping[str, Ids], request: Request) -> pa.Table:
+        return table_of_answer(self.plan(service), *self._answer(service, asked, request))
+
+    def _answer(
+        self, service: str, asked: Mapping[str, Ids], request: Request
+    ) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
         plan = self.plan(service)
         if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
@@ -309,3 +320,8 @@ class Store:
         if name not in self._views:
             raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
         return self._views[name]
+
+
+def _of_one_user(user_id: str, item_ids: Sequence[str] | pa.StringArray) -> dict[str, Ids]:
+    user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
+    return {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}

@@ -11,16 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_repo import schema
 from feature_repo.columns import Column, Columns, columns_of, table_of, typed
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.int64]
+from feature_repo.matching import Ints, Singles, mean_weights, named_lifts, time_lifts
+from feature_repo.names import Bools, Names, Numbers
 
 AS_OF: Final = "as_of"
 REQUESTED_AT: Final = "requested_at"
@@ -36,6 +33,7 @@ REQUEST: Final = pa.schema(
 
 _SURROUNDINGS: Final = pa.schema([field for field in REQUEST if field.name != AS_OF])
 
+_TIMES: Final = ("night", "morning", "afternoon", "evening", "weekend")
 _STRINGS: Final = pa.list_(pa.string())
 _INTS: Final = pa.list_(pa.int64())
 
@@ -49,16 +47,13 @@ MATCH: Final = pa.schema(
         pa.field("categories", _STRINGS),
         pa.field("created_at", pa.int64()),
         pa.field("item_last_event_at", pa.int64()),
-        *(pa.field(f"item_{part}", pa.int64()) for part in ("night", "morning", "afternoon", "evening", "weekend")),
+        *(pa.field(f"item_{part}", pa.int64()) for part in _TIMES),
         pa.field("item_devices", _STRINGS),
         pa.field("item_device_counts", _INTS),
         pa.field("item_places", _STRINGS),
         pa.field("item_place_counts", _INTS),
     ]
 )
-
-# An item's share of a context counts as if this many interactions, spread evenly, had come before.
-PRIOR_INTERACTIONS: Final = 10.0
 
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
@@ -73,7 +68,7 @@ def request_context(request: Columns) -> dict[str, Column]:
     told = typed(request, _SURROUNDINGS)
     moment = told[REQUESTED_AT]
     at = Column(moment.values).numbers()
-    hour = at // _HOUR_US % 24
+    hour = _hour(at)
     weekday = _weekday(at)
     when = {
         "context_hour": hour,
@@ -96,21 +91,16 @@ def user_item_match(rows: Columns) -> dict[str, Column]:
     the item. *_s: seconds up to `as_of`. Null where what it compares is unknown.
     """
     told = typed(rows, MATCH)
-    as_of, at = told[AS_OF].numbers(), told[REQUESTED_AT].numbers()
-    hour = at // _HOUR_US % 24
-    chosen = np.stack([told[f"item_{part}"].numbers() for part in ("night", "morning", "afternoon", "evening")])
-    total = chosen.sum(axis=0)
-    is_weekend = _weekday(at) >= 5
-    weekend = told["item_weekend"].numbers()
-    this_daypart = np.take_along_axis(chosen, (hour // 6)[np.newaxis], axis=0)[0]
-    categories = _flat(told["categories"].plain())
+    as_of, moment = told[AS_OF].numbers(), told[REQUESTED_AT]
+    at = Column(moment.values).numbers()
+    chosen = np.stack([told[f"item_{part}"].numbers() for part in _TIMES])
+    daypart_lift, weekend_lift = time_lifts(_hour(at) // 6, _weekday(at) >= 5, _places(moment), chosen[:-1], chosen[-1])
+    categories = Names.of_lists(told["categories"].plain())
     match = {
         "category_affinity": _mean_weight(categories, told["affinity_categories"], told["affinity_weights"]),
         "last_category_overlap": _mean_weight(categories, told["last_categories"], None),
-        "daypart_lift": _float32(_lift(this_daypart, total, 1 / 4)),
-        "weekend_lift": _float32(
-            _lift(np.where(is_weekend, weekend, total - weekend), total, np.where(is_weekend, 2 / 7, 5 / 7))
-        ),
+        "daypart_lift": pa.array(daypart_lift),
+        "weekend_lift": pa.array(weekend_lift),
         "device_lift": _named_lift(told[schema.DEVICE], told["item_devices"], told["item_device_counts"]),
         "place_lift": _named_lift(told[schema.PLACE], told["item_places"], told["item_place_counts"]),
         "item_age_s": _age_s(as_of, told["created_at"]),
@@ -136,58 +126,31 @@ def on_frame(transform: Transform, inputs: pa.Schema, frame: pd.DataFrame) -> pd
     return made
 
 
+def _hour(at: Ints) -> Ints:
+    return at // _HOUR_US % 24
+
+
 def _weekday(at: Ints) -> Ints:
     return (at // _DAY_US + 3) % 7  # 1970-01-01 was a Thursday
 
 
-def _lift(chosen: Ints, total: Ints, even: Floats | float) -> Floats:
-    """Smoothed P(context | item), divided by what an even spread would give."""
-    lift: Floats = (chosen / even + PRIOR_INTERACTIONS) / (total + PRIOR_INTERACTIONS)
-    return lift
-
-
 def _named_lift(asked: Column, names: Column, counts: Column) -> pa.Array:
-    """`_lift` of a named context; an even spread is one over the names that the item or the request knows, at least 2.
-
-    Null where the request names none.
-    """
-    row, name = _flat(names.plain())
-    count = np.asarray(pc.list_flatten(counts.plain()), np.int64)
-    n = len(asked)
-    code = asked.values.dictionary_encode()
-    of_asked = asked.of_rows(np.asarray(code.indices.fill_null(-1)))
-    same = np.asarray(pc.index_in(name, code.dictionary).fill_null(-2)) == of_asked[row]
-    total = np.bincount(row, count, n)
-    chosen = np.bincount(row[same], count[same], n)
-    known = np.bincount(row, minlength=n) + (np.bincount(row[same], minlength=n) == 0)
-    return _float32(_lift(chosen, total, 1 / np.maximum(known, 2)), mask=asked.nulls())
+    named, counted = Names.of_lists(names.plain()), Numbers.of_lists(counts.plain())
+    return _float32(*named_lifts(Names.of_each(asked.values), _places(asked), named, counted))
 
 
-def _mean_weight(categories: tuple[Ints, pa.Array], held: Column, weights: Column | None) -> pa.Array:
-    """Mean over an item's categories (`_flat`) of the weight (default 1) that the same row's `held` gives them.
+def _mean_weight(categories: Names, held: Column, weights: Column | None) -> pa.Array:
+    """Mean over an item's categories of the weight (default 1) that the same row's `held` gives them.
 
     0 for a category that it does not hold; null where the item has no categories or `held` is null.
     """
-    row, name = categories
-    holder, held_name = _flat(held.values)
-    weight = np.ones(len(holder)) if weights is None else np.asarray(pc.list_flatten(weights.values), np.float64)
-    held_code = held_name.dictionary_encode()
-    names = held_code.dictionary
-    code = np.asarray(pc.index_in(name, names).fill_null(len(names)), np.int64)  # one more: nobody holds it
-    key = (row if held.place is None else held.place[row]) * (len(names) + 1) + code
-    held_key = holder * (len(names) + 1) + np.asarray(held_code.indices, np.int64)
-    order = np.argsort(held_key, kind="stable")
-    held_key, weight = held_key[order], np.append(weight[order], 0.0)
-    at = np.searchsorted(held_key, key)
-    found = np.append(held_key, -1)[at] == key
-    size = np.bincount(row, minlength=len(held))
-    mean = np.bincount(row, np.where(found, weight[at], 0.0), len(held)) / np.maximum(size, 1)
-    return _float32(mean, mask=(size == 0) | held.nulls())
+    holding = Names.of_lists(held.values)
+    given = Numbers.ones(holding) if weights is None else Numbers.of_lists(weights.values)
+    return _float32(*mean_weights(categories, holding, _places(held), given))
 
 
-def _flat(lists: pa.Array) -> tuple[Ints, pa.Array]:
-    """Values of lists one after the other, and the row that each belongs to."""
-    return np.asarray(pc.list_parent_indices(lists), np.int64), pc.list_flatten(lists)
+def _places(column: Column) -> Ints:
+    return np.arange(len(column)) if column.place is None else column.place
 
 
 def _age_s(as_of: Ints, since: Column) -> pa.Array:
@@ -195,5 +158,5 @@ def _age_s(as_of: Ints, since: Column) -> pa.Array:
     return pa.array(age_s, pa.float64(), mask=since.nulls() if since.values.null_count else None)
 
 
-def _float32(values: Floats, mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    return pa.array(values.astype(np.float32), mask=mask if mask is not None and mask.any() else None)
+def _float32(values: Singles, null: Bools) -> pa.Array:
+    return pa.array(values, mask=null if null.any() else None)

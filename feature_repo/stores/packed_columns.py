@@ -4,7 +4,8 @@ Rows come from the LMDB file or from a snapshot of it; what they are turned into
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,24 +13,50 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo.errors import StoreUnavailableError
-from feature_repo.stores.packed_layout import EVENT, LENGTHS, NULLS, Column, Layout
-from feature_repo.stores.packed_rows import Numbers, Rows, binary
+from feature_repo.stores import packed_kernels
+from feature_repo.stores.packed_kernels import ABSENT, Bytes, Lengths, Places
+from feature_repo.stores.packed_layout import EVENT, LENGTHS, NULLS, Column, Layout, Scalars
+from feature_repo.stores.packed_rows import Numbers, Rows
 
-Places = npt.NDArray[np.int64]
 _LARGEST: Final = 2**31 - 1  # bytes that Arrow's offsets reach
+_LENGTH: Final = np.dtype("<u4")  # of a text in a list
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows as they lie: `layout.dtype` a row, and what varies in length; tails is None where nothing does."""
+    """n rows as they lie.
 
+    heads: `layout.dtype` [n], contiguous. ends: int64 [n + 1], where each row's part of varying length begins in
+    `tails`, uint8, and the end. None of them can be written to, so that loops are compiled for them once.
+    """
+
+    layout: Layout
     heads: npt.NDArray[np.void]
-    tails: pa.LargeBinaryArray | None
+    ends: Places
+    tails: Bytes
+
+    def __post_init__(self) -> None:
+        for array in (self.heads, self.ends, self.tails):
+            array.flags.writeable = False
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Of each row's segments, uint32 [n, s]."""
+        return self.heads[LENGTHS].copy()
 
     def take(self, places: Places) -> "Packed":
-        """Rows by their places."""
-        tails = None if self.tails is None else self.tails.take(pa.array(places))
-        return Packed(self.heads.take(places), tails)
+        """Rows by their places; a row of no moment whose values are null for `ABSENT`."""
+        layout = self.layout
+        words = self.heads.view(np.uint64).reshape(len(self.heads), -1)
+        nothing = np.frombuffer(layout.nothing, np.uint64)
+        heads, ends, tails = packed_kernels.take_rows(words, self.ends, self.tails, places, nothing)
+        return Packed(layout, heads.view(layout.dtype).ravel(), ends, tails)
+
+    def then(self, others: "Packed") -> "Packed":
+        """These rows, and others of the same layout behind them."""
+        heads = np.concatenate([self.heads, others.heads])
+        ends = np.concatenate([self.ends, self.ends[-1] + others.ends[1:]])
+        return Packed(self.layout, heads, ends, np.concatenate([self.tails, others.tails]))
 
 
 def unpacked(layout: Layout, packed: Sequence[bytes]) -> Packed:
@@ -43,18 +70,11 @@ def unpacked(layout: Layout, packed: Sequence[bytes]) -> Packed:
     if len(heads) != len(packed) * size:
         raise damaged(layout)
     fixed = np.frombuffer(heads, layout.dtype) if packed else np.zeros(0, layout.dtype)
-    if not layout.segments:
-        return Packed(fixed, None)
-    tails = b"".join([row[size:] for row in packed])
-    ends = np.cumsum(fixed[LENGTHS].sum(axis=1, dtype=np.int64))
-    if (ends[-1] if len(ends) else 0) != len(tails):
-        raise damaged(layout)
-    return Packed(fixed, stretches(np.concatenate([[0], ends]), pa.py_buffer(tails)))
-
-
-def stretches(offsets: Places, data: pa.Buffer) -> pa.LargeBinaryArray:
-    """Stretches of bytes between offsets, which are one more."""
-    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), data])
+    tails = b"".join([row[size:] for row in packed]) if layout.segments else b""
+    ends = np.zeros(len(packed) + 1, np.int64)
+    if layout.segments:
+        np.cumsum([len(row) - size for row in packed], out=ends[1:])
+    return Packed(layout, fixed, ends, np.frombuffer(tails, np.uint8))
 
 
 def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: int | None = None) -> Rows:
@@ -63,22 +83,19 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
     Raises:
         StoreUnavailableError: the bytes are not rows of this layout.
     """
+    if not packed_kernels.fit(packed.lengths, packed.ends, len(packed.tails)) or len(packed.tails) > _LARGEST:
+        raise damaged(layout)
     if fresh_from_us is not None:
         packed = _without_values(packed, packed.heads[EVENT] < fresh_from_us)
-    heads = np.ascontiguousarray(packed.heads)
-    valid = _Validity(layout, heads)
+    valid, chosen = _Validity(packed), layout.chosen(tuple(names))
     columns: dict[str, pa.Array] = {}
-    for size, of_size in layout.scalars(tuple(names)).items():
-        columns |= _scalars(layout, heads, size, of_size, valid)
-    segments = None
-    for name in names:
-        column = layout.columns[layout.places[name]]
-        if column.fixed and column.width:
-            columns[name] = _vectors(column, heads[name], valid.of(name))
-        elif not column.fixed:
-            segments = segments or _Segments(layout, heads, packed.tails)
-            columns[name] = segments.column(column, valid.of(name))
-    return Rows(columns, np.ascontiguousarray(heads[EVENT]))
+    for scalars in chosen.scalars:
+        columns |= _scalars(packed, scalars, valid)
+    for column in chosen.vectors:
+        columns[column.name] = _vectors(column, packed.heads[column.name], valid.of(layout.places[column.name]))
+    for column in chosen.varying:
+        columns[column.name] = _varying(packed, column, valid.of(layout.places[column.name]))
+    return Rows(columns, np.ascontiguousarray(packed.heads[EVENT]))
 
 
 def damaged(layout: Layout) -> StoreUnavailableError:
@@ -90,60 +107,38 @@ def damaged(layout: Layout) -> StoreUnavailableError:
 
 
 def _without_values(packed: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
-    """Rows of which the chosen ones have nothing but nulls; a null list is empty, which Arrow does not demand."""
+    """Rows of which the chosen ones have nothing but nulls and their moment; a null list is empty there."""
     if not chosen.any():
         return packed
-    heads = packed.heads.copy()
-    heads[NULLS][chosen] = 255
-    if packed.tails is None:
-        return Packed(heads, None)
-    heads[LENGTHS][chosen] = 0
-    return Packed(heads, packed.tails.take(pa.array(np.arange(len(heads)), mask=chosen)))
+    emptied = packed.take(np.where(chosen, ABSENT, np.arange(len(chosen))))
+    heads = emptied.heads.copy()
+    heads[EVENT] = packed.heads[EVENT]
+    return replace(emptied, heads=heads)
 
 
 class _Validity:
-    """Arrow's bits of what is not null, a column."""
+    """Arrow's bits of what is not null."""
 
-    def __init__(self, layout: Layout, heads: npt.NDArray[np.void]) -> None:
-        self._places = layout.places
-        self._bits: npt.NDArray[np.uint8] | None = None
-        if heads[NULLS].any():
-            nulls = np.unpackbits(heads[NULLS], axis=1, count=len(layout.columns))
-            self._some: list[bool] = np.any(nulls, axis=0).tolist()
-            self._bits = np.packbits(np.ascontiguousarray(nulls.T ^ 1), axis=1, bitorder="little")
+    def __init__(self, packed: Packed) -> None:
+        self._valid: npt.NDArray[np.uint8] | None = None
+        nulls = packed.heads[NULLS]
+        if nulls.any():
+            self._valid = np.unpackbits(nulls, axis=1, count=len(packed.layout.columns)).T ^ np.uint8(1)
 
-    @property
-    def any(self) -> bool:
-        """Whether anything is null."""
-        return self._bits is not None
-
-    def of(self, name: str) -> pa.Buffer | None:
-        """Bits of one column; None where nothing is null."""
-        place = self._places[name]
-        return pa.py_buffer(self._bits[place]) if self._bits is not None and self._some[place] else None
+    def of(self, places: Places | int) -> pa.Buffer | None:
+        """Bits of some columns, one behind the other, or of one; None where no row has any null."""
+        return None if self._valid is None else pa.py_buffer(np.packbits(self._valid[places], bitorder="little"))
 
 
-def _scalars(
-    layout: Layout, heads: npt.NDArray[np.void], size: int, names: Sequence[str], valid: _Validity
-) -> dict[str, pa.Array]:
-    """Columns of scalars of one size in bytes."""
-    n = len(heads)
-    words = heads.view(f"u{size}").reshape(n, layout.dtype.itemsize // size)
-    first = [layout.offsets[name] // size for name in names]
-    together = first[-1] - first[0] == len(first) - 1
-    block = np.ascontiguousarray((words[:, first[0] : first[-1] + 1] if together else words[:, first]).T)
-    if size == 1:  # Arrow holds eight truth values in a byte
-        block = np.packbits(block, axis=1, bitorder="little")
-    step, buffer = block.shape[1] * size, pa.py_buffer(block)
-    kinds = {layout.columns[layout.places[name]].type for name in names}
-    if size > 1 and len(kinds) == 1 and not valid.any:
-        every = pa.Array.from_buffers(kinds.pop(), n * len(names), [None, buffer])
-        return {name: every.slice(place * n, n) for place, name in enumerate(names)}
-    columns = {}
-    for place, name in enumerate(names):
-        buffers = [valid.of(name), buffer.slice(place * step, step)]
-        columns[name] = pa.Array.from_buffers(layout.columns[layout.places[name]].type, n, buffers)
-    return columns
+def _scalars(packed: Packed, scalars: Scalars, valid: _Validity) -> dict[str, pa.Array]:
+    """Columns of scalars of one type: slices of one array that holds them all."""
+    n, size = len(packed.heads), scalars.size
+    words = packed.heads.view(f"u{size}").reshape(n, packed.layout.dtype.itemsize // size)
+    block = np.ascontiguousarray(words[:, scalars.words].T)
+    if pa.types.is_boolean(scalars.type):  # Arrow holds eight truth values in a byte
+        block = np.packbits(block, bitorder="little")
+    every = pa.Array.from_buffers(scalars.type, n * len(scalars.names), [valid.of(scalars.places), pa.py_buffer(block)])
+    return {name: every.slice(place * n, n) for place, name in enumerate(scalars.names)}
 
 
 def _vectors(column: Column, numbers: Numbers, valid: pa.Buffer | None) -> pa.Array:
@@ -160,42 +155,31 @@ def _array(column: Column, numbers: Numbers) -> pa.Array:
     return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(data)])
 
 
-class _Segments:
-    """The varying parts of some rows, which lie row by row, brought together segment by segment."""
+def _varying(packed: Packed, column: Column, valid: pa.Buffer | None) -> pa.Array:
+    """A column of texts or of lists of varying length."""
+    first, n = packed.layout.first_segment[column.name], len(packed.heads)
+    if not column.is_list:
+        starts, text = _segment(packed, first, 1)
+        return pa.Array.from_buffers(column.type, n, [valid, pa.py_buffer(starts), pa.py_buffer(text)])
+    if column.element is not None:
+        starts, data = _segment(packed, first, column.element.itemsize)
+        values = _array(column, data.view(column.element))
+    else:
+        starts, data = _segment(packed, first, _LENGTH.itemsize)
+        _, text = _segment(packed, first + 1, 1)
+        ends = packed_kernels.text_ends(data.view(_LENGTH), len(text))
+        if ends[-1] < 0:
+            raise damaged(packed.layout)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
+        values = pa.Array.from_buffers(column.type.value_type, len(ends) - 1, buffers)
+    return pa.Array.from_buffers(column.type, n, [valid, pa.py_buffer(starts)], children=[values])
 
-    def __init__(self, layout: Layout, heads: npt.NDArray[np.void], tails: pa.LargeBinaryArray) -> None:
-        self._layout, self._rows = layout, len(heads)
-        lengths = heads[LENGTHS].astype(np.int64).ravel()
-        _, offsets, data = tails.buffers()
-        ends = np.frombuffer(offsets, np.int64)[tails.offset :][: self._rows + 1]
-        if lengths.sum() != ends[-1] - ends[0] or ends[-1] - ends[0] > _LARGEST:
-            raise damaged(layout)
-        by_row = binary(lengths, np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]])
-        order = np.arange(len(lengths)).reshape(-1, layout.segments).T.ravel()  # one segment of all rows after another
-        _, offsets, self._data = by_row.take(pa.array(order)).buffers()
-        self._offsets = np.frombuffer(offsets, np.int32)[: len(order) + 1]
 
-    def column(self, column: Column, valid: pa.Buffer | None) -> pa.Array:
-        """A column of texts or of lists of varying length."""
-        first = self._layout.first_segment[column.name]
-        offsets, data = self._one(first)
-        if not column.is_list:
-            return pa.Array.from_buffers(column.type, self._rows, [valid, offsets, data])
-        starts = np.frombuffer(offsets, np.int32)
-        if column.element is None:
-            lengths = np.frombuffer(data, "<u4").astype(np.int64)
-            _, text = self._one(first + 1)
-            inner = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-            values = pa.Array.from_buffers(column.type.value_type, len(lengths), [None, pa.py_buffer(inner), text])
-            starts = starts // 4
-        else:
-            values = _array(column, np.frombuffer(data, column.element))
-            starts = starts // column.element.itemsize
-        return pa.Array.from_buffers(column.type, self._rows, [valid, pa.py_buffer(starts)], children=[values])
-
-    def _one(self, segment: int) -> tuple[pa.Buffer, pa.Buffer]:
-        """Offsets and bytes of one segment of every row."""
-        offsets = self._offsets[segment * self._rows : (segment + 1) * self._rows + 1]
-        first, end = int(offsets[0]), int(offsets[-1])
-        data = self._data.slice(first, end - first) if self._data else pa.py_buffer(b"")
-        return pa.py_buffer(offsets - offsets[0]), data
+def _segment(packed: Packed, number: int, width: int) -> tuple[npt.NDArray[np.int32], Bytes]:
+    """One segment of every row: where each one's begins and the end, in elements of a width, and the bytes."""
+    found: tuple[npt.NDArray[np.int32], Bytes] = packed_kernels.segment(
+        packed.lengths, packed.ends, packed.tails, number, width
+    )
+    if len(found[1]) % width:
+        raise damaged(packed.layout)
+    return found

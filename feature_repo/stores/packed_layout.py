@@ -7,13 +7,14 @@ digest begins every key: a view whose fields, types or keys change, or whose tag
 former layout.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo.errors import StoreError
@@ -147,19 +148,14 @@ class Layout:
         return {name: place[1] for name, place in (self.dtype.fields or {}).items()}
 
     @cached_property
-    def _scalars(self) -> dict[tuple[str, ...], dict[int, list[str]]]:
+    def _chosen(self) -> dict[tuple[str, ...], "Chosen"]:
         return {}
 
-    def scalars(self, names: tuple[str, ...]) -> dict[int, list[str]]:
-        """Those of some columns that are single numbers, in the order in which they lie, by their size in bytes."""
-        if names not in self._scalars:
-            wanted = set(names)
-            by_size: dict[int, list[str]] = {}
-            for one in self.columns:
-                if one.name in wanted and one.fixed and not one.width and one.element:
-                    by_size.setdefault(one.element.itemsize, []).append(one.name)
-            self._scalars[names] = by_size
-        return self._scalars[names]
+    def chosen(self, names: tuple[str, ...]) -> "Chosen":
+        """Some of the columns; resolved once."""
+        if names not in self._chosen:
+            self._chosen[names] = Chosen.of(self, names)
+        return self._chosen[names]
 
     @cached_property
     def nothing(self) -> bytes:
@@ -173,6 +169,50 @@ class Layout:
     def schema(self) -> pa.Schema:
         """Keys, then columns."""
         return pa.schema([*self.keys, *((one.name, one.type) for one in self.columns)])
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """Columns of single numbers of one type and size in bytes.
+
+    words: of their size, where they lie in the fixed part. places: of the columns in the layout.
+    """
+
+    type: pa.DataType
+    size: int
+    names: tuple[str, ...]
+    words: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, layout: Layout, columns: Sequence[Column]) -> "Scalars":
+        """Of one or more columns of a type."""
+        element = columns[0].element
+        assert element is not None  # it is text that has none
+        names = tuple(one.name for one in columns)
+        words = np.array([layout.offsets[name] // element.itemsize for name in names])
+        return cls(columns[0].type, element.itemsize, names, words, np.array([layout.places[name] for name in names]))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of a layout's columns: single numbers type by type, vectors of a fixed length, and what varies in length."""
+
+    scalars: tuple[Scalars, ...]
+    vectors: tuple[Column, ...]
+    varying: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, layout: Layout, names: Iterable[str]) -> "Chosen":
+        """By their names."""
+        columns = [layout.columns[place] for place in sorted({layout.places[name] for name in names})]
+        numbers = [one for one in columns if one.fixed and not one.width]
+        kinds = dict.fromkeys(one.type for one in numbers)
+        return cls(
+            tuple(Scalars.of(layout, [one for one in numbers if one.type == kind]) for kind in kinds),
+            tuple(one for one in columns if one.fixed and one.width),
+            tuple(one for one in columns if not one.fixed),
+        )
 
 
 def layout_of(project: str, view: "FeatureView") -> Layout:

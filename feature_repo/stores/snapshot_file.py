@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,7 +23,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_repo.durable import replacing
-from feature_repo.stores.packed_columns import Places, stretches
+from feature_repo.stores import packed_kernels
+from feature_repo.stores.packed_columns import Packed
+from feature_repo.stores.packed_kernels import Places
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.texts import Texts
 
@@ -36,6 +39,7 @@ _HEAD: Final = struct.Struct(
 _MAGIC: Final = b"trisnap1"
 _CHUNK: Final = 20_000  # rows
 _WORDS: Final = 2  # of eight bytes that a slot holds of a key
+_BEYOND: Final = 16  # zeros behind the keys, beside as many as the longest one has bytes: part of the format
 _SLOT: Final = np.dtype([("place", "<u4"), ("length", "<u4"), ("words", "<u8", (_WORDS,))])
 
 
@@ -45,12 +49,15 @@ class SnapshotError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Rows of one view, mapped. rows: `layout.dtype`. Stays valid when its file is removed."""
+    """Rows of one view, mapped. Stays valid when its file is removed.
+
+    _keys, _key_ends: bytes of all keys by their places, and where each one begins and ends.
+    """
 
     layout: Layout
-    rows: npt.NDArray[np.void]
-    tails: pa.LargeBinaryArray | None
-    keys: Texts
+    rows: Packed
+    _keys: npt.NDArray[np.uint8]
+    _key_ends: Places
     _hashes: npt.NDArray[np.uint64]
     _slots: npt.NDArray[np.void]
     _descriptor: int
@@ -64,27 +71,26 @@ class Snapshot:
         """Whether the file still has its size; reading what was cut off would kill the process."""
         return os.fstat(self._descriptor).st_size == self._size
 
-    def find(self, keys: Texts) -> tuple[Places, npt.NDArray[np.bool_]]:
-        """Places of keys, and whether they are there; another place where they are not."""
-        spot = np.minimum(np.searchsorted(self._hashes, keys.hashes), len(self._hashes) - 1)
-        slots = self._slots.take(spot)
-        places = slots["place"].astype(np.int64)
-        found = slots["length"] == keys.lengths
-        for word in range(min(_WORDS, keys.words_of_longest)):
-            found &= slots["words"][:, word] == keys.words(word)
-        if keys.words_of_longest > _WORDS:
-            found &= keys.same(self.keys.take(places))
-        # two keys of one hash stand behind one another
-        for asked in np.flatnonzero(~found & (self._hashes[spot] == keys.hashes)).tolist():
-            places[asked], found[asked] = self._among(int(spot[asked]), keys.take(np.array([asked])))
-        return places, found
+    def find(self, keys: Texts) -> Places:
+        """Places of keys among the rows, `ABSENT` where they are not there."""
+        places = packed_kernels.find(
+            keys.hashes,
+            keys.data,
+            keys.starts,
+            keys.lengths,
+            self._hashes,
+            self._ranges,
+            self._slots["place"],
+            self._slots["length"],
+            self._slots["words"],
+            self._keys,
+            self._key_ends,
+        )
+        return np.asarray(places)
 
-    def _among(self, spot: int, key: Texts) -> tuple[int, bool]:
-        same = self._slots["place"][self._hashes == self._hashes[spot]].astype(np.int64)
-        for place in same.tolist():
-            if key.same(self.keys.take(np.array([place])))[0]:
-                return place, True
-        return 0, False
+    @cached_property
+    def _ranges(self) -> npt.NDArray[np.int32]:
+        return np.asarray(packed_kernels.ranges(self._hashes))
 
 
 def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
@@ -97,7 +103,8 @@ def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
     size = layout.dtype.itemsize
     texts = Texts.of(pa.array(keys, pa.binary()))
     order = np.argsort(texts.hashes, kind="stable")
-    key_ends = np.append(texts.starts, texts.starts[-1:] + texts.lengths[-1:])
+    key_ends = np.append(0, np.cumsum(texts.lengths))
+    key_bytes = np.append(texts.data, np.zeros(texts.longest + _BEYOND, np.uint8))
     tail_ends = np.zeros(len(keys) + 1 if layout.segments else 0, np.int64)
     if layout.segments:
         lengths = np.fromiter((len(row) - size for _, row in scan()), np.int64, len(keys))
@@ -109,13 +116,13 @@ def write(path: Path, layout: Layout, token: bytes, scan: Scan) -> int:
         out.part(texts.hashes[order])
         out.part(_slots(texts, order))
         out.part(key_ends)
-        out.part(texts.data)
+        out.part(key_bytes)
         out.parts(_joined(scan, slice(0, size)))
         if layout.segments:
             out.part(tail_ends)
             out.parts(_joined(scan, slice(size, None)))
         file.seek(0)
-        head = (_MAGIC, layout.digest, token, len(keys), len(texts.data), tail_bytes, out.checksum, 0)
+        head = (_MAGIC, layout.digest, token, len(keys), len(key_bytes), tail_bytes, out.checksum, 0)
         file.write(_HEAD.pack(*head))
     return len(keys)
 
@@ -152,20 +159,20 @@ def _parsed(mapped: mmap.mmap, layout: Layout, token: bytes, descriptor: int) ->
         raise SnapshotError("its checksum is wrong")
     hashes = np.frombuffer(mapped, np.uint64, n, starts[0])
     slots = np.frombuffer(mapped, _SLOT, n, starts[1])
-    ends = np.frombuffer(mapped, np.int64, n + 1, starts[2])
-    keys = Texts(np.frombuffer(mapped, np.uint8, sizes[3], starts[3]), ends[:-1], np.diff(ends))
-    rows = np.frombuffer(mapped, layout.dtype, n, starts[4])
-    tails = None
+    key_ends = np.frombuffer(mapped, np.int64, n + 1, starts[2])
+    keys = np.frombuffer(mapped, np.uint8, key_bytes, starts[3])
+    heads = np.frombuffer(mapped, layout.dtype, n, starts[4])
+    ends, tails = np.zeros(n + 1, np.int64), np.zeros(0, np.uint8)
     if layout.segments:
-        data = pa.py_buffer(mapped).slice(starts[6], tail_bytes)
-        tails = stretches(np.frombuffer(mapped, np.int64, n + 1, starts[5]), data)
-    return Snapshot(layout, rows, tails, keys, hashes, slots, descriptor, len(mapped))
+        ends = np.frombuffer(mapped, np.int64, n + 1, starts[5])
+        tails = np.frombuffer(mapped, np.uint8, tail_bytes, starts[6])
+    return Snapshot(layout, Packed(layout, heads, ends, tails), keys, key_ends, hashes, slots, descriptor, len(mapped))
 
 
 def _slots(texts: Texts, order: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
     slots = np.zeros(len(order), _SLOT)
     slots["place"], slots["length"] = order, texts.lengths[order]
-    for word in range(min(_WORDS, texts.words_of_longest)):
+    for word in range(_WORDS):
         slots["words"][:, word] = texts.words(word)[order]
     return slots
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 
 from feature_repo.stores import prefixes, snapshot_file, snapshot_record
 from feature_repo.stores.packed_columns import Packed, unpacked
+from feature_repo.stores.packed_kernels import ABSENT, Places
 from feature_repo.stores.packed_keys import EntityKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.snapshot_file import SUFFIX, TOKEN_SIZE, Snapshot, SnapshotError
@@ -57,22 +57,16 @@ class Snapshots:
         opened = self._current(transaction, layout)
         if opened is None:
             return None
-        snapshot, texts = opened.snapshot, keys.texts
-        places, known = snapshot.find(texts)
-        heads = snapshot.rows.take(places)
-        heads[~known] = np.frombuffer(layout.nothing, layout.dtype)
-        tails = None if snapshot.tails is None else snapshot.tails.take(pa.array(places, mask=~known))
-        changed = np.flatnonzero(_among(texts.hashes, opened.changed))
+        places = opened.snapshot.find(keys.texts)
+        changed = _among(keys.texts.hashes, opened.changed)
         if not len(changed):
-            return Packed(heads, tails)
+            return opened.snapshot.rows.take(places)
         get, nothing = transaction.get, layout.nothing
         newer = unpacked(layout, [get(key, nothing) for key in keys.under(layout.digest, changed)])
-        heads[changed] = newer.heads
-        if tails is not None:
-            places = np.arange(len(keys))
-            places[changed] = len(keys) + np.arange(len(changed))
-            tails = pa.concat_arrays([tails, newer.tails]).take(pa.array(places))
-        return Packed(heads, tails)
+        places[changed] = ABSENT
+        behind = np.arange(len(keys))
+        behind[changed] = len(keys) + np.arange(len(changed))
+        return opened.snapshot.rows.take(places).then(newer).take(behind)
 
     def _current(self, transaction: "lmdb.Transaction[bytes]", layout: Layout) -> _Opened | None:
         """The snapshot that counts in a transaction, with all that was written since."""
@@ -163,11 +157,8 @@ def _remove_former(folder: Path, in_use: set[bytes]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _among(hashes: Hashes, some: Hashes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Whether hashes are among some, which ascend."""
+def _among(hashes: Hashes, some: Hashes) -> Places:
+    """Places of hashes that are among some, which ascend."""
     if not len(some):
-        return np.zeros(len(hashes), bool)
-    same: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        some[np.minimum(np.searchsorted(some, hashes), len(some) - 1)] == hashes
-    )
-    return same
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(some[np.minimum(np.searchsorted(some, hashes), len(some) - 1)] == hashes)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from feature_repo import schema
+from feature_repo.columns import Column, table_of
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.union import Candidates
@@ -72,17 +73,15 @@ def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items
     """The rows to ask a feature source for: `KEYS`, one a candidate; an anonymous user's id is empty."""
     offered = candidates.item != UNKNOWN
     row = np.nonzero(offered)[0]
-    rows = pa.array(row)
-    return pa.table(
-        {
-            schema.USER_ID: users.arrow(queries.user).take(rows),
-            schema.ITEM_ID: items.arrow(candidates.item[offered]),
-            schema.EVENT_TIMESTAMP: pa.array(queries.as_of[row], schema.TIMESTAMP),
-            REQUESTED_AT: pa.array(queries.at[row], schema.TIMESTAMP),
-            schema.DEVICE: pa.array(queries.device, pa.string()).take(rows),
-            schema.PLACE: pa.array(queries.place, pa.string()).take(rows),
-        }
-    )
+    columns = {
+        schema.USER_ID: Column(users.arrow(queries.user), row),
+        schema.ITEM_ID: Column(items.arrow(candidates.item[offered])),
+        schema.EVENT_TIMESTAMP: Column(pa.array(queries.as_of).view(schema.TIMESTAMP), row),
+        REQUESTED_AT: Column(pa.array(queries.at).view(schema.TIMESTAMP), row),
+        schema.DEVICE: Column(pa.array(queries.device, pa.string()), row),
+        schema.PLACE: Column(pa.array(queries.place, pa.string()), row),
+    }
+    return table_of(columns)
 
 
 def describe(

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from feature_repo import schema
+from feature_repo import online, schema
 from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
@@ -265,33 +266,31 @@ def _features(
     known: rows that were read before.
     """
     rows = request_rows(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
-    item_ids = rows[schema.ITEM_ID].to_pylist()
-    there = [] if known is None else known[schema.ITEM_ID].to_pylist()
-    read_before = set(there)
-    unread = [one for one in item_ids if one not in read_before]
-    parts = [] if known is None else [known.drop_columns(list(KEYS))]
-    if unread or known is None:
+    item_ids = rows[schema.ITEM_ID].combine_chunks()
+    read_before = None if known is None else pc.index_in(item_ids, known[schema.ITEM_ID].combine_chunks())
+    unread = item_ids if read_before is None else item_ids.filter(read_before.is_null())
+    found: dict[str, pa.Array] = {}
+    if len(unread) or known is None:
+        context = request.context
+        asked = online.Request(now, context.at or now, context.device, context.place)
         try:
             found = loaded.limits.calls.run(
-                lambda: loaded.store.online_frame(
-                    request.user_id or "",
-                    unread,
-                    at=now,
-                    requested_at=request.context.at,
-                    device=request.context.device,
-                    place=request.context.place,
-                    service=loaded.release.manifest.service,
+                lambda: loaded.store.online_columns(
+                    request.user_id or "", unread, asked, service=loaded.release.manifest.service
                 ),
                 within_s=within_s,
             )
         except StoreError as error:
             _log.warning("features are left out: %s", error)
             return None
-        read = [name for name in found.column_names if name not in KEYS]
-        parts.append(found.select(read if known is None else parts[0].column_names))
-    features = parts[0]
-    if known is not None:
-        place = {one: row for row, one in enumerate([*there, *unread])}
-        features = pa.concat_tables(parts).take(pa.array([place[one] for one in item_ids], pa.int64()))
-    names = [*rows.column_names, *features.column_names]
-    return pa.Table.from_arrays([*rows.columns, *features.columns], names)
+    if known is not None and read_before is not None:
+        found = _joined(known.drop_columns(list(KEYS)), found, read_before)
+    return pa.Table.from_arrays([*rows.columns, *found.values()], [*rows.column_names, *found])
+
+
+def _joined(known: pa.Table, found: Mapping[str, pa.Array], place: pa.Array) -> dict[str, pa.ChunkedArray]:
+    """Columns of rows that are known, by their places, and of rows that were found, in order where a place is null."""
+    unread = place.is_null().to_numpy(zero_copy_only=False)
+    taken = np.where(unread, len(known) + np.cumsum(unread) - 1, place.fill_null(0).to_numpy())
+    both = pa.concat_tables([known, pa.table({name: found[name] for name in known.column_names})]) if found else known
+    return {name: both[name].take(pa.array(taken)) for name in both.column_names}

@@ -13,7 +13,7 @@ from feature_repo import compute, schema
 from feature_repo.configuration import REPO
 from feature_repo.errors import StoreError
 from feature_repo.forgotten_features import forget_features
-from feature_repo.online import missing
+from feature_repo.online import Request, missing
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
 from feature_repo.store import Store
@@ -116,6 +116,14 @@ def test_what_is_materialized_is_what_was_known_then(filled: Store) -> None:
     names = filled.feature_columns("ranking_v1").names
     assert online.select(names).replace_schema_metadata() == offline.select(names)
     assert online["item_id"].to_pylist() == items
+
+
+def test_the_columns_of_a_request_are_those_of_its_frame(filled: Store) -> None:
+    frame = filled.online_frame("u", ["c", "a", "d", "a"], at=NOW, requested_at=NOW + HOUR, device="tv")
+    asked = Request(NOW, NOW + HOUR, "tv", None)
+    columns = filled.online_columns("u", pa.array(["c", "a", "d", "a"]), asked)
+    assert [*columns] == filled.feature_columns("ranking_v1").names
+    assert pa.table(columns) == frame.select([*columns]).replace_schema_metadata()
 
 
 def test_feast_itself_answers_the_same_online(filled: Store) -> None:

@@ -28,13 +28,13 @@ def engine_of(home, **budget):
 
 def slow(engine, monkeypatch, seconds):
     """Let reads of features take as long as `seconds` says."""
-    read = engine.loaded.store.online_frame
+    read = engine.loaded.store.online_columns
 
     def late(*one, **more):
         time.sleep(seconds())
         return read(*one, **more)
 
-    monkeypatch.setattr(engine.loaded.store, "online_frame", late)
+    monkeypatch.setattr(engine.loaded.store, "online_columns", late)
 
 
 def ids(response):

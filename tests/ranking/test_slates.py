@@ -141,6 +141,28 @@ def test_a_vocabulary_holds_the_strings_of_string_columns_in_order():
     assert as_numbers(pa.table({"yes": [True, None, False]}), {})["yes"].tolist()[::2] == [1, 0]
 
 
+NUMBERS = st.one_of(
+    st.tuples(st.just(pa.int64()), st.lists(st.none() | st.integers(-(2**53), 2**53), max_size=5)),
+    st.tuples(st.just(pa.int32()), st.lists(st.none() | st.integers(-(2**31), 2**31 - 1), max_size=5)),
+    st.tuples(st.just(pa.float32()), st.lists(st.none() | st.floats(width=32, allow_subnormal=False), max_size=5)),
+    st.tuples(st.just(pa.float64()), st.lists(st.none() | st.floats(width=32, allow_subnormal=False), max_size=5)),
+    st.tuples(st.just(pa.bool_()), st.lists(st.none() | st.booleans(), max_size=5)),
+)
+
+
+@given(columns=st.lists(NUMBERS, max_size=4), n=st.integers(0, 5), cut=st.integers(0, 5))
+def test_numbers_are_those_of_each_column_by_itself(columns, n, cut):
+    filled = [pa.array([*values, *[None] * 5][:n], kind) for kind, values in columns]
+    table = pa.table(filled, [str(place) for place in range(len(filled))])
+    chunked = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
+    found = as_numbers(chunked, {})
+    assert [*found] == table.column_names
+    for name, values in found.items():
+        wanted = [np.nan if one is None else np.float32(one) for one in table[name].to_pylist()]
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, np.array(wanted, np.float32))
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [
