@@ -48,7 +48,7 @@ class Profiles:
         key, place = np.unique(keys(indptr, item, n_items), return_inverse=True)
         count = np.bincount(key // n_items, minlength=len(indptr) - 1)
         weight = np.bincount(place, weight, minlength=len(key)).astype(np.float32)
-        return cls(np.append(0, np.cumsum(count)), key % n_items, weight, n_items)
+        return cls(np.append(0, np.cumsum(count)), (key % n_items).astype(item.dtype), weight, n_items)
 
     @classmethod
     def of_matrix(cls, matrix: sparse.csr_matrix) -> Self:

@@ -113,6 +113,7 @@ def candidate_sets(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResu
                 k=CONFIG.candidates,
                 created_at=created_at,
                 reserved=CONFIG.reserved,
+                config=CONFIG.shortlist,
             )
             save_as(folder / protocol / RESERVED, reserved, dict[str, int])
             opened = open_windows(

@@ -86,8 +86,8 @@ class ColdStart(Generator):
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Without a taste alone, when nothing else leads to new items."""
-        tells = self.config.memory.profiles(query).answered[0]
-        return None if tells else first_codes(self.score(query)[0], offered, k)
+        taste = self.config.memory.profiles(query).times(self.vectors)
+        return None if taste.any() else first_codes(self.score(query)[0], offered, k)
 
     def _scores(self, queries: Queries, cold: "_Cold", n_items: int) -> Floats:
         profiles = self.config.memory.profiles(queries)

@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ranking.artifacts import Arrays
-from ranking.candidates.generator import Generator, offer_only
+from ranking.candidates.coarse import Coarse
+from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US
 from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
@@ -61,6 +62,16 @@ class Fitting(Generator):
         wanted, middle = self._wanted(queries)
         fit = np.where(self._there[items], products_with_some(self.vectors, items, wanted) - middle, 0)
         return offer_only(self._known[items], fit + self.config.pace * self._pace[items])
+
+    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
+        """By vectors in eight bits."""
+        (wanted,), middle = self._wanted(query)
+        fit = np.where(self._there, self._coarse.products(wanted) - middle[0], 0)
+        return first_codes(fit + np.float32(self.config.pace) * self._pace, offered & self._known, k)
+
+    @cached_property
+    def _coarse(self) -> Coarse:
+        return Coarse.of(self.vectors)
 
     def _wanted(self, queries: Queries) -> tuple[Floats, Floats]:
         """The direction of each query's surroundings, float32 [q, d], and where along it the middle lies, [q, 1]."""

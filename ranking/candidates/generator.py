@@ -1,4 +1,4 @@
-"""What every candidate generator is: fitted on interactions, it scores all items for a batch of queries."""
+"""What every candidate generator is: fitted on interactions, it scores items for a batch of queries."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -112,14 +112,14 @@ def in_order(scores: Floats) -> Places:
     return keys[keys < _NOT_OFFERED_KEY] & _CODE
 
 
-def first_in(order: Places, offered: Bools, k: int) -> Places:
+def first_in(order: npt.NDArray[np.integer], offered: Bools, k: int) -> Places:
     """The first k offered codes of an order, or all, int64 [at most k]; where many are offered little of it is read."""
     size = 2 * k
     while True:
         found = order[:size]
         found = found[offered[found]]
         if len(found) >= k or size >= len(order):
-            return found[:k]
+            return np.asarray(found[:k], np.int64)
         size *= 4
 
 

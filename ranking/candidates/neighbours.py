@@ -93,7 +93,7 @@ def strongest_speakers(block: Callable[[int, int], sparse.csr_matrix], n_items: 
 def strongest(values: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     """Each row's k largest positive values, ties by column."""
     values.sort_indices()
-    entry = largest_entries(values.indptr, values.data, k)
+    entry = largest_entries(values.indptr, values.data.astype(np.float32, copy=False), k)
     row, _ = np.nonzero(entry >= 0)
     entry = entry[entry >= 0]
     return sparse.csr_matrix((values.data[entry], (row, values.indices[entry])), shape=values.shape)

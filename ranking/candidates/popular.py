@@ -105,6 +105,7 @@ class PopularWindowed(Generator):
         """Answer by these events; what holds from the log's end on is counted once."""
         self._item, self._occurred_at, self._weight, self._known = item, at, weight, known
         self._end = int(at[-1]) + 1 if len(at) else 0
+        self._log = object()  # under which a query keeps its scores
         self._at_end = offer_only(known, self._counts(self._end, len(known)))
         self._order = in_order(self._at_end)
         return self
@@ -116,6 +117,8 @@ class PopularWindowed(Generator):
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
+        if self._log in queries.told:
+            return queries.told[self._log][None, items]
         scores = [self._scores(moment)[items] for moment in queries.as_of.tolist()]
         return np.stack(scores or [self._at_end[items]])[: len(queries)]
 
@@ -123,7 +126,8 @@ class PopularWindowed(Generator):
         """Counted once for all moments from the log's end on."""
         if query.as_of[0] >= self._end:
             return first_in(self._order, offered, k)
-        return first_codes(self._scores(int(query.as_of[0])), offered, k)
+        query.told[self._log] = self._scores(int(query.as_of[0]))  # events are counted, which takes long
+        return first_codes(query.told[self._log], offered, k)
 
     def _scores(self, moment: int) -> Floats:
         """Of all items at a moment, `NOT_OFFERED` for those without any event, float32 [n_items]."""

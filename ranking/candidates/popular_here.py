@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Final, Self, TypeAlias
 
@@ -16,6 +17,7 @@ from ranking.types import UNKNOWN, Bools, Codes, Floats, Interactions, Queries, 
 
 DAYPARTS: Final = 4  # of six hours, UTC
 EARLIER: Final = 1e-3  # what an event before the window counts: it only breaks ties
+KEPT: Final = 64  # surroundings whose scores are kept: 200,000 items take 1.6 MB each
 FLOOR: Final = 1e-6  # events of an item without any in time, so that its logarithm is there
 VALUES_FILE: Final = "values.json"
 
@@ -65,9 +67,14 @@ class PopularHere(Generator):
         self._values, self._item, self._occurred_at, self._weight = values, item, at, weight
         self._where, self._known = where, known
         self._end = int(at[-1]) + 1 if len(at) else 0
-        self._at_end: dict[tuple[int, ...], Floats] = {}
-        self._orders: dict[tuple[int, ...], Places] = {}
+        self._log = object()  # under which a query keeps its scores
+        self._at_end = lru_cache(maxsize=KEPT)(self._count_at_end)
         return self
+
+    def _count_at_end(self, where: tuple[int, ...]) -> tuple[Floats, Codes]:
+        """Scores of all items from the log's end on, and the items in their order."""
+        scores = self._counted(self._end, where)
+        return scores, in_order(scores).astype(np.int32)
 
     def score(self, queries: Queries) -> Floats:
         """Log of an expected number of events."""
@@ -79,6 +86,8 @@ class PopularHere(Generator):
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
+        if self._log in queries.told:
+            return queries.told[self._log][None, items]
         scores = np.empty((len(queries), len(items)), np.float32)
         for row, (moment, *codes) in enumerate(self._asked(queries).tolist()):
             scores[row] = self._scores(moment, tuple(codes))[items]
@@ -87,12 +96,10 @@ class PopularHere(Generator):
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Counted once for all moments from the log's end on."""
         moment, *codes = self._asked(query)[0].tolist()
-        scores = self._scores(moment, tuple(codes))
         if moment < self._end:
-            return first_codes(scores, offered, k)
-        if tuple(codes) not in self._orders:
-            self._orders[tuple(codes)] = in_order(scores)
-        return first_in(self._orders[tuple(codes)], offered, k)
+            query.told[self._log] = self._scores(moment, tuple(codes))  # events are counted, which takes long
+            return first_codes(query.told[self._log], offered, k)
+        return first_in(self._at_end(tuple(codes))[1], offered, k)
 
     def _asked(self, queries: Queries) -> npt.NDArray[np.int64]:
         """Moment and surroundings of each query, [q, 4]; no moment lies after the log's end."""
@@ -101,11 +108,7 @@ class PopularHere(Generator):
 
     def _scores(self, moment: int, where: tuple[int, ...]) -> Floats:
         """Of all items, float32 [n_items]; `NOT_OFFERED` for those without any event."""
-        if moment < self._end:
-            return self._counted(moment, where)
-        if where not in self._at_end:
-            self._at_end[where] = self._counted(moment, where)
-        return self._at_end[where]
+        return self._counted(moment, where) if moment < self._end else self._at_end(where)[0]
 
     def _counted(self, moment: int, where: tuple[int, ...]) -> Floats:
         days, at, n_items = self.config.window_days, self._occurred_at, len(self._known)

@@ -62,9 +62,18 @@ class Survey:
         self._exclusive: dict[str, int] = {}
         self._first: dict[str, int] = {}
 
-    def watch(self, rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
-        """Take in a batch, as `retrieve` shows it."""
+    def watch(
+        self,
+        rows: npt.NDArray[np.int64],
+        places: Mapping[str, Codes],
+        reserved: Mapping[str, int],
+        items: Codes | None = None,
+    ) -> None:
+        """Take in a batch, as `retrieve` shows it. What is not among the items looked at was not found."""
         row, item = self._wanted[rows].nonzero()
+        if items is not None:
+            inside = np.isin(item, items)
+            row, item = row[inside], np.searchsorted(items, item[inside]).astype(np.int32)
         worth = 1 / np.maximum(self._needed[rows], 1)[row]  # a hit's part of its query's recall
         place = {name: one[row, item] for name, one in places.items()}
         votes = {name: vote(one, name in reserved) for name, one in places.items()}

@@ -63,7 +63,8 @@ class SparseEase(ItemToItem):
         shared.sort_indices()
         row = rows_of(shared)
         shared.data[shared.indices == start + row] = 0
-        cosine = shared.data / np.sqrt(np.maximum(users_of[start + row] * users_of[shared.indices], 1))
+        longest = np.sqrt(np.maximum(users_of[start + row] * users_of[shared.indices], 1))
+        cosine = np.asarray(shared.data / longest, np.float32)
         near = largest_entries(shared.indptr, cosine, min(self.config.neighbours, x.shape[1]))
         inside = near >= 0
         code = shared.indices[near] * inside

@@ -20,8 +20,9 @@ RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes
 RRF_K: Final = 60  # Cormack et al. 2009; 60 had the best recall@200 on both MovieLens sets' validation windows
 
 Votes: TypeAlias = npt.NDArray[np.float64]
-Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int]], None]
-"""Is shown rows of the queries, each generator's places of all items [rows, n_items], and who has reserved ones."""
+Watch: TypeAlias = Callable[[npt.NDArray[np.int64], Mapping[str, Codes], Mapping[str, int], Codes | None], None]
+"""Is shown rows of the queries, each generator's places of items [rows, m], who has reserved ones, and the items, int32
+[m], ascending; None for all."""
 
 
 _VOTES: Final = np.append(0, 1 / (RRF_K + np.arange(1, DEPTH + 1)))  # by place
@@ -29,7 +30,9 @@ _RESERVED_VOTES: Final = RESERVED_VOTE * _VOTES
 _NOWHERE: Final = np.iinfo(np.int32).max  # the place of an item that a generator did not find
 
 
-def nobody(rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
+def nobody(
+    rows: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int], items: Codes | None
+) -> None:
     """Does not look."""
 
 
@@ -111,6 +114,8 @@ class Candidates:
 
         None found an item that is no candidate.
         """
+        if not self.item.shape[1]:
+            return [[] for _ in items]
         there = (self.item[row] == items[:, None]) & (self.fused[row] > 0)
         place, candidate = there.argmax(axis=1), there.any(axis=1)
         rank, score = self.rank[row, place], self.score[row, place]
@@ -152,8 +157,8 @@ def retrieve(
         generators, queries, created_at=created_at, allowed=allowed, named=named, config=config, batch=batch
     ):
         if watch is not nobody:
-            places = dict(zip(look.generators, look.everywhere(queries.n_items), strict=True))
-            watch(np.arange(start, start + len(look)), places, reserved or {})
+            places = dict(zip(look.generators, look.places, strict=True))
+            watch(np.arange(start, start + len(look)), places, reserved or {}, look.items)
         parts.append(_united(look, k=k, reserved=reserved or {}, named=named))
         start += len(look)
     return Candidates.stacked(parts)
@@ -256,6 +261,8 @@ def rescored(
         items = None
         if candidates.looked is not None:
             items = candidates.looked[start][candidates.looked[start] != UNKNOWN]
+            if not len(items):
+                continue
             allowed, chosen = allowed[:, items], np.searchsorted(items, chosen).clip(max=len(items) - 1)
         for generator in generators:
             masked = offer_only(allowed, generator.score(some) if items is None else generator.score_some(some, items))

@@ -49,7 +49,7 @@ class UserKnn(Generator):
 
     def _among(self, users: sparse.csr_matrix) -> Self:
         """Answer by users x items, and what of them is looked up: an item is worth the less, the more users have it."""
-        self._users = users
+        self._users, self._fitted = users, object()  # under which queries keep their neighbours
         users_of = np.bincount(users.indices, minlength=users.shape[1])
         self._worth: Floats = np.maximum(users_of, 1).astype(np.float32) ** -self.config.rarity
         known = Profiles.of_matrix(users).scaled(self._worth)
@@ -72,7 +72,7 @@ class UserKnn(Generator):
 
     def _near(self, queries: Queries) -> Profiles:
         """Each query's neighbours, by ascending code, and how loudly they speak."""
-        if self not in queries.memo:
+        if self._fitted not in queries.memo:
             asking = self.config.memory.profiles(queries).scaled(self._worth)
             shared = asking.through(self._by_item)
             length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
@@ -82,8 +82,8 @@ class UserKnn(Generator):
             count = np.count_nonzero(alike > 0, axis=1)
             loudness = alike[alike > 0] ** np.float32(self.config.power)
             indptr = np.append(0, np.cumsum(count))
-            queries.memo[self] = Profiles(indptr, codes[alike > 0], loudness, self._users.shape[0])
-        return queries.memo[self]
+            queries.memo[self._fitted] = Profiles(indptr, codes[alike > 0], loudness, self._users.shape[0])
+        return queries.memo[self._fitted]
 
     def save(self, folder: Path) -> None:
         """Write the fitted state: the users' items."""

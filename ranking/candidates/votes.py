@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ranking.candidates.generator import Generator, offer_only, top_k
 from ranking.candidates.looks import looks
-from ranking.candidates.shortlist import DEFAULT, ShortlistConfig
+from ranking.candidates.shortlist import ShortlistConfig
 from ranking.candidates.union import fuse, vote
 from ranking.types import UNKNOWN, Bools, Queries, Times
 
@@ -26,7 +26,7 @@ def choose_votes(
     k: int,
     created_at: Times,
     reserved: Mapping[str, int],
-    config: ShortlistConfig = DEFAULT,
+    config: ShortlistConfig,
 ) -> dict[str, int]:
     """Places of their own by generator, 0 for those that shall have neither places nor a vote.
 
@@ -43,8 +43,11 @@ def choose_votes(
     most = max(MIN_ASKED, CELLS // queries.n_items)
     asked = asked[np.linspace(0, len(asked) - 1, min(most, len(asked))).astype(np.int64)]
     some = queries.take(asked)
-    looked = [*looks(generators, some, created_at=created_at, config=config, batch=len(some))]
-    names, places = looked[0].generators, np.concatenate([one.everywhere(queries.n_items) for one in looked], axis=1)
+    parts = [
+        (look.generators, look.everywhere(queries.n_items))
+        for look in looks(generators, some, created_at=created_at, config=config, batch=len(some))
+    ]
+    names, places = parts[0][0], parts[0][1] if len(parts) == 1 else np.concatenate([one for _, one in parts], axis=1)
     wanted = relevant[asked].toarray().astype(bool)
 
     kept = {name: mine for name, mine in reserved.items() if mine > 0}

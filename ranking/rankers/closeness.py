@@ -40,7 +40,7 @@ def closeness(
     with one_blas_thread():  # thousands of small products
         for query, (start, stop) in enumerate(pairwise(bounds)):
             mine = slice(*queries.indptr[query : query + 2].tolist())
-            history = queries.item[mine][::-1][:REMEMBERED]
+            history = np.ascontiguousarray(queries.item[mine][::-1][:REMEMBERED])
             liked = np.ascontiguousarray(queries.positive[mine][::-1][:REMEMBERED])
             if len(history) and stop > start:
                 for number, model in enumerate(models):

@@ -1,7 +1,7 @@
 """The hybrid: the whole recommendation path, from a query to a ranked list, on one screen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
+from ranking.artifacts import load_arrays, load_as, load_json, save_arrays, save_as
 from ranking.candidates.generator import Generator, top_k
 from ranking.candidates.shortlist import ShortlistConfig
 from ranking.candidates.union import Candidates, Watch, nobody, retrieve
@@ -158,8 +158,11 @@ class Hybrid:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; ArtifactError names the first file that is missing or damaged."""
         state = load_as(folder / "hybrid.json", HybridState)
+        config = state.config
+        if not _has_shortlist(folder):  # it learned from the whole catalogue
+            config = replace(config, shortlist=ShortlistConfig(whole=len(state.items)))
         return cls(
-            state.config,
+            config,
             items=IdIndex(state.items),
             created_at=load_arrays(folder / "created_at.safetensors")["created_at"].astype(np.int64),
             generators=load_generators(folder),
@@ -168,6 +171,13 @@ class Hybrid:
             ranker=Blend.load(folder),
             routes=Routes.load(folder),
         )
+
+
+def _has_shortlist(folder: Path) -> bool:
+    """Whether a saved hybrid knows of shortlists, which the first releases did not."""
+    state = load_json(folder / "hybrid.json")
+    config = state.get("config") if isinstance(state, dict) else None
+    return isinstance(config, dict) and "shortlist" in config
 
 
 def find(
@@ -208,8 +218,10 @@ def find(
 def _of_rows(rows: npt.NDArray[np.int64], watch: Watch) -> Watch:
     """Shows a part of the queries under the rows that they have in the whole."""
 
-    def shown(batch: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int]) -> None:
-        watch(rows[batch], places, reserved)
+    def shown(
+        batch: npt.NDArray[np.int64], places: Mapping[str, Codes], reserved: Mapping[str, int], items: Codes | None
+    ) -> None:
+        watch(rows[batch], places, reserved, items)
 
     return shown
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from ranking.candidates.generator import NOT_OFFERED, Generator, top_k
 from ranking.candidates.looks import Look
 from ranking.candidates.reach import BUDGETS, UNION, Gift, Survey
+from ranking.candidates.shortlist import ShortlistConfig
 from ranking.candidates.union import fuse, retrieve
 from ranking.candidates.votes import MIN_ASKED, choose_votes
 from ranking.types import UNKNOWN, Floats, Interactions, Queries
@@ -157,7 +158,9 @@ def test_retrieving_shows_every_row_once_with_its_places():
         k=2,
         created_at=np.full(3, EXISTS),
         reserved={"other": 1},
-        watch=lambda rows, places, reserved: seen.append((rows.tolist(), places["fixed"].tolist(), dict(reserved))),
+        watch=lambda rows, places, reserved, items: seen.append(
+            (rows.tolist(), places["fixed"].tolist(), dict(reserved))
+        ),
         batch=2,
     )
     assert seen == [([0, 1], [[0, 1, 2], [2, 0, 1]], {"other": 1}), ([2], [[3, 1, 2]], {"other": 1})]
@@ -181,21 +184,26 @@ def voting_world(n: int = MIN_ASKED, n_items: int = 40):
     return generators, queries([[n_items - 1]] * n, n_items), wanted(*relevant), np.full(n_items, EXISTS)
 
 
+def votes(generators, asked, relevant, created_at, reserved):
+    config = ShortlistConfig()
+    return choose_votes(generators, asked, relevant, k=4, created_at=created_at, reserved=reserved, config=config)
+
+
 def test_who_harms_the_union_is_silenced():
     generators, asked, relevant, created_at = voting_world()
-    chosen = choose_votes(generators, asked, relevant, k=4, created_at=created_at, reserved={})
+    chosen = votes(generators, asked, relevant, created_at, {})
     assert chosen == {"third": 0}
-    again = choose_votes(generators, asked, relevant, k=4, created_at=created_at, reserved={"third": 0})
+    again = votes(generators, asked, relevant, created_at, {"third": 0})
     assert again == chosen
 
 
 def test_reserved_places_are_kept_whatever_they_bring():
     generators, asked, relevant, created_at = voting_world()
-    chosen = choose_votes(generators, asked, relevant, k=4, created_at=created_at, reserved={"third": 1})
+    chosen = votes(generators, asked, relevant, created_at, {"third": 1})
     assert chosen == {"third": 1}
 
 
 def test_too_few_queries_choose_nothing():
     generators, asked, relevant, created_at = voting_world(MIN_ASKED - 1)
     reserved = {"other": 3, "third": 0}
-    assert choose_votes(generators, asked, relevant, k=4, created_at=created_at, reserved=reserved) == reserved
+    assert votes(generators, asked, relevant, created_at, reserved) == reserved

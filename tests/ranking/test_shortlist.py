@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent
 from ranking.candidates.bpr import Bpr, BprConfig
@@ -20,6 +21,7 @@ from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
 from ranking.candidates.looks import eligible, looks
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
+from ranking.candidates.reach import Survey
 from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.sequel import Sequel, SequelConfig
 from ranking.candidates.shortlist import ShortlistConfig, shortlist
@@ -125,6 +127,7 @@ def test_on_it_are_the_first_of_each_that_finds_its_own_and_the_nearest_of_what_
     query = ask([user])
     offered = eligible(query, ALWAYS)
     finders = {"covisitation", "item_knn", "ease_sparse", "user_knn", "popular", "popular_windowed", "popular_here"}
+    finders |= {"fitting"}
     finders |= {"aligned"} if user != UNKNOWN else {"cold_start"}
     wanted: set[int] = set()
     for one in GENERATORS:
@@ -134,7 +137,7 @@ def test_on_it_are_the_first_of_each_that_finds_its_own_and_the_nearest_of_what_
         mine = one.first(query, offered[0], SHORT.first)
         if one.name in finders:
             exact = best(scores, SHORT.first)
-            if one.name == "aligned":  # as good, but for what rounding to eight bits costs
+            if one.name in ("aligned", "fitting"):  # as good, but for what rounding to eight bits costs
                 assert scores[0, mine].min() >= scores[0, exact].min() - 0.02 and len(mine) == len(exact)
             else:
                 assert sorted(mine.tolist()) == sorted(exact), one.name
@@ -227,11 +230,53 @@ def test_the_same_models_rescore_candidates_to_the_same_places():
     equal(again, candidates)
 
 
-def test_a_watcher_sees_places_of_the_whole_catalogue():
-    seen = []
-    found(SHORT, [2, 4], watch=lambda rows, places, reserved: seen.append((rows.tolist(), places["aligned"].copy())))
-    assert [rows for rows, _ in seen] == [[0], [1]] and all(place.shape == (1, N_ITEMS) for _, place in seen)
-    assert all(0 < np.count_nonzero(place) < N_ITEMS / 2 for _, place in seen)
+def test_what_is_not_on_the_shortlist_was_not_found():
+    """A survey of shortlists says what one of places in the whole catalogue says."""
+    queries, rng = ask(range(12)), np.random.default_rng(0)
+    relevant = sparse.csr_matrix(rng.random((12, N_ITEMS)) < 0.1)
+    listed, whole = (Survey(relevant, np.ones(12, bool), k=10) for _ in range(2))
+
+    def watch(rows, places, reserved, items):
+        assert len(rows) == 1 and all(place.shape == (1, len(items)) for place in places.values())
+        listed.watch(rows, places, reserved, items)
+        everywhere = {name: np.zeros((1, N_ITEMS), np.int32) for name in places}
+        for name, place in places.items():
+            everywhere[name][:, items] = place
+        whole.watch(rows, everywhere, reserved)
+
+    retrieve(GENERATORS, queries, k=10, created_at=ALWAYS, reserved={"scarce": 2}, config=SHORT, watch=watch)
+    assert listed.reach() == whole.reach() and listed.reach().by_budget["union"][25] > 0
+
+
+def test_nobody_on_the_list_is_an_empty_answer():
+    nothing = np.zeros(N_ITEMS, bool)
+    one = found(SHORT, [3], allowed=nothing)
+    assert one.item.size == 0 and one.sources(0, np.array([3, 4], np.int32)) == [[], []]
+    early = replace(ask([3, 5]), as_of=np.array([-1, 10_000 * DAY_US]))  # before anything was there
+    created = np.zeros(N_ITEMS, np.int64)
+    some = retrieve(GENERATORS, early, k=10, created_at=created, config=SHORT)
+    assert (some.item[0] == UNKNOWN).all() and (some.item[1] != UNKNOWN).all()
+    equal(rescored(some, GENERATORS, early, created_at=created), some)
+
+
+def test_new_items_are_found_for_a_history_without_content():
+    where = vectors().astype(np.float32)
+    query = ask([3])
+    where[query.item] = 0
+    cold = ColdStart(ColdStartConfig(max_events=3), where, ALWAYS).fit(world())
+    offered = eligible(query, ALWAYS)
+    scores = np.where(offered, cold.score(query), NOT_OFFERED)
+    assert sorted(cold.first(query, offered[0], 6).tolist()) == sorted(best(scores, 6))
+
+
+def test_a_model_that_is_fitted_again_forgets_what_queries_kept_of_it():
+    query, model = ask([3]), UserKnn(UserKnnConfig(neighbours=5)).fit(world())
+    model.score(query)
+    half = world()
+    half = half.where(np.arange(len(half)) % 2 == 0)
+    np.testing.assert_array_equal(
+        model.fit(half).score(query), UserKnn(UserKnnConfig(neighbours=5)).fit(half).score(ask([3]))
+    )
 
 
 def test_the_hybrid_looks_at_large_catalogues_by_shortlist():
