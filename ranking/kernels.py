@@ -64,55 +64,11 @@ def add_rows(
 
 
 @numba.njit(cache=True, nogil=True)
-def faded(
-    indptr: Places,
-    occurred_at: npt.NDArray[np.int64],
-    weight: Floats,
-    positive: Bools,
-    others: float,
-    half_life_events: float,
-    half_life_us: float,
-    last: float,
-) -> Floats:
-    """Weights [m] of the events of histories, each in time order, after `history.Memory`; infinity: never, or all."""
-    found = np.empty(len(weight), np.float32)
-    for row in range(len(indptr) - 1):
-        stop = indptr[row + 1]
-        for event in range(indptr[row], stop):
-            later = stop - 1 - event
-            halvings = later / half_life_events + (occurred_at[stop - 1] - occurred_at[event]) / half_life_us
-            worth = weight[event] * (1.0 if positive[event] else others) * 2.0**-halvings
-            found[event] = worth if later < last else 0
-    return found
-
-
-@numba.njit(cache=True, nogil=True)
 def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, columns: Places) -> None:
     """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows]."""
     for place in range(len(rows)):
         for column in range(len(columns)):
             total[column] += weight[place] * matrix[rows[place], columns[column]]
-
-
-@numba.njit(cache=True, nogil=True)
-def standardise_offered(scores: Floats, offered: Bools) -> Floats:
-    """Scores [q, n] at mean 0 and deviation 1 over each row's offered ones; 0 where these are the same."""
-    found = np.empty(scores.shape, np.float32)
-    for row in range(len(scores)):
-        count, total, squares = 0, 0.0, 0.0
-        for code in range(scores.shape[1]):
-            if offered[row, code]:
-                count += 1
-                total += scores[row, code]
-        mean = total / max(count, 1)
-        for code in range(scores.shape[1]):
-            if offered[row, code]:
-                squares += (scores[row, code] - mean) ** 2
-        deviation = np.sqrt(squares / max(count, 1))
-        scale = 1 / deviation if deviation > 1e-9 else 0.0
-        for code in range(scores.shape[1]):
-            found[row, code] = (scores[row, code] - mean) * scale
-    return found
 
 
 @numba.njit(cache=True, nogil=True)
@@ -194,16 +150,3 @@ def largest_entries(indptr: Places, data: Floats, k: int) -> npt.NDArray[np.int6
         for place in range(min(k, count)):
             found[row, place] = first + (keys[place] & 0xFFFFFFFF)
     return found
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def coarse_products(found: Floats, blocks: npt.NDArray[np.int8], wanted: Floats) -> None:
-    """Inner products [b * w] of vectors that lie in blocks [b, d, w], dimension by dimension, with one vector [d]."""
-    width = blocks.shape[2]
-    total = np.empty(width, np.float32)
-    for block in range(len(blocks)):
-        total[:] = 0
-        for dimension in range(len(wanted)):
-            for place in range(width):
-                total[place] += np.float32(blocks[block, dimension, place]) * wanted[dimension]
-        found[block * width : (block + 1) * width] = total

@@ -10,7 +10,7 @@ import numpy as np
 from ranking.candidates.coarse import Coarse
 from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import Feedback, Memory
-from ranking.candidates.products import products_with_all, products_with_some
+from ranking.candidates.products import filled, products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
@@ -114,8 +114,3 @@ class AlignedSession(Aligned):
 def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> Floats:
     """Summed history vectors at length 1, float32 [q, d]; 0 for a query without any."""
     return unit_rows(memory.profiles(queries).times(vectors))
-
-
-def filled(vectors: Floats) -> Bools:
-    """Which rows are not all 0, bool [n]."""
-    return np.asarray(vectors.any(axis=1))

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
-from ranking.kernels import coarse_products
 from ranking.types import Floats
 
 LARGEST: Final = 127
@@ -38,5 +38,18 @@ class Coarse:
     def products(self, wanted: Floats) -> Floats:
         """Inner products float32 [n] with one vector [d], to within the vectors' rounding."""
         found = np.empty(len(self.blocks) * TOGETHER, np.float32)
-        coarse_products(found, self.blocks, (wanted * self.scale).astype(np.float32))
+        _products(found, self.blocks, (wanted * self.scale).astype(np.float32))
         return found[: self.rows]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _products(found: Floats, blocks: npt.NDArray[np.int8], wanted: Floats) -> None:
+    """Inner products [b * w] of vectors that lie in blocks [b, d, w], dimension by dimension, with one vector [d]."""
+    width = blocks.shape[2]
+    total = np.empty(width, np.float32)
+    for block in range(len(blocks)):
+        total[:] = 0
+        for dimension in range(len(wanted)):
+            for place in range(width):
+                total[place] += np.float32(blocks[block, dimension, place]) * wanted[dimension]
+        found[block * width : (block + 1) * width] = total

@@ -4,15 +4,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import Arrays
-from ranking.candidates.aligned import filled
 from ranking.candidates.generator import NOT_OFFERED, Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
+from ranking.candidates.products import filled
 from ranking.candidates.state import load_state, save_state
-from ranking.kernels import standardise_offered
+from ranking.profiles import columns_of
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
@@ -109,7 +110,7 @@ class ColdStart(Generator):
         """Answer with these items alone, bool [n_items]."""
         self.only = self._is_cold = cold
         code = np.flatnonzero(cold)
-        self._row = np.where(cold, np.cumsum(cold) - 1, -1)  # of each item among the cold ones, -1 for another
+        self._row = columns_of(cold)
         self._cold = _Cold(
             code,
             self.vectors[code],
@@ -179,6 +180,22 @@ def exists(created_at: Times, queries: Queries) -> Bools:
     return created_at < queries.as_of[:, None]
 
 
+@numba.njit(cache=True, nogil=True)
 def standardised(scores: Floats, offered: Bools) -> Floats:
-    """Scores of mean 0 and deviation 1 over each row's offered items, [q, n]; 0 where all of them are the same."""
-    return standardise_offered(np.ascontiguousarray(scores, np.float32), offered)
+    """Scores float32 [q, n] of mean 0 and deviation 1 over each row's offered ones; 0 where these are the same."""
+    found = np.empty(scores.shape, np.float32)
+    for row in range(len(scores)):
+        count, total, squares = 0, 0.0, 0.0
+        for code in range(scores.shape[1]):
+            if offered[row, code]:
+                count += 1
+                total += scores[row, code]
+        mean = total / max(count, 1)
+        for code in range(scores.shape[1]):
+            if offered[row, code]:
+                squares += (scores[row, code] - mean) ** 2
+        deviation = np.sqrt(squares / max(count, 1))
+        scale = 1 / deviation if deviation > 1e-9 else 0.0
+        for code in range(scores.shape[1]):
+            found[row, code] = (scores[row, code] - mean) * scale
+    return found

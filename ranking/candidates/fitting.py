@@ -11,7 +11,7 @@ from ranking.artifacts import Arrays
 from ranking.candidates.coarse import Coarse
 from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US
-from ranking.candidates.products import products_with_all, products_with_some
+from ranking.candidates.products import filled, products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.surroundings import Surroundings
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
@@ -81,7 +81,7 @@ class Fitting(Generator):
 
     @cached_property
     def _there(self) -> Bools:
-        return np.asarray(self.vectors.any(axis=1))
+        return filled(self.vectors)
 
     def save(self, folder: Path) -> None:
         """Write vectors, times, paces and what tells choices apart."""

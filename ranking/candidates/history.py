@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import numba
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from ranking.kernels import faded
 from ranking.profiles import Profiles
-from ranking.types import Bools, Interactions, Queries
+from ranking.types import Bools, Floats, Interactions, Queries
 
 DAY_US: Final = 86_400_000_000
 
@@ -54,13 +55,13 @@ class Memory:
     def profiles(self, queries: Queries) -> Profiles:
         """The sum of each item's faded event weights; rows without a usable event are empty."""
         if self not in queries.memo:
-            queries.memo[self] = self._faded(queries)
+            queries.memo[self] = self._fading(queries)
         return queries.memo[self]
 
-    def _faded(self, queries: Queries) -> Profiles:
+    def _fading(self, queries: Queries) -> Profiles:
         told = queries if self.feedback is Feedback.ALL else queries.liked
         never = np.inf
-        weight = faded(
+        weight = _faded(
             told.indptr,
             told.occurred_at,
             told.weight,
@@ -79,3 +80,26 @@ def binary(train: Interactions) -> sparse.csr_matrix:
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
+
+
+@numba.njit(cache=True, nogil=True)
+def _faded(
+    indptr: npt.NDArray[np.int64],
+    occurred_at: npt.NDArray[np.int64],
+    weight: Floats,
+    positive: Bools,
+    others: float,
+    half_life_events: float,
+    half_life_us: float,
+    last: float,
+) -> Floats:
+    """Weights [m] of the events of histories, each in time order, after `Memory`; infinity: never, or all."""
+    found = np.empty(len(weight), np.float32)
+    for row in range(len(indptr) - 1):
+        stop = indptr[row + 1]
+        for event in range(indptr[row], stop):
+            later = stop - 1 - event
+            halvings = later / half_life_events + (occurred_at[stop - 1] - occurred_at[event]) / half_life_us
+            worth = weight[event] * (1.0 if positive[event] else others) * 2.0**-halvings
+            found[event] = worth if later < last else 0
+    return found

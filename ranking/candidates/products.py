@@ -30,7 +30,7 @@ def _products(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item:
 
 
 @numba.njit(cache=True, nogil=True)
-def filled(vectors: Floats, item: Codes) -> Bools:
+def filled_at(vectors: Floats, item: Codes) -> Bools:
     """Which items have a vector, bool [n]: one that is not all 0. vectors: float32 [n_items, d]; item: codes [n]."""
     found = np.zeros(len(item), np.bool_)
     for place in range(len(item)):
@@ -39,6 +39,11 @@ def filled(vectors: Floats, item: Codes) -> Bools:
                 found[place] = True
                 break
     return found
+
+
+def filled(vectors: Floats) -> Bools:
+    """Which rows are not all 0, bool [n]."""
+    return np.asarray(vectors.any(axis=1))
 
 
 def products_with_some(vectors: Floats, items: Codes, wanted: Floats) -> Floats:

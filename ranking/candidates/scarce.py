@@ -9,17 +9,15 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.artifacts import Arrays
-from ranking.candidates.aligned import filled
 from ranking.candidates.cold_start import Audience, exists, standardised
-from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks
+from ranking.candidates.generator import NOT_OFFERED, Generator, Places, offer_only, ranks
 from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.products import filled
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
-from ranking.profiles import Profiles
+from ranking.profiles import Profiles, columns_of
 from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
-
-Places = npt.NDArray[np.int64]
 
 SMOOTHING: Final = (0.5, 10.0)  # obscure items and items that are added to every history, against chance in short ones
 
@@ -91,7 +89,7 @@ class Scarce(Generator):
         """Answer with these items alone, bool [n_items]: their codes, each one's column or -1, and what is known."""
         self.only = self._scarce = scarce
         self._columns = np.flatnonzero(scarce)
-        self._column = np.where(scarce, np.cumsum(scarce) - 1, -1)
+        self._column = columns_of(scarce)
         self._created_at, self._vectors = self.created_at[self._columns], self.vectors[self._columns]
         self._predicted = self.audience.predicted[self._columns]
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from ranking.artifacts import Arrays
-from ranking.candidates.aligned import filled
 from ranking.candidates.generator import Generator, offer_only
 from ranking.candidates.history import Memory, binary
+from ranking.candidates.products import filled
 from ranking.candidates.state import State, load_state, pack, save_state
 from ranking.profiles import Profiles
 from ranking.types import Bools, Floats, Interactions, Queries

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
-from ranking.candidates.products import filled, products
+from ranking.candidates.products import filled, filled_at, products
 from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
@@ -50,7 +50,7 @@ class Surroundings:
     def fit(cls, train: Interactions, vectors: Floats) -> Self:
         """From the choices of `train`; vectors: float32 [n_items, d]."""
         devices, places = _known(train.device), _known(train.place)
-        train = train.where(np.asarray(vectors.any(axis=1))[train.item])
+        train = train.where(filled(vectors)[train.item])
         chosen = vectors[train.item]
         around = np.exp2(-((_hours_apart() / HOURS_AROUND) ** 2)).astype(np.float32)
         part = np.arange(len(train)) * MOMENTS // max(len(train), 1)
@@ -74,7 +74,7 @@ class Surroundings:
         """
         directions = np.stack(list(self.directions(queries).values()), axis=1)
         fits = products(vectors, directions, row, item) - (directions @ self.centre)[row]
-        nowhere = ~filled(vectors, item)
+        nowhere = ~filled_at(vectors, item)
         fits[nowhere] = np.where(np.isnan(fits[nowhere]), np.nan, 0)  # without content: at the centre
         known = np.where(np.isnan(fits), np.float32(0), fits)
         context = known[:, :-1].sum(axis=1, keepdims=True)  # the fashion is no part of a request

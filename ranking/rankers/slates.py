@@ -18,8 +18,8 @@ from scipy import sparse
 from feature_repo import schema
 from feature_repo.columns import Column, table_of
 from feature_repo.transforms import REQUESTED_AT
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import NOT_OFFERED
-from ranking.candidates.union import Candidates
 from ranking.metrics import relevant_at
 from ranking.rankers import store_columns
 from ranking.rankers.features import FeatureMatrix, Part, beside

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
-from ranking.candidates.products import filled, products
+from ranking.candidates.products import filled_at, products
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.types import Bools, Codes, Floats, Queries, Times
 
@@ -94,7 +94,7 @@ class Space:
 def _cosines(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
     """`products`, NaN for items without a vector."""
     found = products(vectors, wanted, row, item)
-    found[~filled(vectors, item)] = np.nan
+    found[~filled_at(vectors, item)] = np.nan
     return found
 
 

@@ -16,8 +16,8 @@ from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
 from feature_repo.store import Store
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.looks import eligible
-from ranking.candidates.union import Candidates
 from ranking.errors import UnknownEntityError
 from ranking.rankers.slates import KEYS, request_rows
 from ranking.serving.answers import Given, Place

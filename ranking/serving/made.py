@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from ranking.candidates.union import Candidates
+from ranking.candidates.candidates import Candidates
 from ranking.rankers.slates import Slates
 from ranking.serving.order import Order
 from ranking.serving.payloads import Asker

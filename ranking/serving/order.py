@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from ranking.candidates.union import Candidates
+from ranking.candidates.candidates import Candidates
 from ranking.serving.sought import Sought
 from ranking.strategy.hybrid import Ranked
 from ranking.strategy.weighting import in_deviations

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
-from ranking.candidates.union import Candidates
+from ranking.candidates.candidates import Candidates
 from ranking.serving.histories import Histories
 from ranking.serving.house_rules import HouseRules
 from ranking.serving.labelled import interactions

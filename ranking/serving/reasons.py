@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo import schema
-from ranking.candidates.union import Source
+from ranking.candidates.candidates import Source
 from ranking.rankers.closeness import PARTS
 from ranking.rankers.slates import IN_SLATE, Slates
 from ranking.serving.catalogue import Catalogue

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ranking.candidates.union import Source as Found
+from ranking.candidates.candidates import Source as Found
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.made import Made
 from ranking.serving.payloads import Recommended, Source

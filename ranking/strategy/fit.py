@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import Generator
 from ranking.candidates.reach import Reach, Survey
 from ranking.candidates.threads import two_at_once
-from ranking.candidates.union import Candidates, rescored
+from ranking.candidates.union import rescored
 from ranking.rankers.blend import Blend, BlendConfig, Lesson, share_by_test
 from ranking.rankers.closeness import closeness
 from ranking.rankers.features import FeatureMatrix, Part, stack

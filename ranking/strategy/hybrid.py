@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ranking.artifacts import load_arrays, load_as, load_json, save_arrays, save_as
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import Generator, top_k
 from ranking.candidates.shortlist import ShortlistConfig
-from ranking.candidates.union import Candidates, Watch, nobody, retrieve
+from ranking.candidates.union import Watch, nobody, retrieve
 from ranking.rankers.blend import Blend, BlendConfig
 from ranking.rankers.closeness import closeness
 from ranking.rankers.knowledge import Knowledge

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.looks import eligible
-from ranking.candidates.union import Candidates
 from ranking.strategy.arrange import Page, Pool, arrange
 from ranking.strategy.diversity import MarginalRelevance, Relevance, Variety
 from ranking.strategy.exploration import draws

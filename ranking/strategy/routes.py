@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_as, save_as
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import top_k
-from ranking.candidates.union import Candidates
 from ranking.rankers.blend import Blend, BlendConfig
 from ranking.rankers.features import FeatureMatrix
 from ranking.rankers.linear import LinearConfig

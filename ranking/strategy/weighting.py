@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ranking.candidates.union import Candidates
+from ranking.candidates.candidates import Candidates
 from ranking.rankers.standardised import standardise_rows
 
 Values = npt.NDArray[np.float64]

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from feature_repo import schema
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import NOT_OFFERED
-from ranking.candidates.union import Candidates
 from ranking.strategy.reranking import Reranker, Wishes
 from ranking.strategy.rules.compiled import RuleSet
 from ranking.strategy.weighting import Weights, lifted

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.popular import Popular, PopularConfig
-from ranking.candidates.union import Candidates
 from ranking.evaluation.routes_report import read, report_of, routes_tables, write
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import FeatureMatrix, Part

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent
 from ranking.candidates.bpr import Bpr, BprConfig
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.coarse import Coarse
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
@@ -26,7 +27,7 @@ from ranking.candidates.scarce import Scarce, ScarceConfig
 from ranking.candidates.sequel import Sequel, SequelConfig
 from ranking.candidates.shortlist import ShortlistConfig, shortlist
 from ranking.candidates.sparse_ease import SparseEase, SparseEaseConfig
-from ranking.candidates.union import Candidates, rescored, retrieve
+from ranking.candidates.union import rescored, retrieve
 from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.representation.inputs import unit_rows
 from ranking.strategy.hybrid import HybridConfig, find

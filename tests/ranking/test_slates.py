@@ -15,9 +15,9 @@ from feature_repo.schema import RANKING, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
 from feature_repo.transforms import REQUESTED_AT
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.surroundings import FITS, Surroundings
-from ranking.candidates.union import Candidates
 from ranking.rankers.features import FeatureMatrix, Part, beside, stack
 from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows

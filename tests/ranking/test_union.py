@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranking.candidates.candidates import Source
 from ranking.candidates.generator import NOT_OFFERED, Generator
-from ranking.candidates.union import RESERVED_VOTE, RRF_K, Source, retrieve, union
+from ranking.candidates.union import RESERVED_VOTE, RRF_K, retrieve, union
 from ranking.types import UNKNOWN, Floats, Interactions, Queries
 
 OUT = NOT_OFFERED

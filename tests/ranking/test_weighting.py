@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import NOT_OFFERED
-from ranking.candidates.union import Candidates
 from ranking.strategy.generators import GENERATORS
 from ranking.strategy.weighting import GROUPS, UNWEIGHTED, Group, Weights, in_deviations, lifted
 from ranking.types import UNKNOWN
