@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from feature_repo import transforms
+from feature_repo import schema, transforms
 from feature_repo.columns import Column, Columns, Places, columns_of, table_of
 from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
@@ -44,6 +44,12 @@ class Ids:
         if len(coded.dictionary) == len(every):
             return cls(every, None)
         return cls(coded.dictionary, coded.indices.to_numpy().astype(np.int64))
+
+
+def ids_of(user_id: str, item_ids: Sequence[str] | pa.StringArray) -> dict[str, Ids]:
+    """One user beside each of some items."""
+    user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
+    return {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from feature_repo import compute, configuration, schema
@@ -20,7 +19,7 @@ from feature_repo.columns import Column
 from feature_repo.epoch import EPOCH
 from feature_repo.errors import StoreError
 from feature_repo.offline_rows import present_rows, read_rows, reading, write_rows
-from feature_repo.online import Ids, Request, answer, count_of, packed_store, read_stored, table_of_answer
+from feature_repo.online import Ids, Request, answer, count_of, ids_of, packed_store, read_stored, table_of_answer
 from feature_repo.plan import Plan, StoredView, plan_service
 from feature_repo.point_in_time import features_at
 from feature_repo.settings import Settings
@@ -234,14 +233,13 @@ class Store:
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
         does not know have nulls and are named by `online.missing`.
         """
-        asked = _of_one_user(user_id, item_ids)
-        return self._table(service, asked, Request(at, requested_at or at, device, place))
+        return self._table(service, ids_of(user_id, item_ids), Request(at, requested_at or at, device, place))
 
     def online_columns(
         self, user_id: str, item_ids: pa.StringArray, request: Request, *, service: str = "ranking_v1"
     ) -> dict[str, pa.Array]:
         """The features of `online_frame` alone, by name in the order of `feature_columns(service)`."""
-        columns, _ = self._answer(service, _of_one_user(user_id, item_ids), request)
+        columns, _ = self._answer(service, ids_of(user_id, item_ids), request)
         return {name: columns[name] for name in self.plan(service).columns}
 
     def online_rows(
@@ -320,8 +318,3 @@ class Store:
         if name not in self._views:
             raise StoreError(f"feature view {name!r} does not exist; known: {', '.join(sorted(self._views))}")
         return self._views[name]
-
-
-def _of_one_user(user_id: str, item_ids: Sequence[str] | pa.StringArray) -> dict[str, Ids]:
-    user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
-    return {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
