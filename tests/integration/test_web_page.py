@@ -195,7 +195,8 @@ def test_from_the_list_to_an_item_its_neighbours_and_back(page):
     assert page.one("h1").text == "For user u00001"
     page.open("/items/no-such-item")
     page.until(lambda: page.all(".notice.bad"), "the refusal")
-    assert all("404" in one for one in page.complaints())
+    complaints = page.complaints()
+    assert all("404" in one for one in complaints), complaints
 
 
 def test_the_same_release_compared_with_itself_agrees(page):
