@@ -152,6 +152,11 @@ def make(loaded: Loaded, asked: Asked, watch: Stopwatch, *, known: pa.Table | No
     Named items are ordered beside the candidates that an answer would be chosen from: so they have the scores that they
     would have there, and the answer's order. Where the watch has a budget, features and ranking may be left out.
     """
+    with loaded.limits.turn:
+        return _made(loaded, asked, watch, known)
+
+
+def _made(loaded: Loaded, asked: Asked, watch: Stopwatch, known: pa.Table | None) -> Made:
     request, query, wishes, named = asked.request, asked.query, asked.wishes, asked.named
     limits = loaded.limits
     k = _asked_for(asked)
@@ -274,7 +279,7 @@ def _features(
         context = request.context
         asked = online.Request(now, context.at or now, context.device, context.place)
         try:
-            found = loaded.limits.calls.run(
+            found = loaded.limits.read(
                 lambda: loaded.store.online_columns(
                     request.user_id or "", unread, asked, service=loaded.release.manifest.service
                 ),

@@ -46,6 +46,7 @@ from ranking.serving.shadow import Shadow
 from ranking.serving.state import state_of
 from ranking.serving.store_calls import StoreCalls
 from ranking.serving.traffic import Traffic
+from ranking.serving.turn import Turn
 
 LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
 
@@ -76,10 +77,11 @@ class Engine:
         self.releases = Releases.of(settings)
         self.traffic = Traffic(wall())
         self.reads, self._writes = StoreCalls.reads(settings), StoreCalls.writes(settings)
-        self._patient = Limits(StoreCalls.patient(settings))
+        self._turn = Turn()
+        self._patient = Limits(StoreCalls.patient(settings), turn=self._turn)
         self._compared = Compared(self.releases, self._open_to_compare)
         self._candidate = Compared(self.releases, self._open_to_compare)
-        self._shadow_limits = Limits(StoreCalls.reads(settings, "shadow"), settings.budget.ms)
+        self._shadow_limits = Limits(StoreCalls.reads(settings, "shadow"), settings.budget.ms, turn=self._turn)
         self.shadow = Shadow(settings.shadow, self._answer_in_shadow)
         self.golden = GoldenRequests(settings.golden, settings.golden_requests)
         self.loading = Loading(self.releases, self._swap)
@@ -283,7 +285,7 @@ class Engine:
         fresh, tail = opened(release, self.settings, now=self.now(), limits=self._patient), EventTail(self._log)
         events = tail.read()
         tail.settled()
-        full = replace(knowing(fresh, events), limits=Limits(self.reads, self.settings.budget.ms))
+        full = replace(knowing(fresh, events), limits=Limits(self.reads, self.settings.budget.ms, turn=self._turn))
         if self._loaded is None or self._loaded.release.id != release.id:
             self.golden.check(full, live=self._loaded, now=self.now())
         with self._memory:  # what came meanwhile is unread in this tail

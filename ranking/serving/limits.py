@@ -1,10 +1,15 @@
 """How long an answer may take, and which of its steps are left out to keep to that."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from ranking.serving.stopwatch import Stopwatch
 from ranking.serving.store_calls import StoreCalls
+from ranking.serving.turn import Turn
+
+_T = TypeVar("_T")
 
 WEIGHT: Final = 0.1  # of the newest time in a stage's running mean
 FORGIVEN: Final = 0.9  # of that mean remains when a stage is left out: else one slow answer could end it for good
@@ -36,11 +41,18 @@ class Limits:
 
     budget_ms: of an answer, from its request's arrival at the engine; None: any. No stage is cut off: the feature store
     is not waited for any longer, and the ranker not asked, once what comes after would be late.
+    turn: whose it is to compute, of the process.
     """
 
     calls: StoreCalls
     budget_ms: float | None = None
     pace: Pace = field(default_factory=Pace)
+    turn: Turn = field(default_factory=Turn)
+
+    def read(self, call: Callable[[], _T], *, within_s: float | None) -> _T:
+        """What a call of the feature store returns or raises, by whoever has the turn; `StoreCalls.run`."""
+        with nullcontext() if self.calls.at_once else self.turn.aside():
+            return self.calls.run(call, within_s=within_s)
 
     def of_features(self, watch: Stopwatch) -> float | None:
         """Seconds that the feature store may take, so that ranking still has its time; None: as long as it may."""

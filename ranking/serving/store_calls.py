@@ -64,6 +64,11 @@ class StoreCalls:
         return cls("patient reads", budget, threads=2 if is_server(settings) else 0)
 
     @property
+    def at_once(self) -> bool:
+        """Whether calls are made by the thread that asks, so that nobody waits."""
+        return self._threads is None
+
+    @property
     def open(self) -> bool:
         """Whether the store is not asked, as it does not answer."""
         return self._breaker.open
