@@ -28,12 +28,15 @@ async function ask(path, init, { signal, waiting = sayWaiting } = {}) {
   for (;;) {
     const sentWith = key();
     const answer = await sent(path, { ...init, signal });
-    const body = await answer.json().catch(() => ({ title: `HTTP ${answer.status}: no JSON` }));
-    if (answer.ok) {
+    const body = await answer.json().catch((error) => {
+      if (error.name === "AbortError") throw error; // the page was left while the answer came
+      return null;
+    });
+    if (answer.ok && body !== null) {
       sayWaiting("");
       return body;
     }
-    const problem = new Problem(answer.status, body, isWanted(answer));
+    const problem = new Problem(answer.status, body ?? { title: `HTTP ${answer.status}: no JSON` }, isWanted(answer));
     if (problem.wantsKey && (await another(sentWith, problem))) {
       until = Date.now() + PATIENCE_MS;
       continue;
