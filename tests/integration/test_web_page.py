@@ -323,3 +323,23 @@ def test_every_page_opens_without_a_word_on_the_console(page, path):
     page.open(path)
     page.idle()
     assert page.one("h1").text
+
+
+READ_BADLY = """
+const [name, done] = arguments;
+const fetched = window.fetch;
+const json = () => Promise.reject(new DOMException("", name));
+window.fetch = async () => ({ ok: true, status: 200, headers: new Headers(), json });
+import("/web/api.js")
+  .then(({ get }) => get("/v1/choices"))
+  .then(() => done("an answer"), (error) => done(error.name + ": " + error.message))
+  .finally(() => { window.fetch = fetched; });
+"""
+
+
+def test_half_an_answer_is_none(page):
+    """Neither one whose page was left while it came, nor one that was cut off."""
+    page.open("/items")
+    page.idle()
+    assert page.chrome.execute_async_script(READ_BADLY, "AbortError").startswith("AbortError")
+    assert page.chrome.execute_async_script(READ_BADLY, "SyntaxError") == "Error: HTTP 200: no JSON"
