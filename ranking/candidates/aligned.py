@@ -101,14 +101,10 @@ class AlignedRecent(Aligned):
         return None
 
 
-class AlignedSession(Aligned):
+class AlignedSession(AlignedRecent):
     """The same for the session: what else the day of the history's last event holds, liked or not."""
 
     name: ClassVar[str] = "aligned_session"
-
-    def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
-        """`Aligned` finds them for it."""
-        return None
 
 
 def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> Floats:

@@ -15,7 +15,7 @@ from ranking.candidates.coarse import Coarse
 from ranking.candidates.cold_start import Audience, ColdStart, ColdStartConfig
 from ranking.candidates.covisitation import Covisitation, CovisitationConfig
 from ranking.candidates.fitting import Fitting, FittingConfig
-from ranking.candidates.generator import NOT_OFFERED, first_codes, ranks, top_k
+from ranking.candidates.generator import NOT_OFFERED, first_codes, first_in, ranks, top_k
 from ranking.candidates.history import DAY_US
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
@@ -35,7 +35,7 @@ from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
 N_USERS, N_ITEMS, N_NEW = 40, 120, 20  # new: nobody has met them
 ALWAYS = np.full(N_ITEMS, np.iinfo(np.int64).min)
-SHORT = ShortlistConfig(whole=0, first=6, rare=3)
+SHORT = ShortlistConfig(whole=0, first=4, rare=9)
 EVERYTHING = ShortlistConfig(whole=0, first=N_ITEMS, rare=N_ITEMS)
 WHOLE = ShortlistConfig(whole=N_ITEMS)
 
@@ -298,3 +298,11 @@ def test_first_codes_equal_a_stable_sort(scores, offered, k):
     there = np.flatnonzero(offered & (scores > -np.inf))
     wanted = there[np.argsort(-scores[there], kind="stable")][:k]
     assert sorted(first_codes(scores, offered, k).tolist()) == sorted(wanted.tolist())
+
+
+@settings(deadline=None)
+@given(offered=st.lists(st.booleans(), min_size=1, max_size=60), k=st.integers(1, 5), seed=st.integers(0, 9))
+def test_the_first_of_an_order_are_found_however_few_are_offered(offered, k, seed):
+    offered = np.array(offered)
+    order = np.random.default_rng(seed).permutation(len(offered))
+    assert first_in(order, offered, k).tolist() == order[offered[order]][:k].tolist()
