@@ -69,6 +69,12 @@ def columns_of(rows: pa.Table) -> dict[str, Column]:
     }
 
 
+def distinct(column: pa.ChunkedArray) -> Column:
+    """A column as its distinct values, null among them, in the order in which they come first."""
+    encoded = _one_chunk(column).dictionary_encode(null_encoding="encode")
+    return Column(encoded.dictionary, encoded.indices.to_numpy().astype(np.int64))
+
+
 def table_of(columns: Columns) -> pa.Table:
     """Columns with the value of each row."""
     return pa.table({name: column.plain() for name, column in columns.items()})

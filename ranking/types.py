@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from feature_repo import schema
+from feature_repo.columns import distinct
 from feature_repo.labels import ratings_of
 from ranking.profiles import Profiles, distinct_in_rows
 
@@ -52,6 +53,11 @@ class IdIndex:
         """Codes of ids, `UNKNOWN` where an id is not in the index."""
         get = self._code.get
         return np.fromiter((get(one, UNKNOWN) for one in ids), np.int32)
+
+    def codes_of(self, ids: pa.ChunkedArray) -> Codes:
+        """The same of a column of many rows; each distinct id is looked up once."""
+        column = distinct(ids)
+        return column.of_rows(self.codes(column.values.to_pylist()))
 
     @cached_property
     def _arrow(self) -> pa.Array:
@@ -101,8 +107,7 @@ class Interactions:
 
         A further column `schema.PART` is the dataset's own split. rated: kinds whose values are ratings.
         """
-        user = users.codes(events[schema.USER_ID].to_pylist())
-        item = items.codes(events[schema.ITEM_ID].to_pylist())
+        user, item = users.codes_of(events[schema.USER_ID]), items.codes_of(events[schema.ITEM_ID])
         at = events[schema.OCCURRED_AT].cast(pa.int64()).to_numpy()
         weight = events[schema.WEIGHT].to_numpy().astype(np.float32)
         order = _shuffled_ties(at, tie_seed)
@@ -115,8 +120,8 @@ class Interactions:
             occurred_at=at[order],
             weight=weight[order],
             positive=events[schema.POSITIVE].to_numpy(zero_copy_only=False)[order],
-            device=np.asarray(events[schema.DEVICE].to_pylist(), object)[order],
-            place=np.asarray(events[schema.PLACE].to_pylist(), object)[order],
+            device=_strings(events[schema.DEVICE])[order],
+            place=_strings(events[schema.PLACE])[order],
             part=_parts(events)[order] if schema.PART in events.column_names else None,
             rating=ratings_of(events, rated)[order] if rated else None,
         )
@@ -148,7 +153,12 @@ class Interactions:
 
 
 def _parts(events: pa.Table) -> Parts:
-    return IdIndex(PARTS).codes(events[schema.PART].to_pylist()).astype(np.int8)
+    return IdIndex(PARTS).codes_of(events[schema.PART]).astype(np.int8)
+
+
+def _strings(column: pa.ChunkedArray) -> Strings:
+    shared = distinct(column)
+    return shared.of_rows(np.array(shared.values.to_pylist(), object))
 
 
 def _shuffled_ties(at: Times, seed: int) -> npt.NDArray[np.int64]:

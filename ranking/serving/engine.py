@@ -241,8 +241,12 @@ class Engine:
         """
         if self._loaded is not None and self._tail.moved():
             self._catch_up()
-        self.loading.follow(None if self._loaded is None else self._loaded.release.id)
+        self.loading.follow(self._answering)
         return self.loaded
+
+    def _answering(self) -> str | None:
+        """The id of the release that answers."""
+        return None if self._loaded is None else self._loaded.release.id
 
     def wait(self) -> None:
         """Come back when no release is on its way any more."""

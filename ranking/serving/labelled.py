@@ -20,5 +20,5 @@ def labelled(events: pa.Table, kinds: Mapping[str, EventKind]) -> pa.Table:
 
 def interactions(events: pa.Table, items: IdIndex) -> Interactions:
     """Labelled events with a weight, over all users whom they name and the items of a release."""
-    users = IdIndex.of(events[schema.USER_ID].to_pylist())
+    users = IdIndex.of(pc.unique(events[schema.USER_ID]).to_pylist())
     return Interactions.from_events(events, users=users, items=items)

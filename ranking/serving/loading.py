@@ -38,14 +38,27 @@ class Loading:
         """How often a release was loaded and served, and refused."""
         return dict(self._counts)
 
-    def follow(self, here: str | None) -> None:
-        """Begin to load the home's current release if it is another than this one and was not refused."""
-        wanted = self._releases.current_id()
-        if wanted == here:
-            if self.refused.id not in ("", here):  # gone back from: it is tried again should it be promoted again
+    def follow(self, here: Callable[[], str | None]) -> None:
+        """Begin to load the home's current release if it is another than the one that answers and was not refused.
+
+        here: says which one answers.
+        """
+        if self._wanted(here) is None or not self._busy.acquire(blocking=False):
+            return
+        wanted = self._wanted(here)  # another thread may have brought it meanwhile, or gone back from it
+        if wanted is None:
+            self._busy.release()
+        else:
+            self._start(wanted)
+
+    def _wanted(self, here: Callable[[], str | None]) -> str | None:
+        """The release to load; None where there is nothing to do."""
+        wanted, answers = self._releases.current_id(), here()
+        if wanted == answers:
+            if self.refused.id not in ("", answers):  # gone back from: it is tried again should it be promoted again
                 self.refused = Refusal()
-        elif wanted is not None and wanted != self.refused.id:
-            self.begin(wanted)
+            return None
+        return None if wanted == self.refused.id else wanted
 
     def now(self, release: Release) -> None:
         """Load a release at once; raises what it is refused for."""
@@ -59,12 +72,15 @@ class Loading:
     def begin(self, wanted: str) -> None:
         """Load a release in a thread, unless one is on its way."""
         if self._busy.acquire(blocking=False):
-            threading.Thread(target=self._beside, args=(wanted,), name="load-release", daemon=True).start()
+            self._start(wanted)
 
     def wait(self) -> None:
         """Come back when no release is on its way any more."""
         with self._busy:
             pass
+
+    def _start(self, wanted: str) -> None:
+        threading.Thread(target=self._beside, args=(wanted,), name="load-release", daemon=True).start()
 
     def _beside(self, wanted: str) -> None:
         try:

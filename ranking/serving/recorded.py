@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import schema
+from feature_repo.columns import distinct
 
 _CHUNKS: Final = 256  # of events added one by one, before they are put together: taking rows from many is slow
 
@@ -50,12 +52,11 @@ _NONE: Final[_Rows] = np.empty(0, np.int64)
 
 def _by_entity(entities: pa.ChunkedArray) -> dict[str, _Rows]:
     """The rows of every entity."""
-    encoded = entities.dictionary_encode().unify_dictionaries().combine_chunks()
-    encoded = encoded if isinstance(encoded, pa.Array) else pa.concat_arrays(encoded.chunks)
-    codes = encoded.indices.to_numpy()
-    bounds = np.cumsum(np.bincount(codes, minlength=len(encoded.dictionary)))[:-1]
-    parts = np.split(np.argsort(codes, kind="stable"), bounds)
-    return dict(zip(encoded.dictionary.to_pylist(), parts, strict=False))
+    column = distinct(entities)
+    codes = column.of_rows(np.arange(len(column.values)))
+    rows, bounds = np.argsort(codes, kind="stable"), np.append(0, np.cumsum(np.bincount(codes))).tolist()
+    spans = zip(column.values.to_pylist(), pairwise(bounds), strict=True)
+    return {entity: rows[start:stop] for entity, (start, stop) in spans}
 
 
 def _take(events: pa.Table, rows: list[_Rows]) -> pa.Table:
