@@ -27,6 +27,7 @@ from feature_repo.epoch import EPOCH
 
 SQL: Final = Path(__file__).parent / "sql"
 TICK: Final = timedelta(microseconds=1)  # what happened at a moment is known one microsecond later
+LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
 
 
 READ: Final = pa.schema(  # columns of `events` in a view's SQL

@@ -272,15 +272,17 @@ def serve(
 ) -> None:
     """Serve the web page and the HTTP API; /docs describes it."""
     from pipelines.serving import served_media
-    from ranking.serving.app import serve as serve_http
-    from ranking.serving.workers import serve_by_workers
 
     logging.getLogger("ranking").setLevel(logging.INFO)
     settings = settings_of(home)
     media_root = served_media(settings)
     if workers == 1:
+        from ranking.serving.app import serve as serve_http
+
         serve_http(settings, host=host, port=port, open_to_all=open_to_all, media_root=media_root)
-    else:
+    else:  # this process answers nothing: it need not import what the others do
+        from ranking.serving.workers import serve_by_workers
+
         serve_by_workers(
             settings, host=host, port=port, open_to_all=open_to_all, media_root=media_root, workers=workers
         )

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from feature_repo import schema
-from feature_repo.compute import TICK
+from feature_repo.compute import LIVE, TICK
 from feature_repo.durable import write_durably
 from feature_repo.event_log import EventLog
 from feature_repo.labels import rated_kind
@@ -29,7 +29,6 @@ from pipelines.errors import HomeError
 from pipelines.home import Built, Facts, Home, Json
 from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.content import item_content
-from ranking.serving.engine import LIVE
 from ranking.types import IdIndex, Interactions, ItemContent
 from validation.report import Report
 from validation.run import validate

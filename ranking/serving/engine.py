@@ -4,15 +4,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
 from feature_repo import schema
 from feature_repo.asked import Asked
-from feature_repo.compute import TICK
+from feature_repo.compute import LIVE, TICK
 from feature_repo.event_log import EventLog
 from feature_repo.event_tail import EventTail
 from feature_repo.feast_json import Value
@@ -47,8 +46,6 @@ from ranking.serving.state import state_of
 from ranking.serving.store_calls import StoreCalls
 from ranking.serving.traffic import Traffic
 from ranking.serving.turn import Turn
-
-LIVE: Final = timedelta(days=2)  # data whose last event is older are an archive, and keep their own time
 
 _log = logging.getLogger(__name__)
 

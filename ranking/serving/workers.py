@@ -5,16 +5,10 @@ new one while the others answer.
 """
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI
-
-from feature_repo.settings import Settings, load_settings
-from ranking.errors import NotReadyError
-from ranking.serving.app import create_app, prepare_process
-from ranking.serving.engine import Engine
+from feature_repo.settings import Settings
 from ranking.serving.guard import access
 from ranking.serving.releases import Releases
 
@@ -34,7 +28,7 @@ def serve_by_workers(
     os.environ[HOME] = str(settings.home.resolve())  # the processes read the settings themselves
     os.environ[MEDIA_ROOT] = "" if media_root is None else str(media_root.resolve())
     uvicorn.run(
-        f"{__name__}:worker",
+        "ranking.serving.worker:worker",
         factory=True,
         host=host,
         port=port,
@@ -42,15 +36,3 @@ def serve_by_workers(
         access_log=False,
         timeout_worker_healthcheck=HEALTHCHECK_S,
     )
-
-
-def worker() -> FastAPI:
-    """The API of one process; it takes connections once its release is loaded, or refused."""
-    prepare_process()
-    settings = load_settings()
-    engine = Engine(settings.model_copy(update={"worker": f"{settings.worker}-{os.getpid()}"}))
-    with suppress(NotReadyError):
-        engine.follow()
-    engine.wait()
-    media_root = os.environ.get(MEDIA_ROOT)
-    return create_app(engine, media_root=Path(media_root) if media_root else None)
