@@ -155,8 +155,15 @@ def at_rate(port: int, bodies: Callable[[int], object], *, rate: float, seconds:
     return np.array(taken)
 
 
-def as_fast_as_it_goes(port: int, bodies: Callable[[int], object], *, at_once: int, seconds: float) -> float:
-    """Requests a second that are answered, so many asked at one time."""
+def as_fast_as_it_goes(
+    port: int,
+    bodies: Callable[[int], object],
+    *,
+    at_once: int,
+    seconds: float,
+    between: Callable[[Client, int], None] = lambda _client, _number: None,
+) -> float:
+    """Requests a second that are answered, so many asked at one time. between: what else each asker does, by number."""
     counts = [0] * at_once
     until = time.perf_counter() + seconds
 
@@ -165,6 +172,7 @@ def as_fast_as_it_goes(port: int, bodies: Callable[[int], object], *, at_once: i
         while time.perf_counter() < until:
             client.post("/v1/recommendations", bodies(number))
             counts[mine] += 1
+            between(client, number)
             number += at_once
 
     threads = [threading.Thread(target=work, args=(mine,)) for mine in range(at_once)]

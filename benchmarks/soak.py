@@ -4,10 +4,10 @@
                               [--workers 2] [--share 0.8] [--swap-every 60]
 
 Makes the home as `serve.py` does, unless one is there, and a twin of its release. Measures how many recommendations a
-second the server gives as fast as it goes, then asks at a share of that rate, posts an event for every tenth request,
-and promotes the twin and the first release by turns. Memory is that of all processes of the server (PSS: each has its
-part of shared pages), read every five seconds; growth compares the median of the last fifth with that of the second
-fifth, when every cache is warm. Prints one JSON object.
+second the server gives as fast as it goes, with an event for every tenth, then asks at a share of that rate, posts as
+many events, and promotes the twin and the first release by turns. Memory is that of all processes of the server (PSS:
+each has its part of shared pages), read every five seconds; growth compares the median of the last fifth with that of
+the second fifth, when every cache is warm. Prints one JSON object.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from serving_world import WorldSize, build
 from ranking.serving.releases import MANIFEST, SUMS, Manifest, Releases
 
 EVERY_S = 5.0  # readings of memory
-EVENTS = 0.1  # a request
+REQUESTS = 10  # an event
 TWIN = "twin"
 
 
@@ -39,6 +39,14 @@ def twin(releases: Releases) -> str:
         return first.manifest.model_copy(update={"id": TWIN})
 
     return releases.publish(TWIN, make).id
+
+
+def post(client: Client, number: int, users: int) -> None:
+    """One of many events; RuntimeError unless the server takes it and its features."""
+    user, item = number * 37 % users, number * 101 % 997
+    receipt = client.post("/v1/events", {"user_id": f"u{user:05}", "item_id": f"i{item:07}", "kind": "click"})
+    if receipt["accepted"] != 1 or receipt["fallbacks"]:
+        raise RuntimeError(f"event: {receipt}")
 
 
 class Beside:
@@ -80,11 +88,10 @@ class Beside:
     def _post(self) -> None:
         client = Client(self._server.port)
         while not self._done.wait(1 / self._events_per_s):
-            user, item = (self.events * 37) % self._users, (self.events * 101) % 997
-            event = {"user_id": f"u{user:05}", "item_id": f"i{item:07}", "kind": "click"}
-            receipt = client.post("/v1/events", event)
-            if receipt["accepted"] != 1 or receipt["fallbacks"]:
-                self.faults.append(f"event: {receipt}")
+            try:
+                post(client, self.events, self._users)
+            except RuntimeError as error:
+                self.faults.append(str(error))
             self.events += 1
 
     def _read(self) -> None:
@@ -109,13 +116,17 @@ def main() -> None:
     def plain(number: int) -> dict[str, object]:
         return request(number, size.users)
 
+    def some_events(client: Client, number: int) -> None:
+        if number % REQUESTS == 0:
+            post(client, number, size.users)
+
     with serving(asked.home, asked.workers) as server:
         for number in range(WARM_UP * asked.workers):
             Client(server.port).post("/v1/recommendations", plain(number))
-        peak = as_fast_as_it_goes(server.port, plain, at_once=2 * asked.workers, seconds=20)
+        peak = as_fast_as_it_goes(server.port, plain, at_once=2 * asked.workers, seconds=20, between=some_events)
         rate = asked.share * peak
         beside = Beside(
-            server, releases, users=size.users, events_per_s=max(EVENTS * rate, 0.2), swap_every_s=asked.swap_every
+            server, releases, users=size.users, events_per_s=max(rate / REQUESTS, 0.2), swap_every_s=asked.swap_every
         )
         started = time.perf_counter()
         with beside:
