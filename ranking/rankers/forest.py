@@ -66,7 +66,7 @@ class Forest:
         )
 
     def margins(self, values: Floats) -> Margins:
-        """Sums of each booster's leaves that rows fall into, float64 [boosters, n]; values: float32 [n, f], with NaN."""
+        """Sums of each booster's leaves that rows fall into, float64 [boosters, n]; values: float32 [n, f] with NaN."""
         rows = np.ascontiguousarray(values, np.float32)
         nodes = self.column, self.threshold, self.missing_left, self.first, self.middle
         return np.asarray(_margins(rows, *nodes, self.ends, self.value, self.leaves, self.boosters))

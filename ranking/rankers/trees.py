@@ -94,7 +94,7 @@ class Trees:
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only: the sum of each booster's slate-standardised margin."""
         margins = self.margins(features.select(self.names))
-        return standardise(margins.T, groups).sum(axis=1).astype(np.float32)
+        return np.asarray(standardise(margins.T, groups).sum(axis=1), np.float32)
 
     def contributions(self, slate: FeatureMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What each feature adds to the scores of some rows of one slate, float64 [rows, f], columns as `names`.

@@ -112,8 +112,8 @@ class Routes:
         found = np.zeros(len(slates.row), np.float32) if said is None else said.copy()
         short = self._short(lengths)
         for voice, mine in ((self.newcomer, short), (ranker if said is None else None, ~short)):
-            rows = np.repeat(mine, slates.groups)
-            if voice is not None and rows.any():
+            if voice is not None and slates.groups[mine].any():
+                rows = np.repeat(mine, slates.groups)
                 found[rows] = voice.score(_rows(slates.features, rows), slates.groups[mine])
         scores = self.gate.score(said_by(slates, found), lengths)
         for row, name in enumerate(self.chosen(lengths)):
@@ -134,7 +134,7 @@ class Routes:
         return self.newcomer if self._short(np.array([length]))[0] else ranker
 
     def _short(self, lengths: Sizes) -> Bools:
-        return np.asarray((lengths <= SHORT) & (self.newcomer is not None))
+        return np.asarray(lengths <= SHORT) if self.newcomer is not None else np.zeros(len(lengths), bool)
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing folder."""
