@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -44,6 +45,16 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    @cached_property
+    def row(self) -> npt.NDArray[np.int64]:
+        """The query of each of all n candidates, query after query, int64 [n]."""
+        return np.nonzero(self.item != UNKNOWN)[0]
+
+    @cached_property
+    def items(self) -> Codes:
+        """All n candidates in the same order, int32 [n]."""
+        return self.item[self.item != UNKNOWN]
 
     @classmethod
     def stacked(cls, parts: "Sequence[Candidates]") -> "Candidates":

@@ -57,7 +57,7 @@ class Told:
         """As the gate learns from them."""
         queries, relevant = self.division.queries, self.division.relevant
         labels = self.slates.labels(relevant)
-        return opinions_of(self.slates, self.scores, np.diff(queries.indptr), labels, np.diff(relevant.indptr))
+        return opinions_of(self.slates, self.scores, queries.lengths, labels, np.diff(relevant.indptr))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Routes:
 
         said: the ranker's scores of all rows, float32 [n], where it was asked before.
         """
-        lengths = np.diff(queries.indptr)
+        lengths = queries.lengths
         found = np.zeros(len(slates.row), np.float32) if said is None else said.copy()
         short = self._short(lengths)
         for voice, mine in ((self.newcomer, short), (ranker if said is None else None, ~short)):
@@ -169,7 +169,7 @@ def learn_newcomers(slates: Slates, division: Split, config: RoutesConfig) -> tu
 
 def only_long(told: Told) -> Told:
     """The slates whose histories the ranker of long ones answers."""
-    mine = np.diff(told.division.queries.indptr) > SHORT
+    mine = told.division.queries.lengths > SHORT
     rows = np.repeat(mine, told.slates.groups)
     kept = told.slates.candidates.take(mine)
     groups = told.slates.groups[mine]
