@@ -49,12 +49,12 @@ class Candidates:
     @cached_property
     def row(self) -> npt.NDArray[np.int64]:
         """The query of each of all n candidates, query after query, int64 [n]."""
-        return np.nonzero(self.item != UNKNOWN)[0]
+        return np.flatnonzero(self.item != UNKNOWN) // self.item.shape[1]
 
     @cached_property
     def items(self) -> Codes:
         """All n candidates in the same order, int32 [n]."""
-        return self.item[self.item != UNKNOWN]
+        return np.asarray(self.item[self.item != UNKNOWN])
 
     @classmethod
     def stacked(cls, parts: "Sequence[Candidates]") -> "Candidates":
