@@ -228,9 +228,14 @@ class Queries:
         return len(self.user)
 
     @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Events of each history, int64 [q]."""
+        return self.indptr[1:] - self.indptr[:-1]
+
+    @cached_property
     def row(self) -> npt.NDArray[np.int64]:
         """Row of each history entry, int64 [m]."""
-        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        return np.repeat(np.arange(len(self)), self.lengths)
 
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -13,7 +15,7 @@ from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.state import State
 from ranking.types import UNKNOWN, Bools, Codes, Floats
 
-_NOWHERE: Final = np.iinfo(np.int32).max  # the place of an item that a generator did not find
+_RANK: Final = attrgetter("rank")
 
 
 class Source(NamedTuple):
@@ -44,6 +46,16 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    @cached_property
+    def row(self) -> npt.NDArray[np.int64]:
+        """The query of each of all n candidates, query after query, int64 [n]."""
+        return np.asarray(np.flatnonzero(self.item != UNKNOWN) // self.item.shape[1])
+
+    @cached_property
+    def items(self) -> Codes:
+        """All n candidates in the same order, int32 [n]."""
+        return np.asarray(self.item[self.item != UNKNOWN])
 
     @classmethod
     def stacked(cls, parts: "Sequence[Candidates]") -> "Candidates":
@@ -97,16 +109,16 @@ class Candidates:
         if not self.item.shape[1]:
             return [[] for _ in items]
         there = (self.item[row] == items[:, None]) & (self.fused[row] > 0)
-        place, candidate = there.argmax(axis=1), there.any(axis=1)
-        rank, score = self.rank[row, place], self.score[row, place]
-        among = (rank > 0) & (rank <= self.item.shape[1]) & candidate[:, None]
-        order = np.where(among, rank, _NOWHERE).argsort(axis=1, kind="stable")
-        names = np.array(self.generators, object)[order].tolist()
-        ranks, scores = (np.take_along_axis(one, order, axis=1).tolist() for one in (rank, score))
-        counts = among.sum(axis=1).tolist()
+        place, last = there.argmax(axis=1), self.item.shape[1]
+        told = there.any(axis=1).tolist(), self.rank[row, place].tolist(), self.score[row, place].tolist()
         return [
-            list(map(Source, *(one[:count] for one in found)))
-            for *found, count in zip(names, ranks, scores, counts, strict=True)
+            sorted(
+                (Source(*one) for one in zip(self.generators, rank, score, strict=True) if 0 < one[1] <= last),
+                key=_RANK,
+            )
+            if candidate
+            else []
+            for candidate, rank, score in zip(*told, strict=True)
         ]
 
 

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.candidates.products import filled, filled_at, products
-from ranking.types import Codes, Floats, Interactions, Queries, Strings, Times
+from ranking.types import Bools, Codes, Floats, Interactions, Queries, Strings, Times
 
 PRIOR: Final = 50.0  # a context counts as if so many choices of no direction had come before
 RIDGE: Final = 0.1  # of the average variance, added to each: directions of few choices are not told from noise
@@ -73,12 +74,8 @@ class Surroundings:
         context_fit: the sum of what is known of hour, weekend, device and place.
         """
         directions = np.stack(list(self.directions(queries).values()), axis=1)
-        fits = products(vectors, directions, row, item) - (directions @ self.centre)[row]
-        nowhere = ~filled_at(vectors, item)
-        fits[nowhere] = np.where(np.isnan(fits[nowhere]), np.nan, 0)  # without content: at the centre
-        known = np.where(np.isnan(fits), np.float32(0), fits)
-        context = known[:, :-1].sum(axis=1, keepdims=True)  # the fashion is no part of a request
-        return np.concatenate([fits, context], axis=1)
+        fits = products(vectors, directions, row, item)
+        return np.asarray(_centred(fits, directions @ self.centre, row, filled_at(vectors, item)))
 
     def directions(self, queries: Queries) -> dict[str, Floats]:
         """What each query's surroundings want, float32 [q, d] each, context first; NaN where they are unknown."""
@@ -100,13 +97,7 @@ class Surroundings:
 
     def _fashion_at(self, at: Times) -> Floats:
         """Directions between those of the nearest moments, [q, d]; before the first and after the last theirs."""
-        if not len(self.moments):
-            return np.full((len(at), len(self.centre)), np.nan, np.float32)
-        after = np.clip(np.searchsorted(self.moments, at), 1, len(self.moments) - 1) if len(self.moments) > 1 else 0
-        before = np.maximum(np.asarray(after) - 1, 0)
-        between = np.maximum(self.moments[after] - self.moments[before], 1)
-        share = np.clip((at - self.moments[before]) / between, 0, 1)[:, None].astype(np.float32)
-        return np.asarray((1 - share) * self.fashion[before] + share * self.fashion[after], np.float32)
+        return np.asarray(_between(self.moments, self.fashion, at))
 
     def save(self, folder: Path) -> None:
         """Write directions and names."""
@@ -150,6 +141,38 @@ class _Directions:
         weight = membership.sum(axis=0)[:, None]
         apart = membership.T @ self.chosen / (weight + PRIOR)
         return np.asarray(apart @ self.precision, np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _centred(along: Floats, middle: Floats, row: npt.NDArray[np.int64], filled: Bools) -> Floats:
+    """`Surroundings.features`; along: places along the directions, [n, 5]; middle: where those of the queries begin."""
+    found = np.empty((len(row), along.shape[1] + 1), np.float32)
+    for place in range(len(row)):
+        context = np.float32(0)
+        for number in range(along.shape[1]):
+            fit = along[place, number] - middle[row[place], number]
+            fit = fit if filled[place] or np.isnan(fit) else np.float32(0)  # without content: at the centre
+            found[place, number] = fit
+            if number < along.shape[1] - 1 and not np.isnan(fit):  # the fashion is no part of a request
+                context += fit
+        found[place, -1] = context
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _between(moments: Times, fashion: Floats, at: Times) -> Floats:
+    """`Surroundings._fashion_at`; NaN where there is no moment."""
+    found = np.full((len(at), fashion.shape[1]), np.float32(np.nan))
+    last = len(moments) - 1
+    for query in range(len(at) if last >= 0 else 0):
+        after = min(max(np.searchsorted(moments, at[query]), min(1, last)), last)
+        before = max(after - 1, 0)
+        share = (at[query] - moments[before]) / max(moments[after] - moments[before], 1)
+        later = np.float32(min(max(share, 0.0), 1.0))
+        for dimension in range(fashion.shape[1]):
+            earlier = (np.float32(1) - later) * fashion[before, dimension]
+            found[query, dimension] = earlier + later * fashion[after, dimension]
+    return found
 
 
 def _or_none(directions: Floats) -> Floats:

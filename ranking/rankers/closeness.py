@@ -35,7 +35,8 @@ def closeness(
     largest; liked, not_liked, all: mean over the positive, the other, all events. NaN where the part is empty.
     """
     models = [one for one in generators if isinstance(one, ItemToItem)]
-    found = np.full((len(models), len(PARTS), len(row)), np.nan, np.float32)
+    columns, parts = _columns(tuple(one.name for one in models))
+    found = np.full((len(parts), len(row)), np.nan, np.float32)
     bounds = np.searchsorted(row, np.arange(len(queries) + 1)).tolist()
     with one_blas_thread():  # thousands of small products
         for query, (start, stop) in enumerate(pairwise(bounds)):
@@ -43,24 +44,23 @@ def closeness(
             history = np.ascontiguousarray(queries.item[mine][::-1][:REMEMBERED])
             liked = np.ascontiguousarray(queries.positive[mine][::-1][:REMEMBERED])
             if len(history) and stop > start:
-                for number, model in enumerate(models):
+                for model, its in zip(models, columns, strict=True):
                     said = np.ascontiguousarray(model.between(history, item[start:stop]))
-                    _parts(said, liked, found[number, :, start:stop])
-    order, parts = _columns(tuple(one.name for one in models))
-    values = np.take(found.reshape(len(order), len(row)).T, order, axis=1)
-    return FeatureMatrix(tuple(parts), values, parts)
+                    _parts(said, liked, found[:, start:stop], its)
+    return FeatureMatrix(tuple(parts), found.T, parts)
 
 
 @lru_cache(maxsize=8)
 def _columns(models: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], dict[str, Part]]:
-    """Places of models times `PARTS` in the order of their names, and what they tell of."""
+    """Where each model's `PARTS` stand in the order of their names, int64 [models, parts], and what these tell of."""
     names = [f"{one}_{part}" for one in models for part in PARTS]
-    return np.argsort(np.array(names, str)), dict.fromkeys(sorted(names), Part.BEHAVIOUR)
+    columns = np.argsort(np.argsort(np.array(names, str)))
+    return columns.reshape(len(models), len(PARTS)), dict.fromkeys(sorted(names), Part.BEHAVIOUR)
 
 
 @numba.njit(cache=True, nogil=True)
-def _parts(said: Floats, liked: Bools, found: Floats) -> None:
-    """Fill in rows as `PARTS`, float32 [parts, t]; said: float32 [h, t], the latest event first, h at least 1."""
+def _parts(said: Floats, liked: Bools, found: Floats, rows: npt.NDArray[np.int64]) -> None:
+    """Fill in the rows that are `PARTS`, float32 [t]; said: float32 [h, t], the latest event first, h at least 1."""
     events, width = said.shape
     total, by_liking = np.zeros(width, np.float32), np.zeros((2, width), np.float32)
     largest = np.full((NEAREST, width), np.float32(-np.inf))
@@ -77,15 +77,15 @@ def _parts(said: Floats, liked: Bools, found: Floats) -> None:
                 left[column] = other if one > other else one
         for number, latest in enumerate(LATEST):
             if event + 1 == latest or event + 1 == events < latest:
-                found[number] = total / np.float32(event + 1)
+                found[rows[number]] = total / np.float32(event + 1)
     by_nearness, near = np.zeros(width, np.float32), min(NEAREST, events)
     for place in range(near):
         by_nearness += largest[near - 1 - place]
-    found[len(LATEST)] = largest[0]
-    found[len(LATEST) + 1] = by_nearness / np.float32(near)
+    found[rows[len(LATEST)]] = largest[0]
+    found[rows[len(LATEST) + 1]] = by_nearness / np.float32(near)
     n_liked = np.count_nonzero(liked)
     if n_liked:
-        found[len(LATEST) + 2] = by_liking[1] / np.float32(n_liked)
+        found[rows[len(LATEST) + 2]] = by_liking[1] / np.float32(n_liked)
     if n_liked < events:
-        found[len(LATEST) + 3] = by_liking[0] / np.float32(events - n_liked)
-    found[len(LATEST) + 4] = total / np.float32(events)
+        found[rows[len(LATEST) + 3]] = by_liking[0] / np.float32(events - n_liked)
+    found[rows[len(LATEST) + 4]] = total / np.float32(events)

@@ -8,6 +8,7 @@ the one that it stands at goes on to the first leaf of the right side.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Self, TypeAlias
 
 import lightgbm as lgb
@@ -27,12 +28,13 @@ Places: TypeAlias = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Forest:
-    """A booster's trees, nodes of one after the other, a node before those below it.
+    """The trees of boosters, one booster after the other; nodes of one tree after the other, a node before those below.
 
     column, threshold, missing_left: int32, float32, bool [nodes]; a row goes left where its value is at most the
     threshold, or NaN and `missing_left`. first, middle: uint16 [nodes], the tree's leaves from which a node's left side
     begins, and its right side. ends: int32 [trees + 1], nodes before each tree. value: float64 [leaves], of one tree
-    after the other from left to right; leaves: int32 [trees], the first of each tree.
+    after the other from left to right; leaves: int32 [trees], the first of each tree. boosters: int64 [boosters + 1],
+    trees before each booster.
     """
 
     column: Places
@@ -43,11 +45,13 @@ class Forest:
     ends: Places
     value: Margins
     leaves: Places
+    boosters: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, booster: lgb.Booster) -> Self:
-        """What a booster has learned; of numbers alone, without categories."""
-        trees = trees_of(booster)
+    def of(cls, boosters: Sequence[lgb.Booster]) -> Self:
+        """What boosters, one or more, have learned; of numbers alone, without categories."""
+        of_each = [trees_of(one) for one in boosters]
+        trees = list(chain.from_iterable(of_each))
         sides = [tree.sides() for tree in trees]
         return cls(
             column=np.concatenate([tree.column for tree in trees]),
@@ -58,13 +62,14 @@ class Forest:
             ends=np.cumsum([0, *(len(tree.column) for tree in trees)]).astype(np.int32),
             value=np.concatenate([tree.value[order] for tree, (_, _, order) in zip(trees, sides, strict=True)]),
             leaves=np.cumsum([0, *(len(tree.value) for tree in trees[:-1])]).astype(np.int32),
+            boosters=np.cumsum([0, *map(len, of_each)]),
         )
 
     def margins(self, values: Floats) -> Margins:
-        """Sums of the leaves that rows fall into, float64 [n]; values: float32 [n, f], NaN where one is missing."""
+        """Sums of each booster's leaves that rows fall into, float64 [boosters, n]; values: float32 [n, f] with NaN."""
         rows = np.ascontiguousarray(values, np.float32)
         nodes = self.column, self.threshold, self.missing_left, self.first, self.middle
-        return np.asarray(_margins(rows, *nodes, self.ends, self.value, self.leaves))
+        return np.asarray(_margins(rows, *nodes, self.ends, self.value, self.leaves, self.boosters))
 
 
 def trees_of(booster: lgb.Booster) -> "list[Tree]":
@@ -137,22 +142,26 @@ def _margins(
     ends: Places,
     value: Margins,
     leaves: Places,
+    boosters: npt.NDArray[np.int64],
 ) -> Margins:
-    margins = np.zeros(len(values))
+    margins = np.zeros((len(boosters) - 1, len(values)))
     leaf = np.empty(ROWS, np.uint16)
     for start in range(0, len(values), ROWS):
         some = np.ascontiguousarray(values[start : start + ROWS].T)
         n = some.shape[1]
-        for tree in range(len(leaves)):
-            leaf[:n] = 0
-            for node in range(ends[tree], ends[tree + 1]):
-                x, most, here, beyond = some[column[node]], threshold[node], first[node], middle[node]
-                if missing_left[node]:
-                    for row in range(n):
-                        leaf[row] = beyond if x[row] > most and leaf[row] == here else leaf[row]
-                else:
-                    for row in range(n):
-                        leaf[row] = leaf[row] if x[row] <= most or leaf[row] != here else beyond
-            for row in range(n):
-                margins[start + row] += value[leaves[tree] + leaf[row]]
+        for booster in range(len(margins)):
+            total = margins[booster, start : start + n]
+            for tree in range(boosters[booster], boosters[booster + 1]):
+                leaf[:n] = 0
+                for node in range(ends[tree], ends[tree + 1]):
+                    x, most, here, beyond = some[column[node]], threshold[node], first[node], middle[node]
+                    if missing_left[node]:
+                        for row in range(n):
+                            leaf[row] = beyond if x[row] > most and leaf[row] == here else leaf[row]
+                    else:
+                        for row in range(n):
+                            leaf[row] = leaf[row] if x[row] <= most or leaf[row] != here else beyond
+                its = value[leaves[tree] :]
+                for row in range(n):
+                    total[row] += its[leaf[row]]
     return margins

@@ -10,6 +10,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -71,9 +72,7 @@ class Groups:
         if not self.attributes:
             return FeatureMatrix.nothing(len(item))
         mine = np.array([self._rows_of(one) for one in users], np.int64).reshape(len(users), len(self.attributes))
-        lifts = self._lifts_or_none[mine[row], item[:, None]]
-        values = np.concatenate([lifts, np.nansum(lifts, axis=1, keepdims=True)], axis=1)
-        return FeatureMatrix(tuple(self._parts), values, self._parts)
+        return FeatureMatrix(tuple(self._parts), np.asarray(_lifts_and_sum(self.lifts, mine, row, item)), self._parts)
 
     def _rows_of(self, user: str) -> list[int]:
         """The lifts of the groups that a user belongs to, one an attribute; -1 where that is unknown."""
@@ -86,11 +85,6 @@ class Groups:
     def _parts(self) -> dict[str, Part]:
         """Of the columns, in their order."""
         return dict.fromkeys((*(f"group_{name}" for name in self.attributes), "group_all"), Part.BEHAVIOUR)
-
-    @cached_property
-    def _lifts_or_none(self) -> Floats:
-        """The lifts, and NaN in a last row, which is that of -1."""
-        return np.concatenate([self.lifts, np.full((1, self.lifts.shape[1]), np.nan, np.float32)])
 
     @cached_property
     def _place(self) -> dict[str, int]:
@@ -107,6 +101,20 @@ class Groups:
         saved = load_as(folder / FILE, _Saved)
         lifts = load_arrays(folder / "groups.safetensors")["lifts"].astype(np.float32, copy=False)
         return cls(saved.users, saved.attributes, saved.rows, lifts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _lifts_and_sum(lifts: Floats, mine: npt.NDArray[np.int64], row: npt.NDArray[np.int64], item: Codes) -> Floats:
+    """Lifts of candidates in the groups of their queries, int64 [q, a], NaN for -1, and the known ones' sum."""
+    found = np.full((len(item), mine.shape[1] + 1), np.float32(np.nan))
+    for place in range(len(item)):
+        total = np.float32(0)
+        for number, group in enumerate(mine[row[place]]):
+            if group >= 0:
+                found[place, number] = lifts[group, item[place]]
+                total += found[place, number]
+        found[place, -1] = total
+    return found
 
 
 def without_users(path: Path, users: Collection[str]) -> tuple[bytes, int]:

@@ -7,6 +7,7 @@ counts once for each of its positive rows, and an l2 penalty.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -62,7 +63,11 @@ class Linear:
 
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only."""
-        return standardise_known(features.select(self.names), groups) @ np.asarray(self.weights, np.float32)
+        return standardise_known(features.select(self.names), groups) @ self._weights
+
+    @cached_property
+    def _weights(self) -> Floats:
+        return np.array(self.weights, np.float32)
 
     def contributions(self, slate: FeatureMatrix) -> npt.NDArray[np.float64]:
         """What each feature adds to the scores of one slate's rows, float64 [n, f], columns as `names`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -26,7 +27,7 @@ from ranking.rankers.features import FeatureMatrix, Part, beside
 from ranking.rankers.knowledge import Knowledge, Whereabouts
 from ranking.rankers.standardised import standardise
 from ranking.rankers.store_columns import Vocabulary, as_numbers
-from ranking.types import UNKNOWN, Bools, Floats, IdIndex, Queries
+from ranking.types import UNKNOWN, Bools, Codes, Floats, IdIndex, Queries
 
 FeatureSource: TypeAlias = Callable[[pa.Table], pa.Table]
 """Rows of user_id, item_id, event_timestamp, requested_at, device, place in; the same rows with features out."""
@@ -42,6 +43,7 @@ KEYS: Final = (
 CONTENT_GENERATORS: Final = frozenset({"aligned", "aligned_recent", "aligned_session", "cold_start"})
 CONTEXT_GENERATORS: Final = frozenset({"fitting"})
 IN_SLATE: Final = "_in_slate"  # ends the name of a column that is standardised within the slate
+_ASKED: Final = dict.fromkeys(("fused", "history_length"), Part.BEHAVIOUR)
 _RELATIVE: Final = ("item_positives", "item_positives_28d", "item_positives_365d", "item_mean_value")
 
 
@@ -59,8 +61,7 @@ class Slates:
 
     def labels(self, relevant: sparse.csr_matrix) -> Bools:
         """Whether each row's item is relevant to its query, bool [n]."""
-        item = self.candidates.item
-        return relevant_at(relevant, self.row, item[item != UNKNOWN])
+        return relevant_at(relevant, self.row, self.candidates.items)
 
     def scatter(self, scores: Floats) -> Floats:
         """Row scores in the shape of the candidates, float32 [q, k], -inf in the padding."""
@@ -71,11 +72,10 @@ class Slates:
 
 def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items: IdIndex) -> pa.Table:
     """The rows to ask a feature source for: `KEYS`, one a candidate; an anonymous user's id is empty."""
-    offered = candidates.item != UNKNOWN
-    row = np.nonzero(offered)[0]
+    row = candidates.row
     columns = {
         schema.USER_ID: Column(users.arrow(queries.user), row),
-        schema.ITEM_ID: Column(items.arrow(candidates.item[offered])),
+        schema.ITEM_ID: Column(items.arrow(candidates.items)),
         schema.EVENT_TIMESTAMP: Column(pa.array(queries.as_of).view(schema.TIMESTAMP), row),
         REQUESTED_AT: Column(pa.array(queries.at).view(schema.TIMESTAMP), row),
         schema.DEVICE: Column(pa.array(queries.device, pa.string()), row),
@@ -94,17 +94,16 @@ def describe(
     vocabulary: Vocabulary,
 ) -> Slates:
     """Slates of candidates whose feature-store rows and `closeness` (in the order of `request_rows`) are given."""
-    offered = candidates.item != UNKNOWN
-    row, groups = np.nonzero(offered)[0], offered.sum(axis=1)
+    row, groups = candidates.row, np.bincount(candidates.row, minlength=len(candidates))
     stored = _stored(store_rows, vocabulary)
     features = beside(
         [
-            _provenance(candidates, candidates.generators, offered, groups),
-            _asked(candidates.fused[offered], np.diff(queries.indptr)[row]),
+            _provenance(candidates, candidates.generators, groups),
+            _asked(candidates, queries),
             _in_slates(close, groups),
             stored,
             _in_slates(stored.only([name for name in _RELATIVE if name in stored.parts]), groups),
-            *knowledge.features(row, candidates.item[offered], queries, _users(store_rows[schema.USER_ID], groups)),
+            *knowledge.features(row, candidates.items, queries, _users(store_rows[schema.USER_ID], groups)),
         ]
     )
     return Slates(candidates, groups, row, features)
@@ -117,9 +116,8 @@ def moved(
 
     candidates: the same ones, as those generators, which go by places, rank them now.
     """
-    offered = candidates.item != UNKNOWN
-    found = _provenance(candidates, generators, offered, slates.groups)
-    told = where.features(slates.row, candidates.item[offered], queries)
+    found = _provenance(candidates, generators, slates.groups)
+    told = where.features(slates.row, candidates.items, queries)
     return Slates(candidates, slates.groups, slates.row, slates.features.replaced(beside([found, *told])))
 
 
@@ -135,11 +133,11 @@ def _parts_of_stored(names: tuple[str, ...]) -> dict[str, Part]:
     return {name: store_columns.part_of(name) for name in names}
 
 
-def _asked(fused: Floats, length: npt.NDArray[np.int64]) -> FeatureMatrix:
-    names = ("fused", "history_length")
-    return FeatureMatrix(
-        names, np.stack([fused, length], axis=1, dtype=np.float32), dict.fromkeys(names, Part.BEHAVIOUR)
-    )
+def _asked(candidates: Candidates, queries: Queries) -> FeatureMatrix:
+    values = np.empty((len(candidates.row), len(_ASKED)), np.float32)
+    values[:, 0] = candidates.fused[candidates.item != UNKNOWN]
+    values[:, 1] = queries.lengths[candidates.row]
+    return FeatureMatrix(tuple(_ASKED), values, _ASKED)
 
 
 def _users(user: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> list[str]:
@@ -148,20 +146,31 @@ def _users(user: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> list[str]:
     return [user[row].as_py() if size else "" for row, size in zip(first, groups.tolist(), strict=True)]
 
 
-def _provenance(
-    candidates: Candidates, generators: Sequence[str], offered: Bools, groups: npt.NDArray[np.int64]
-) -> FeatureMatrix:
+def _provenance(candidates: Candidates, generators: Sequence[str], groups: npt.NDArray[np.int64]) -> FeatureMatrix:
     """Score, score within the slate, and rank by each of the generators, NaN where it tells none."""
-    score, rank = candidates.score[offered], candidates.rank[offered]
-    if tuple(generators) != candidates.generators:
-        chosen = [candidates.generators.index(name) for name in generators]
-        score, rank = score[:, chosen], rank[:, chosen]
-    values = np.full((*score.shape, 3), np.nan, np.float32)
-    np.copyto(values[:, :, 0], score, where=score != NOT_OFFERED)
-    values[:, :, 1] = standardise(values[:, :, 0], groups)
-    np.copyto(values[:, :, 2], rank, where=rank > 0, casting="same_kind")
+    chosen = np.array([candidates.generators.index(name) for name in generators], np.int64)
+    values = np.empty((len(candidates.row), len(chosen), 3), np.float32)
+    score = _scores_and_ranks(candidates.item, candidates.score, candidates.rank, chosen, values)
+    values[:, :, 1] = standardise(score, groups)
     parts = _parts_of_provenance(tuple(generators))
-    return FeatureMatrix(tuple(parts), values.reshape(len(score), len(parts)), parts)
+    return FeatureMatrix(tuple(parts), values.reshape(len(values), len(parts)), parts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _scores_and_ranks(item: Codes, score: Floats, rank: Codes, chosen: npt.NDArray[np.int64], found: Floats) -> Floats:
+    """Fill in columns 0 and 2 of `_provenance`, float32 [n, g, 3], and return the first alone, [n, g]."""
+    told = np.empty(found.shape[:2], np.float32)
+    row = 0
+    for query in range(len(item)):
+        for place in range(item.shape[1]):
+            if item[query, place] != UNKNOWN:
+                for number in range(len(chosen)):
+                    its_score, its_rank = score[query, place, chosen[number]], rank[query, place, chosen[number]]
+                    told[row, number] = its_score if its_score != NOT_OFFERED else np.nan
+                    found[row, number, 0] = told[row, number]
+                    found[row, number, 2] = its_rank if its_rank > 0 else np.nan
+                row += 1
+    return told
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
-from ranking.candidates.products import filled_at, products
+from ranking.candidates.products import filled, products
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.types import Bools, Codes, Floats, Queries, Times
 
@@ -45,16 +45,22 @@ class Space:
         """Columns for candidates (row of the query, ascending; item code), NaN where there is no vector."""
         likes = queries.positive.astype(np.float32)
         weight = np.stack([likes, likes * at_such_times(queries)], axis=1)
-        history = queries.indptr, queries.item
+        history, (known, *known_in) = (queries.indptr, queries.item), self._filled
         wanted = [_directions(self.fused, *history, weight), _recent(self.fused, *history, queries.positive)]
-        cosines = _cosines(self.fused, np.concatenate(wanted, axis=1), row, item)
-        in_each = [
-            _cosines(vectors, _directions(vectors, *history, likes[:, None]), row, item)
-            for vectors in self.by_modality.values()
-        ]
-        nearest = np.fmax.reduce(cosines[:, 2:], axis=1, keepdims=True)
-        values = np.concatenate([self.appeal[item][:, None], cosines[:, :2], *in_each, nearest], axis=1)
+        cosines = products(self.fused, np.concatenate(wanted, axis=1), row, item)
+        values = np.empty((len(item), len(self._parts)), np.float32)
+        values[:, 0] = self.appeal[item]
+        _fill(values[:, 1:3], cosines, known, item)
+        for column, (vectors, there) in enumerate(zip(self.by_modality.values(), known_in, strict=True), 3):
+            liked = _directions(vectors, *history, likes[:, None])
+            _fill(values[:, column : column + 1], products(vectors, liked, row, item), there, item)
+        _fill_largest(values[:, -1], cosines[:, 2:], known, item)
         return FeatureMatrix(tuple(self._parts), values, self._parts)
+
+    @cached_property
+    def _filled(self) -> list[Bools]:
+        """Which items have a vector, bool [n] each: fused, then in each modality."""
+        return [filled(vectors) for vectors in (self.fused, *self.by_modality.values())]
 
     @cached_property
     def _parts(self) -> dict[str, Part]:
@@ -91,11 +97,23 @@ class Space:
         return cls(fused, by_modality, appeal, predicted, remembered)
 
 
-def _cosines(vectors: Floats, wanted: Floats, row: npt.NDArray[np.int64], item: Codes) -> Floats:
-    """`products`, NaN for items without a vector."""
-    found = products(vectors, wanted, row, item)
-    found[~filled_at(vectors, item)] = np.nan
-    return found
+@numba.njit(cache=True, nogil=True)
+def _fill(found: Floats, cosines: Floats, known: Bools, item: Codes) -> None:
+    """Fill [n, m] with the first m cosines, NaN for items without a vector; known: which have one, bool [n_items]."""
+    for place in range(len(item)):
+        for number in range(found.shape[1]):
+            found[place, number] = cosines[place, number] if known[item[place]] else np.nan
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill_largest(found: Floats, cosines: Floats, known: Bools, item: Codes) -> None:
+    """Fill [n] with the largest of the cosines [n, m] that are not NaN."""
+    for place in range(len(item)):
+        largest = np.float32(np.nan)
+        for cosine in cosines[place]:
+            if known[item[place]] and not cosine <= largest and not np.isnan(cosine):
+                largest = cosine
+        found[place] = largest
 
 
 def at_such_times(queries: Queries) -> Floats:

@@ -1,6 +1,7 @@
 """What a user is used to, and how far a candidate lies from it: fame, era, kinds, and who else has met it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -88,29 +89,30 @@ class Tastes:
         more than others the user likes them (liking), takes them (share), and takes them of late (lately; logarithms
         of ratios). audience_beyond: the mean log history length of the item's users less the query's own.
         """
-        own = np.log(np.maximum(np.diff(queries.indptr), 1)).astype(np.float32)
-        asked = row, item, queries.indptr, queries.item, queries.positive
+        own = np.log(np.maximum(queries.lengths, 1)).astype(np.float32)
+        values = np.empty((len(item), len(_PARTS)), np.float32)
+        for first, fact in ((0, self.fame), (6, self.era)):
+            _compare(values[:, first:], fact, row, item, queries.indptr, queries.item, queries.positive)
         kinds = self.kinds.indptr, self.kinds.indices, self.kinds.data
-        beyond = [_compared(fact, *asked) for fact in (self.fame, self.era)]
-        of_kinds = _means(*kinds, item, row, self._of_kinds(queries))
-        facts = [self.fame[item], self.pace[item], self.lateness[item], self.audience[item] - own[row]]
-        values = np.concatenate([*beyond, of_kinds, np.stack(facts, axis=1)], axis=1)
+        _fill_means(values[:, 12:], *kinds, item, row, self._of_kinds(queries))
+        values[:, 15:] = self._told[item]
+        values[:, 18] -= own[row]
         return FeatureMatrix(tuple(_PARTS), values, _PARTS)
 
+    @cached_property
+    def _told(self) -> Floats:
+        """What is told of items as it is, float32 [n, 4]: the last columns, of which the last is compared."""
+        return np.stack([self.fame, self.pace, self.lateness, self.audience], axis=1)
+
     def _of_kinds(self, queries: Queries) -> Floats:
-        """How much more each query likes, takes, and lately takes each kind, float32 [q, c, 3]."""
+        """How much more each query likes, takes, and lately takes each kind, float32 [3, q, c]."""
         weight = np.stack([np.ones_like(queries.positive), queries.positive], axis=1, dtype=np.float32)
-        met, liked = self._kinds_of(queries.indptr, queries.item, weight)
-        total = met.sum(axis=1, keepdims=True)
-        usual = (liked.sum(axis=1, keepdims=True) + KIND_PRIOR / 2) / (total + KIND_PRIOR)
-        liking = (liked + KIND_PRIOR * usual) / (met + KIND_PRIOR) - usual
-        everybody = np.maximum(self.share, 1e-6)
-        share = (met + SHARE_PRIOR * everybody) / (total + SHARE_PRIOR)
+        met = self._kinds_of(queries.indptr, queries.item, weight)
         faded = FADING.profiles(queries)
-        (late,) = self._kinds_of(faded.indptr, faded.indices, faded.data[:, None])
-        late /= np.maximum(late.sum(axis=1, keepdims=True), 1e-9)
-        lately = np.log((late + LATELY_PRIOR * everybody) / (share + LATELY_PRIOR * everybody))
-        return np.stack([liking, np.log(share / everybody), lately], axis=2)
+        late = self._kinds_of(faded.indptr, faded.indices, faded.data[:, None])
+        found = _compared_kinds(met, met.sum(axis=2), late[0], late[0].sum(axis=1), self.share)
+        np.log(found[1:], out=found[1:])
+        return np.asarray(found)
 
     def _kinds_of(self, indptr: npt.NDArray[np.int64], met: Places, weight: Floats) -> Floats:
         """Weighed sums of the kinds of histories in CSR form, float32 [w, q, c]; weight: float32 [m, w]."""
@@ -139,15 +141,38 @@ def _item_means(train: Interactions, values: npt.NDArray[np.float64], n: int) ->
 
 
 @numba.njit(cache=True, nogil=True)
-def _compared(
+def _compared_kinds(met: Floats, total: Floats, late: Floats, of_late: Floats, share: Floats) -> Floats:
+    """`Tastes._of_kinds` before logarithms are taken of the last two.
+
+    met: of all events and of the positive ones, float32 [2, q, c]; late: of faded ones, [q, c]. total, of_late: the
+    sums of these over the kinds, [2, q] and [q].
+    """
+    half, prior, pull = np.float32(KIND_PRIOR / 2), np.float32(KIND_PRIOR), np.float32(SHARE_PRIOR)
+    drawn = np.float32(LATELY_PRIOR)
+    found = np.empty((3, *late.shape), np.float32)
+    for query in range(len(late)):
+        usual = (total[1, query] + half) / (total[0, query] + prior)
+        latest = max(of_late[query], np.float32(1e-9))
+        for kind in range(len(share)):
+            everybody = max(share[kind], np.float32(1e-6))
+            taken = (met[0, query, kind] + pull * everybody) / (total[0, query] + pull)
+            found[0, query, kind] = (met[1, query, kind] + prior * usual) / (met[0, query, kind] + prior) - usual
+            found[1, query, kind] = taken / everybody
+            found[2, query, kind] = (late[query, kind] / latest + drawn * everybody) / (taken + drawn * everybody)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _compare(
+    found: Floats,
     fact: Floats,
     row: npt.NDArray[np.int64],
     item: Codes,
     indptr: npt.NDArray[np.int64],
     met: Codes,
     positive: Bools,
-) -> Floats:
-    """How far candidates lie beyond the mean of each of `_REFERENCES`, and the size of that, float32 [n, 6].
+) -> None:
+    """Fill in how far candidates lie beyond the mean of each of `_REFERENCES`, and the size of that, float32 [n, 6].
 
     NaN where a history has no such event of which the fact is known.
     """
@@ -164,12 +189,10 @@ def _compared(
         for number in range(3):
             if count[number] > 0:
                 usual[query, number] = total[number] / count[number]
-    found = np.empty((len(item), 6), np.float32)
     for place in range(len(item)):
         for number in range(3):
             beyond = fact[item[place]] - usual[row[place], number]
             found[place, 2 * number], found[place, 2 * number + 1] = beyond, abs(beyond)
-    return found
 
 
 @numba.njit(cache=True, nogil=True)
@@ -189,13 +212,14 @@ def _sums(
 
 
 @numba.njit(cache=True, nogil=True)
-def _means(
-    indptr: Places, indices: Places, share: Floats, item: Codes, row: npt.NDArray[np.int64], values: Floats
-) -> Floats:
-    """Values [q, c, v] of each candidate's kinds, weighed by its shares of them (CSR), float32 [n, v]."""
-    found = np.zeros((len(item), values.shape[2]), np.float32)
+def _fill_means(
+    found: Floats, indptr: Places, indices: Places, share: Floats, item: Codes, row: npt.NDArray[np.int64], of: Floats
+) -> None:
+    """Fill in values [3, q, c] of each candidate's kinds, weighed by its shares of them (CSR), float32 [n, 3]."""
     for place in range(len(item)):
+        first, second, third = np.float32(0), np.float32(0), np.float32(0)
         for entry in range(indptr[item[place]], indptr[item[place] + 1]):
-            for number in range(values.shape[2]):
-                found[place, number] += share[entry] * values[row[place], indices[entry], number]
-    return found
+            first += share[entry] * of[0, row[place], indices[entry]]
+            second += share[entry] * of[1, row[place], indices[entry]]
+            third += share[entry] * of[2, row[place], indices[entry]]
+        found[place, 0], found[place, 1], found[place, 2] = first, second, third

@@ -93,11 +93,8 @@ class Trees:
 
     def score(self, features: FeatureMatrix, groups: npt.NDArray[np.int64]) -> Floats:
         """Scores float32 [n], comparable within a slate only: the sum of each booster's slate-standardised margin."""
-        values = features.select(self.names)
-        total = np.zeros(len(values))
-        for margins in self.margins(values):
-            total += standardise(margins, groups)
-        return total.astype(np.float32)
+        margins = self.margins(features.select(self.names))
+        return np.asarray(standardise(margins.T, groups).sum(axis=1), np.float32)
 
     def contributions(self, slate: FeatureMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What each feature adds to the scores of some rows of one slate, float64 [rows, f], columns as `names`.
@@ -117,13 +114,13 @@ class Trees:
                 total += (parts[: len(rows)] - parts[len(rows) :].mean(axis=0)) / deviation
         return total
 
-    def margins(self, values: Floats) -> list[npt.NDArray[np.float64]]:
-        """Every booster's margins, float64 [n]; values: float32 [n, f], columns as `names`."""
-        return [forest.margins(values) for forest in self._forests]
+    def margins(self, values: Floats) -> npt.NDArray[np.float64]:
+        """Every booster's margins, float64 [boosters, n]; values: float32 [n, f], columns as `names`."""
+        return self._forest.margins(values)
 
     @cached_property
-    def _forests(self) -> list[Forest]:
-        return [Forest.of(booster) for booster in self.boosters]
+    def _forest(self) -> Forest:
+        return Forest.of(self.boosters)
 
     @cached_property
     def _paths(self) -> list[Paths]:

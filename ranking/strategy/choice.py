@@ -54,7 +54,7 @@ def band_of(lengths: Sizes) -> Sizes:
 
 def chosen_for(choices: Sequence[Chosen], lengths: Sizes) -> list[str]:
     """Who answers histories of these lengths."""
-    return [choices[band].chosen if choices else HYBRID for band in band_of(lengths).tolist()]
+    return [choices[band].chosen for band in band_of(lengths).tolist()] if choices else [HYBRID] * len(lengths)
 
 
 def _choose_in(

@@ -35,7 +35,7 @@ from ranking.strategy.first_events import first_events, latecomers
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig, find
 from ranking.strategy.routes import Routes, RoutesConfig, Told, learn_newcomers, only_long
-from ranking.types import UNKNOWN, Interactions, ItemContent
+from ranking.types import Interactions, ItemContent
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
 # by windows of 28 and 26 queries, .125 by each user's latest share (503, 505); MovieLens 100K .238 and .189
@@ -166,10 +166,9 @@ def open_window(
     if generators is None:
         space = place_items(alignment, mapping, content)
         generators = fit_generators(train, configs, space=space, created_at=created_at)
-    survey = Survey(division.relevant, np.diff(queries.indptr) > 0, k=config.candidates)
+    survey = Survey(division.relevant, queries.lengths > 0, k=config.candidates)
     candidates = find(generators, queries, config, created_at=created_at, watch=survey.watch)
-    row, _ = np.nonzero(candidates.item != UNKNOWN)
-    close = closeness(generators, row, candidates.item[candidates.item != UNKNOWN], queries)
+    close = closeness(generators, candidates.row, candidates.items, queries)
     rows = request_rows(candidates, queries, train.users, train.items)
     return Window(division, alignment, mapping, configs, candidates, close, rows, survey.reach())
 

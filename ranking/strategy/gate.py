@@ -23,7 +23,7 @@ from ranking.metrics import ndcg
 from ranking.rankers.slates import Slates
 from ranking.rankers.standardised import standardise
 from ranking.strategy.weighting import GROUPS, Group
-from ranking.types import UNKNOWN, Bools, Floats
+from ranking.types import UNKNOWN, Bools, Codes, Floats
 
 Values = npt.NDArray[np.float64]
 Sizes = npt.NDArray[np.int64]
@@ -115,12 +115,12 @@ class Gate:
         >>> gate.at(np.array([0, 1, 3, 99])).tolist()
         [[1.0, 0.0], [0.5, 1.0], [0.0, 2.0], [0.0, 2.0]]
         """
-        places = np.log1p(self.knots)
-        return np.column_stack([np.interp(np.log1p(lengths), places, row) for row in self.weights.values()])
+        at, places = np.log1p(lengths), np.log1p(self.knots)
+        return np.array([np.interp(at, places, row) for row in self.weights.values()]).T
 
     def score(self, said: Floats, lengths: Sizes) -> Floats:
         """Weighted sums of the experts' opinions, float32 [q, k]; `said` as in `Opinions`."""
-        return _weighed(said, self.at(lengths))
+        return np.asarray(_weighed(said, self.at(lengths)))
 
     def shown(self, lengths: Sequence[int] = (0, 1, 3, 5, 10, 50)) -> dict[str, dict[str, float]]:
         """Weights for a report: length -> expert -> weight, rounded."""
@@ -146,13 +146,10 @@ def said_by(slates: Slates, ranker: Floats) -> Floats:
     its generators'. A group of which nobody offers anything has no opinion: 0. ranker: float32 [n], row scores.
     """
     candidates, groups = slates.candidates, slates.groups
-    offered = candidates.item != UNKNOWN
-    opinions = standardise(_least_filled(candidates.score[offered].astype(np.float64), groups), groups)  # [n, g]
+    opinions = standardise(_least_filled(candidates.score, candidates.item, groups), groups)  # [n, g]
     total = _summed(opinions, _experts(candidates.generators), len(EXPERTS))
     total[:, EXPERTS.index(RANKER)] += ranker
-    said = np.full((*offered.shape, len(EXPERTS)), -np.inf, np.float32)
-    said[offered] = standardise(total, groups)
-    return said
+    return np.asarray(_scattered(standardise(total, groups), candidates.item))
 
 
 @lru_cache(maxsize=8)
@@ -179,10 +176,17 @@ def ndcg_of(scores: Floats, chosen: Bools, wanted: Sizes, k: int = DEPTH) -> Val
     return ndcg(np.take_along_axis(chosen, best, axis=1), wanted, k)
 
 
+@numba.njit(cache=True, nogil=True)
 def _weighed(said: Floats, weights: Values) -> Floats:
-    padding = np.isneginf(said[:, :, 0])
-    total = np.einsum("qke,qe->qk", np.where(padding[:, :, None], 0, said), weights)
-    return np.where(padding, -np.inf, total).astype(np.float32)
+    """`Gate.score` by the weights of each query, float64 [q, experts]; sums in float64."""
+    found = np.empty(said.shape[:2], np.float32)
+    for query in range(len(said)):
+        for place in range(said.shape[1]):
+            total = 0.0
+            for expert in range(said.shape[2]):
+                total += said[query, place, expert] * weights[query, expert]
+            found[query, place] = -np.inf if said[query, place, 0] == -np.inf else total
+    return found
 
 
 def _measured(told: Opinions, weights: Values) -> Values:
@@ -192,21 +196,37 @@ def _measured(told: Opinions, weights: Values) -> Values:
 
 
 @numba.njit(cache=True, nogil=True)
-def _least_filled(scores: Values, groups: Sizes) -> Values:
-    """Fills in, for what is not offered, the least that is in its slate, float64 [n, g]; 0 where none is."""
+def _least_filled(scores: Floats, item: Codes, groups: Sizes) -> Values:
+    """Scores [q, k, g] of the n candidates, and for what is not offered the slate's least, or 0: float64 [n, g]."""
+    found = np.empty((groups.sum(), scores.shape[2]))
     stop = 0
-    for size in groups:
-        start, stop = stop, stop + size
-        least = np.full(scores.shape[1], np.inf)
+    for query in range(len(scores)):
+        start, least = stop, np.full(scores.shape[2], np.inf)
+        for place in range(scores.shape[1]):
+            if item[query, place] != UNKNOWN:
+                for column in range(scores.shape[2]):
+                    score = np.float64(scores[query, place, column])
+                    found[stop, column] = score
+                    least[column] = min(least[column], score if np.isfinite(score) else np.inf)
+                stop += 1
         for row in range(start, stop):
-            for column in range(scores.shape[1]):
-                if np.isfinite(scores[row, column]):
-                    least[column] = min(least[column], scores[row, column])
-        for row in range(start, stop):
-            for column in range(scores.shape[1]):
-                if not np.isfinite(scores[row, column]):
-                    scores[row, column] = least[column] if np.isfinite(least[column]) else 0.0
-    return scores
+            for column in range(scores.shape[2]):
+                if not np.isfinite(found[row, column]):
+                    found[row, column] = least[column] if np.isfinite(least[column]) else 0.0
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _scattered(values: Values, item: Codes) -> Floats:
+    """Values [n, v] of candidates in the shape of `item`, float32 [q, k, v], -inf in the padding."""
+    found = np.full((*item.shape, values.shape[1]), np.float32(-np.inf))
+    row = 0
+    for query in range(len(item)):
+        for place in range(item.shape[1]):
+            if item[query, place] != UNKNOWN:
+                found[query, place] = values[row]
+                row += 1
+    return found
 
 
 @numba.njit(cache=True, nogil=True)

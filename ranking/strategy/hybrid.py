@@ -134,8 +134,7 @@ class Hybrid:
 
         spread: as in `rank`.
         """
-        row, _ = np.nonzero(candidates.item != UNKNOWN)
-        close = closeness(self.generators, row, candidates.item[candidates.item != UNKNOWN], queries)
+        close = closeness(self.generators, candidates.row, candidates.items, queries)
         slates = describe(
             candidates, queries, stored, close=close, knowledge=self.knowledge, vocabulary=self.vocabulary
         )
@@ -195,7 +194,7 @@ def find(
 
     allowed, named: as in `retrieve`; items are named for one query, or for many of histories of like lengths.
     """
-    short = np.diff(queries.indptr) <= SHORT
+    short = queries.lengths <= SHORT
     rows = [np.flatnonzero(short), np.flatnonzero(~short)]
     parts = [
         retrieve(

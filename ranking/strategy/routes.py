@@ -57,7 +57,7 @@ class Told:
         """As the gate learns from them."""
         queries, relevant = self.division.queries, self.division.relevant
         labels = self.slates.labels(relevant)
-        return opinions_of(self.slates, self.scores, np.diff(queries.indptr), labels, np.diff(relevant.indptr))
+        return opinions_of(self.slates, self.scores, queries.lengths, labels, np.diff(relevant.indptr))
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class Routes:
 
         said: the ranker's scores of all rows, float32 [n], where it was asked before.
         """
-        lengths = np.diff(queries.indptr)
+        lengths = queries.lengths
         found = np.zeros(len(slates.row), np.float32) if said is None else said.copy()
         short = self._short(lengths)
         for voice, mine in ((self.newcomer, short), (ranker if said is None else None, ~short)):
-            rows = np.repeat(mine, slates.groups)
-            if voice is not None and rows.any():
+            if voice is not None and slates.groups[mine].any():
+                rows = np.repeat(mine, slates.groups)
                 found[rows] = voice.score(_rows(slates.features, rows), slates.groups[mine])
         scores = self.gate.score(said_by(slates, found), lengths)
         for row, name in enumerate(self.chosen(lengths)):
@@ -134,7 +134,7 @@ class Routes:
         return self.newcomer if self._short(np.array([length]))[0] else ranker
 
     def _short(self, lengths: Sizes) -> Bools:
-        return np.asarray((lengths <= SHORT) & (self.newcomer is not None))
+        return np.asarray(lengths <= SHORT) if self.newcomer is not None else np.zeros(len(lengths), bool)
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing folder."""
@@ -169,7 +169,7 @@ def learn_newcomers(slates: Slates, division: Split, config: RoutesConfig) -> tu
 
 def only_long(told: Told) -> Told:
     """The slates whose histories the ranker of long ones answers."""
-    mine = np.diff(told.division.queries.indptr) > SHORT
+    mine = told.division.queries.lengths > SHORT
     rows = np.repeat(mine, told.slates.groups)
     kept = told.slates.candidates.take(mine)
     groups = told.slates.groups[mine]

@@ -34,13 +34,13 @@ def booster_of(values: np.ndarray, **params: object) -> lgb.Booster:
 def test_margins_equal_those_of_lightgbm(leaves: int, objective: str):
     booster = booster_of(values_of(0), num_leaves=leaves, objective=objective)
     asked = values_of(1)
-    assert np.array_equal(Forest.of(booster).margins(asked), booster.predict(asked, raw_score=True))
+    assert np.array_equal(Forest.of([booster]).margins(asked)[0], booster.predict(asked, raw_score=True))
 
 
 def test_a_value_that_lightgbm_never_saw_missing_counts_as_0_where_it_is():
     booster = booster_of(np.nan_to_num(values_of(0)), objective="binary")
     asked = values_of(1)
-    assert np.array_equal(Forest.of(booster).margins(asked), booster.predict(asked, raw_score=True))
+    assert np.array_equal(Forest.of([booster]).margins(asked)[0], booster.predict(asked, raw_score=True))
 
 
 def test_infinities_and_thresholds_themselves_fall_to_the_same_side():
@@ -51,18 +51,25 @@ def test_infinities_and_thresholds_themselves_fall_to_the_same_side():
         near = edges.astype(np.float32)
     beside = [np.nextafter(near, np.float32(np.inf)), near, np.nextafter(near, np.float32(-np.inf))]
     asked = np.tile(np.concatenate([*beside, np.array([np.inf, -np.inf], np.float32)])[:, None], 6)
-    assert np.array_equal(Forest.of(booster).margins(asked), booster.predict(asked, raw_score=True))
+    assert np.array_equal(Forest.of([booster]).margins(asked)[0], booster.predict(asked, raw_score=True))
 
 
 def test_a_tree_of_one_leaf_says_the_same_of_everything():
     values = values_of(0, 50)
     booster = lgb.train(QUIET, lgb.Dataset(values, np.full(50, 2.0)), num_boost_round=2)
-    assert np.array_equal(Forest.of(booster).margins(values), booster.predict(values, raw_score=True))
+    assert np.array_equal(Forest.of([booster]).margins(values)[0], booster.predict(values, raw_score=True))
 
 
 def test_no_rows_have_no_margins_and_columns_may_lie_in_any_order_of_memory():
     booster = booster_of(values_of(0), objective="binary")
     asked = values_of(1)
-    forest = Forest.of(booster)
-    assert forest.margins(asked[:0]).shape == (0,)
+    forest = Forest.of([booster])
+    assert forest.margins(asked[:0]).shape == (1, 0)
     assert np.array_equal(forest.margins(np.asfortranarray(asked)), forest.margins(asked))
+
+
+def test_boosters_of_different_sizes_are_told_apart():
+    small, large = (booster_of(values_of(seed), num_leaves=leaves) for seed, leaves in ((0, 2), (1, 40)))
+    asked = values_of(2)
+    expected = [one.predict(asked, raw_score=True) for one in (small, large, small)]
+    assert np.array_equal(Forest.of([small, large, small]).margins(asked), expected)

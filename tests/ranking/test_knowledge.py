@@ -16,7 +16,7 @@ from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.liking import PRIOR as LIKING_PRIOR
 from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
-from ranking.rankers.tastes import LATEST, SHARE_PRIOR, Tastes
+from ranking.rankers.tastes import FADING, KIND_PRIOR, LATELY_PRIOR, LATEST, SHARE_PRIOR, Tastes
 from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
 
 YEAR_US = int(365.25 * 86_400e6)
@@ -81,6 +81,27 @@ def test_kinds_that_a_user_takes_and_likes_stand_above_others():
     assert found["kind_liking"][2] == pytest.approx(found["kind_liking"][0])  # both liked, once each
     disliked = tastes.features(np.zeros(4, int), np.arange(4, dtype=np.int32), ask(LOG, 2))
     assert disliked["kind_liking"][0] < 0 == disliked["kind_liking"][2]
+
+
+def test_kinds_are_compared_as_the_formulas_say():
+    log = log_of([(0, 0, True), (0, 2, False), (0, 1, True), (1, 2, True), (1, 2, False), (2, 3, True)])
+    tastes, queries = Tastes.fit(log, content_of(log)), ask(log, 0, 1, 2)
+    kind = np.array([0, 0, 1, 1])
+    for user, events in enumerate(([(0, 1), (2, 0), (1, 1)], [(2, 1), (2, 0)], [(3, 1)])):
+        met, liked, late = np.zeros(2), np.zeros(2), np.zeros(2)
+        for back, (item, positive) in enumerate(reversed(events)):
+            met[kind[item]] += 1
+            liked[kind[item]] += positive
+            late[kind[item]] += 0.5 ** (back / FADING.half_life_events)
+        usual = (liked.sum() + KIND_PRIOR / 2) / (met.sum() + KIND_PRIOR)
+        share = (met + SHARE_PRIOR * tastes.share) / (met.sum() + SHARE_PRIOR)
+        little = LATELY_PRIOR * tastes.share
+        found = tastes.features(np.full(4, user), np.arange(4, dtype=np.int32), queries)
+        liking = (liked + KIND_PRIOR * usual) / (met + KIND_PRIOR) - usual
+        np.testing.assert_allclose(found["kind_liking"], liking[kind], atol=1e-6)
+        np.testing.assert_allclose(found["kind_share"], np.log(share / tastes.share)[kind], atol=1e-6)
+        lately = np.log((late / late.sum() + little) / (share + little))
+        np.testing.assert_allclose(found["kind_lately"], lately[kind], atol=1e-6)
 
 
 def test_a_stranger_has_no_usual_and_average_kinds():
@@ -174,6 +195,8 @@ def test_a_groups_lift_is_its_own_count_against_everybodys():
     german = np.log((1 + PRIOR) / (2 * 2 / 6 + PRIOR))
     np.testing.assert_allclose(found["group_country"], [french, german, np.nan, np.nan], rtol=1e-5)
     assert found.names == ("group_country", "group_zip", "group_all")
+    both = np.stack([found["group_country"], found["group_zip"]])
+    np.testing.assert_allclose(found["group_all"], np.nansum(both, axis=0), rtol=1e-6)
 
 
 def test_attributes_of_few_values_are_groups_and_numbers_become_bands():

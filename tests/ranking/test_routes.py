@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ranking.candidates.candidates import Candidates
+from ranking.candidates.generator import NOT_OFFERED
 from ranking.candidates.popular import Popular, PopularConfig
 from ranking.evaluation.routes_report import read, report_of, routes_tables, write
 from ranking.rankers.blend import BlendConfig
 from ranking.rankers.features import FeatureMatrix, Part
 from ranking.rankers.linear import LinearConfig
 from ranking.rankers.slates import Slates
+from ranking.rankers.standardised import standardise
 from ranking.rankers.trees import TreesConfig
 from ranking.splits import Protocol
 from ranking.strategy.choice import BANDS, HYBRID, band_of, choose, chosen_for
@@ -118,6 +120,36 @@ def test_the_gate_weighs_opinions_as_calculated_by_hand():
     half = gate.score(said, np.array([1]))  # log 2 is half of log 4: weights .5, .75 and 1
     wanted = 0.5 * said[0, :, 0] + 0.75 * said[0, :, 3] + 1.0 * said[0, :, 4]
     np.testing.assert_allclose(half[0], wanted, atol=1e-6)
+
+
+def test_opinions_of_slates_of_different_sizes_are_those_of_each_alone():
+    rng = np.random.default_rng(0)
+    names = ("popular", "ease", "aligned", "sequel")
+    scores = rng.normal(size=(3, 6, len(names))).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.3] = NOT_OFFERED
+    scores[:, :, 2] = NOT_OFFERED  # of content nobody says anything
+    item = np.tile(np.arange(6, dtype=np.int32), (3, 1))
+    item[0, 4:] = item[2, 1:] = UNKNOWN
+    sizes, lengths = np.array([4, 6, 1]), np.array([0, 4, 30])
+    matrix = FeatureMatrix.nothing(11)
+    found = Candidates(names, item, np.zeros((3, 6), np.float32), np.zeros(scores.shape, np.int32), scores)
+    slates = Slates(found, sizes, np.repeat(np.arange(3), sizes), matrix)
+    ranker = rng.normal(size=11).astype(np.float32)
+    said = said_by(slates, ranker)
+    gate = Gate.before()
+    weighed = gate.score(said, lengths)
+    assert not said[:, :, 1][item != UNKNOWN].any()
+    assert np.isneginf(said[item == UNKNOWN]).all() and np.isneginf(weighed[item == UNKNOWN]).all()
+    for row, stop in enumerate(np.cumsum(sizes)):
+        mine = slice(stop - sizes[row], stop)
+        alone = Slates(found.take(np.array([row])), sizes[[row]], np.zeros(sizes[row], np.int64), matrix)
+        assert np.array_equal(said_by(alone, ranker[mine])[0], said[row])
+        assert np.array_equal(gate.score(said[[row]], lengths[[row]])[0], weighed[row])
+        plain = said[row, : sizes[row]].astype(float) @ gate.at(lengths[[row]])[0]
+        np.testing.assert_allclose(weighed[row, : sizes[row]], plain, atol=1e-6)
+        first = np.where(np.isfinite(scores[row, :, 0]), scores[row, :, 0], np.inf)[: sizes[row]]
+        filled = np.where(np.isfinite(first), first, first.min() if np.isfinite(first.min()) else 0).astype(float)
+        assert np.allclose(said[row, : sizes[row], 0], standardise(filled, sizes[[row]]), atol=1e-6)
 
 
 def test_the_gate_learns_who_is_right_at_which_length():

@@ -389,6 +389,20 @@ def test_fashion_moves_from_what_was_chosen_to_what_is_chosen():
     np.testing.assert_array_equal(fit[9999], fit[350])
 
 
+@pytest.mark.parametrize("parts", [0, 1, 2, 8])
+def test_fashion_lies_on_a_line_between_those_of_the_nearest_moments(parts: int):
+    draw = np.random.default_rng(parts)
+    fitted = Surroundings.fit(log_of([0] * 9, np.arange(9) % 4, np.arange(9) * DAY), UNIT)
+    moments, fashion = np.sort(draw.integers(0, 50 * DAY, parts)), draw.normal(size=(parts, 4)).astype(np.float32)
+    around = replace(fitted, moments=moments, fashion=fashion)
+    at = np.append(draw.integers(-DAY, 51 * DAY, 20), moments)
+    queries = Queries.from_interactions(log_of([0], [0], [0]), np.zeros(len(at), np.int32), at)
+    found = around.directions(queries)["fashion_fit"]
+    for dimension in range(4):
+        wanted = np.interp(at, moments, fashion[:, dimension]) if parts else np.full(len(at), np.nan)
+        np.testing.assert_allclose(found[:, dimension], wanted, atol=1e-5)
+
+
 def test_an_item_without_content_has_no_place_along_a_direction():
     vectors = UNIT.copy()
     vectors[3] = 0
@@ -396,6 +410,14 @@ def test_an_item_without_content_has_no_place_along_a_direction():
     around = Surroundings.fit(log, vectors)
     found = named(around.features(np.zeros(1, int), np.array([3], np.int32), asked(4), vectors))
     assert found["hour_fit"] == found["context_fit"] == found["fashion_fit"] == 0
+    assert np.isnan(found["device_fit"])  # of no known device: not even an item without content fits it
+
+
+def test_the_context_fits_as_much_as_what_is_known_of_it_together(habits):
+    found = fits(habits, hour=8, device="phone")
+    np.testing.assert_array_equal(found["place_fit"], np.full(3, np.nan))
+    together = sum(found[name] for name in ("hour_fit", "weekend_fit", "device_fit"))
+    np.testing.assert_allclose(found["context_fit"], together, rtol=1e-6)
 
 
 def test_history_speaks_of_its_own_time_of_day_and_week():
