@@ -17,9 +17,7 @@ def ascending_keys(scores: Floats) -> npt.NDArray[np.int64]:
     for row in range(len(scores)):
         bits = (scores[row] + np.float32(0)).view(np.int32)  # + 0 turns -0.0 into 0.0
         for code in range(len(bits)):
-            # IEEE 754: as integers, in the order of the floats
-            ordered = bits[code] ^ ((bits[code] >> 31) & np.int32(0x7FFFFFFF))
-            keys[row, code] = (np.int64(~ordered) << 32) | code
+            keys[row, code] = _key(bits[code], code)
     return keys
 
 
@@ -29,9 +27,15 @@ def offered_keys(scores: Floats, offered: Bools) -> npt.NDArray[np.int64]:
     keys = np.empty(len(scores), np.int64)
     bits = (scores + np.float32(0)).view(np.int32)
     for code in range(len(bits)):
-        one = bits[code] if offered[code] else np.int32(-0x800000)  # minus infinity
-        keys[code] = (np.int64(~(one ^ ((one >> 31) & np.int32(0x7FFFFFFF)))) << 32) | code
+        keys[code] = _key(bits[code] if offered[code] else np.int32(-0x800000), code)
     return keys
+
+
+@numba.njit(cache=True, nogil=True)
+def _key(bits: np.int32, code: int) -> np.int64:
+    """Of a float32's bits: IEEE 754, as integers in the order of the floats."""
+    ordered = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    return (np.int64(~ordered) << 32) | code
 
 
 @numba.njit(cache=True, nogil=True)
@@ -69,50 +73,6 @@ def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, col
     for place in range(len(rows)):
         for column in range(len(columns)):
             total[column] += weight[place] * matrix[rows[place], columns[column]]
-
-
-@numba.njit(cache=True, nogil=True)
-def reached_keys(
-    indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats, offered: Bools
-) -> npt.NDArray[np.int64]:
-    """`ascending_keys` of the columns where the sum of `add_rows` is above 0 and that are offered, bool [columns]."""
-    total = np.zeros(len(offered))
-    add_rows(total, indptr, indices, data, rows, weight)
-    count = 0
-    for row in rows:
-        count += indptr[row + 1] - indptr[row]
-    codes = np.empty(min(count, len(offered)), np.int64)
-    scores = np.empty(len(codes), np.float32)
-    count = 0
-    for row in rows:
-        for entry in range(indptr[row], indptr[row + 1]):
-            code = indices[entry]
-            if total[code] > 0 and offered[code]:
-                codes[count], scores[count] = code, total[code]
-                count += 1
-                total[code] = 0
-    bits = scores.view(np.int32)  # positive floats sort as integers
-    for place in range(count):
-        codes[place] |= np.int64(~bits[place]) << 32
-    return codes[:count]
-
-
-@numba.njit(cache=True, nogil=True)
-def add_rows_at(
-    found: Floats,
-    indptr: Places,
-    indices: Places,
-    data: Floats,
-    rows: Places,
-    weight: Floats,
-    columns: Places,
-    n_columns: int,
-) -> None:
-    """Fill in the sum of `add_rows` at some columns, float32 [c]."""
-    total = np.zeros(n_columns)
-    add_rows(total, indptr, indices, data, rows, weight)
-    for place in range(len(columns)):
-        found[place] = total[columns[place]]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.kernels import add_columns, add_rows, add_rows_at, fill_block, reached_keys
+from ranking.kernels import add_columns, add_rows, fill_block
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -97,18 +97,6 @@ class Profiles:
             add_rows(total, matrix.indptr, matrix.indices, matrix.data, self.indices[mine], self.data[mine])
             found[row] = total
         return found
-
-    def through_some(self, matrix: sparse.csr_matrix, columns: Places) -> Floats:
-        """Some columns of that product, [q, c]."""
-        found = np.zeros((len(self), len(columns)), np.float32)
-        for row, mine in self._rows():
-            parts = matrix.indptr, matrix.indices, matrix.data, self.indices[mine], self.data[mine]
-            add_rows_at(found[row], *parts, columns, matrix.shape[1])
-        return found
-
-    def reached(self, matrix: sparse.csr_matrix, offered: Bools) -> npt.NDArray[np.int64]:
-        """Keys (`kernels.ascending_keys`) of offered columns, bool [d], where the product of the one row is above 0."""
-        return reached_keys(matrix.indptr, matrix.indices, matrix.data, self.indices, self.data, offered)
 
     def scaled(self, worth: Floats) -> Self:
         """Weights times what their items are worth, float32 [n_items]; none of these may be 0."""
