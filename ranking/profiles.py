@@ -98,9 +98,10 @@ class Profiles:
             found[row] = total
         return found
 
-    def scaled(self, worth: Floats) -> Self:
-        """Weights times what their items are worth, float32 [n_items]; none of these may be 0."""
-        return type(self)(self.indptr, self.indices, self.data * worth[self.indices], self.n_items)
+    def scaled(self, worth: Floats | float) -> Self:
+        """Weights times what their items are worth, float32 [n_items], or all are; none of these may be 0."""
+        of_each = worth[self.indices] if isinstance(worth, np.ndarray) else np.float32(worth)
+        return type(self)(self.indptr, self.indices, self.data * of_each, self.n_items)
 
     def only(self, column: Places, n_columns: int) -> Self:
         """In a smaller matrix: column says where each item stands there, int64 [n_items], -1 where it does not."""

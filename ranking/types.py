@@ -229,23 +229,12 @@ class Queries:
     def profiles(self, values: Floats | None = None) -> Profiles:
         """Weights of the histories' items; `values` [m] default to ones; of repeated items they are summed."""
         weight = np.ones(len(self.item), np.float32) if values is None else values
-        return Profiles.of(self.indptr, self.item, weight, self.n_items, distinct=self._distinct)
+        return Profiles.of(self.indptr, self.item, weight, self.n_items, distinct=self.distinct)
 
     @cached_property
-    def _distinct(self) -> bool:
+    def distinct(self) -> bool:
+        """Whether no history holds an item twice."""
         return distinct_in_rows(self.indptr, self.item, self.n_items)
-
-    @cached_property
-    def liked(self) -> "Queries":
-        """The same with the positive events of the histories alone."""
-        return replace(
-            self,
-            indptr=np.append(0, np.cumsum(self.positive))[self.indptr],
-            item=self.item[self.positive],
-            occurred_at=self.occurred_at[self.positive],
-            weight=self.weight[self.positive],
-            positive=self.positive[self.positive],
-        )
 
     @cached_property
     def memo(self) -> dict[object, Profiles]:

@@ -75,8 +75,7 @@ class Fitting(Generator):
 
     def _wanted(self, queries: Queries) -> tuple[Floats, Floats]:
         """The direction of each query's surroundings, float32 [q, d], and where along it the middle lies, [q, 1]."""
-        directions = self._surroundings.directions(queries)
-        total = np.nansum(np.stack(list(directions.values())), axis=0)
+        total = self._surroundings.wanted(queries)
         return total, (total @ self._surroundings.centre)[:, None]
 
     @cached_property

@@ -27,7 +27,7 @@ _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, as what queries keep of them
 class Surroundings:
     """Directions, float32 [values, d] each: of 24 hours (UTC), of weekday and weekend, of known devices and places.
 
@@ -90,6 +90,14 @@ class Surroundings:
             "fashion_fit": self._fashion_at(queries.at),
         }
 
+    def wanted(self, queries: Queries) -> Floats:
+        """The sum of those that are known, float32 [q, d], kept with the queries."""
+        found = queries.told.get(self)
+        if found is None:
+            directions = np.stack(list(self.directions(queries).values()))
+            found = queries.told[self] = np.where(np.isnan(directions), np.float32(0), directions).sum(axis=0)
+        return found
+
     @cached_property
     def _device_or_none(self) -> Floats:
         return _or_none(self.device)
@@ -102,10 +110,11 @@ class Surroundings:
         """Directions between those of the nearest moments, [q, d]; before the first and after the last theirs."""
         if not len(self.moments):
             return np.full((len(at), len(self.centre)), np.nan, np.float32)
-        after = np.clip(np.searchsorted(self.moments, at), 1, len(self.moments) - 1) if len(self.moments) > 1 else 0
-        before = np.maximum(np.asarray(after) - 1, 0)
+        last = len(self.moments) - 1
+        after = np.minimum(np.maximum(np.searchsorted(self.moments, at), 1), last)  # np.clip takes five times as long
+        before = np.maximum(after - 1, 0)
         between = np.maximum(self.moments[after] - self.moments[before], 1)
-        share = np.clip((at - self.moments[before]) / between, 0, 1)[:, None].astype(np.float32)
+        share = np.minimum(np.maximum((at - self.moments[before]) / between, 0), 1)[:, None].astype(np.float32)
         return np.asarray((1 - share) * self.fashion[before] + share * self.fashion[after], np.float32)
 
     def save(self, folder: Path) -> None:
