@@ -5,7 +5,7 @@ Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self, TypeAlias
 
@@ -221,6 +221,10 @@ class Queries:
     def row(self) -> npt.NDArray[np.int64]:
         """Row of each history entry, int64 [m]."""
         return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+
+    def after(self, moments: Times) -> Bools:
+        """Which moments, int64 [n], lie before each query's `as_of`, bool [q, n]."""
+        return moments < self.as_of[:, None]
 
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""

@@ -96,7 +96,7 @@ def _faded(
     half_life_us: float,
     last: float,
 ) -> tuple[Times, Codes, Floats]:
-    """Histories, each in time order, after `Memory`: the same CSR form without what weighs 0; infinity: never, or all."""
+    """Histories, each in time order, after `Memory`: in CSR form without what weighs 0; infinity: never, or all."""
     ends, items, weights = np.zeros(len(indptr), np.int64), np.empty_like(item), np.empty(len(item), np.float32)
     entry = 0
     for row in range(len(indptr) - 1):

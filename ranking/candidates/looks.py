@@ -6,7 +6,6 @@ from typing import Final, Self
 
 import numpy as np
 
-from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, ranks
 from ranking.candidates.shortlist import DEFAULT, ShortlistConfig, shortlist
 from ranking.types import Bools, Codes, Floats, Queries, Times
@@ -79,6 +78,6 @@ def looks(
 
 def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
     """Which items may answer each query, bool [q, n_items]: there before it, not in its history, and allowed."""
-    offered = exists(created_at, queries)
+    offered = queries.after(created_at)
     offered[queries.row, queries.item] = False
     return offered if allowed is None else offered & allowed
