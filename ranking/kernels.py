@@ -58,6 +58,44 @@ def add_votes(total: Doubles, places: Places, votes: Doubles, quiet_votes: Doubl
 
 
 @numba.njit(cache=True, nogil=True)
+def set_merit(merit: Floats, fused: Doubles, places: Places, reserved: Places) -> None:
+    """Fill [n] with fused values, 1 more where any of some [g, n] places is reserved; minus infinity where it is 0.
+
+    reserved: [g], how many of the first places of each are.
+    """
+    for code in range(len(merit)):
+        first = 0  # fused < 1 for fewer than 60 generators
+        for voter in range(len(places)):
+            if 0 < places[voter, code] <= reserved[voter]:
+                first = 1
+        merit[code] = fused[code] + first if fused[code] > 0 else -np.inf
+
+
+@numba.njit(cache=True, nogil=True)
+def gather_places(found: Places, score: Floats, item: Places, places: Places, scores: Floats) -> None:
+    """Fill [q, k, g] with places and scores [g, q, n] of items [q, k]; where these are below 0 nothing is filled in."""
+    for query in range(len(item)):
+        for place in range(item.shape[1]):
+            code = item[query, place]
+            if code >= 0:
+                for voter in range(len(places)):
+                    found[query, place, voter] = places[voter, query, code]
+                    score[query, place, voter] = scores[voter, query, code]
+
+
+@numba.njit(cache=True, nogil=True)
+def distinct_in_rows(indptr: Places, item: Places, n_items: int) -> bool:
+    """Whether no row of a CSR form holds an item twice."""
+    last = np.full(n_items, -1, np.int32)  # row that held each item
+    for row in range(len(indptr) - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            if last[item[entry]] == row:
+                return False
+            last[item[entry]] = row
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
 def add_rows(
     total: Doubles | Floats, indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats
 ) -> None:

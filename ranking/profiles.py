@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.kernels import add_columns, add_rows, fill_block
+from ranking.kernels import add_columns, add_rows, distinct_in_rows, fill_block
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -71,8 +71,12 @@ class Profiles:
     @cached_property
     def totals(self) -> Floats:
         """Sum of each row's weights, float32 [q]."""
-        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        return np.bincount(row, self.data, minlength=len(self)).astype(np.float32)
+        return self.sums(self.data).astype(np.float32)
+
+    def sums(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Sum of each row's values, of [m], float64 [q]."""
+        row = np.repeat(np.arange(len(self)), self.indptr[1:] - self.indptr[:-1])
+        return np.asarray(np.bincount(row, values, minlength=len(self)), np.float64)
 
     def times(self, matrix: Floats) -> Floats:
         """The product with a dense matrix [n_items, d], float32 [q, d]; each row by itself, alone as in a batch."""
@@ -129,12 +133,6 @@ class Profiles:
 def columns_of(known: Bools) -> npt.NDArray[np.int64]:
     """Where each known item, bool [n_items], stands among the known ones, int64 [n_items]; -1 for the others."""
     return np.asarray(np.where(known, np.cumsum(known) - 1, -1), np.int64)
-
-
-def distinct_in_rows(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> bool:
-    """Whether no row of a CSR form holds an item twice."""
-    ascending = np.sort(keys(indptr, item, n_items))
-    return not (ascending[1:] == ascending[:-1]).any()
 
 
 def keys(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> npt.NDArray[np.int64]:

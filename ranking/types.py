@@ -17,7 +17,8 @@ from scipy import sparse
 
 from feature_repo import schema
 from feature_repo.labels import ratings_of
-from ranking.profiles import Profiles, distinct_in_rows
+from ranking.kernels import distinct_in_rows
+from ranking.profiles import Profiles
 
 Codes: TypeAlias = npt.NDArray[np.int32]
 Times: TypeAlias = npt.NDArray[np.int64]
@@ -238,7 +239,7 @@ class Queries:
     @cached_property
     def distinct(self) -> bool:
         """Whether no history holds an item twice."""
-        return distinct_in_rows(self.indptr, self.item, self.n_items)
+        return bool(distinct_in_rows(self.indptr, self.item, self.n_items))
 
     @cached_property
     def memo(self) -> dict[object, Profiles]:

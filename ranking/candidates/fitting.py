@@ -47,27 +47,34 @@ class Fitting(Generator):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; without any event nothing is offered."""
         self._surroundings = Surroundings.fit(train, self.vectors)
-        self._pace = pace(train, self.created_at)
-        self._known: Bools = np.full(len(self.created_at), len(train) > 0)
+        return self._holding(pace(train, self.created_at), np.full(len(self.created_at), len(train) > 0))
+
+    def _holding(self, paces: Floats, known: Bools) -> Self:
+        """With what was counted: `pace` of all items, and which of them are offered."""
+        self._pace, self._known = paces, known
+        self._paced: Floats = np.float32(self.config.pace) * paces
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Log odds plus log choices a day."""
         wanted, middle = self._wanted(queries)
         fit = np.where(self._there, products_with_all(self.vectors, wanted) - middle, 0)
-        return offer_only(self._known, fit + self.config.pace * self._pace)
+        return offer_only(self._known, fit + self._paced)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
         wanted, middle = self._wanted(queries)
         fit = np.where(self._there[items], products_with_some(self.vectors, items, wanted) - middle, 0)
-        return offer_only(self._known[items], fit + self.config.pace * self._pace[items])
+        return offer_only(self._known[items], fit + self._paced[items])
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """By vectors in eight bits."""
         (wanted,), middle = self._wanted(query)
-        fit = np.where(self._there, self._coarse.products(wanted) - middle[0], 0)
-        return first_codes(fit + np.float32(self.config.pace) * self._pace, offered & self._known, k)
+        fit = self._coarse.products(wanted)
+        fit -= middle[0]
+        fit[self._nowhere] = 0
+        fit += self._paced
+        return first_codes(fit, offered & self._known, k)
 
     @cached_property
     def _coarse(self) -> Coarse:
@@ -77,6 +84,10 @@ class Fitting(Generator):
         """The direction of each query's surroundings, float32 [q, d], and where along it the middle lies, [q, 1]."""
         total = self._surroundings.wanted(queries)
         return total, (total @ self._surroundings.centre)[:, None]
+
+    @cached_property
+    def _nowhere(self) -> Places:
+        return np.flatnonzero(~self._there)
 
     @cached_property
     def _there(self) -> Bools:
@@ -94,9 +105,8 @@ class Fitting(Generator):
         """Read what `save` wrote."""
         config, state = load_state(folder, FittingConfig)
         model = cls(config, state.floats("vectors"), state.times("created_at"))
-        model._pace, model._known = state.floats("pace"), state.bools("known")
         model._surroundings = Surroundings.load(folder)
-        return model
+        return model._holding(state.floats("pace"), state.bools("known"))
 
 
 def pace(train: Interactions, created_at: Times) -> Floats:

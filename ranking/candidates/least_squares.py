@@ -71,7 +71,8 @@ def _solve_row(
     solution = np.zeros(near.shape[1], near.dtype)
     if len(weight):
         weighted = near * weight[:, None]
-        left = everything + weighted.T @ near + l2 * np.eye(near.shape[1], dtype=near.dtype)
+        left = everything + weighted.T @ near
+        left.reshape(-1)[:: len(left) + 1] += l2
         right = weighted + unit * near if unit else weighted
         if wanted is not None:
             right = near * wanted[:, None]

@@ -88,9 +88,10 @@ class Sequel(Generator):
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        known = self._known[items]
+        column = self._column[items]
+        known = column >= 0
         scores = np.zeros((len(queries), len(items)), np.float32)
-        scores[:, known] = self._profiles(queries).times_some(self._weights, self._column[items[known]])
+        scores[:, known] = self._profiles(queries).times_some(self._weights, column[known])
         return offer_only(self._answered(queries) & known, scores)
 
     def _answered(self, queries: Queries) -> Bools:

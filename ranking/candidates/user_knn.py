@@ -76,9 +76,9 @@ class UserKnn(Generator):
         asking = self.config.memory.profiles(queries).scaled(self._worth)
         shared = asking.through(self._by_item)
         length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
-        codes, alike = top_k(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
-        order = np.argsort(codes, axis=1)  # the same people make the same sums, whoever is nearest
-        codes, alike = np.take_along_axis(codes, order, axis=1), np.take_along_axis(alike, order, axis=1)
+        cosine = shared / np.maximum(length, np.float32(1e-9))
+        codes = np.sort(top_k(cosine, self.config.neighbours)[0], axis=1)  # the same sums, whoever of them is nearest
+        alike = np.take_along_axis(cosine, codes, axis=1)
         near = alike > 0
         indptr = np.append(0, np.cumsum(np.count_nonzero(near, axis=1)))
         loudness = alike[near] ** np.float32(self.config.power)
@@ -96,5 +96,4 @@ class UserKnn(Generator):
 
 
 def _lengths(rows: Profiles) -> Floats:
-    row = np.repeat(np.arange(len(rows)), np.diff(rows.indptr))
-    return np.sqrt(np.bincount(row, rows.data.astype(np.float64) ** 2, minlength=len(rows))).astype(np.float32)
+    return np.sqrt(rows.sums(rows.data.astype(np.float64) ** 2)).astype(np.float32)
