@@ -60,7 +60,11 @@ class Memory:
 
     def _fading(self, queries: Queries) -> Profiles:
         never = np.inf
-        faded = _faded(
+        indptr, item, weight = np.zeros_like(queries.indptr), np.empty_like(queries.item), np.empty_like(queries.weight)
+        kept = _fade(
+            indptr,
+            item,
+            weight,
             queries.indptr,
             queries.item,
             queries.occurred_at,
@@ -72,7 +76,8 @@ class Memory:
             never if self.half_life_days is None else float(self.half_life_days * DAY_US),
             never if self.last is None else float(self.last),
         )
-        return Profiles.of(*faded, queries.n_items, distinct=queries.distinct)
+        make = Profiles if queries.distinct else Profiles.of
+        return make(indptr, item[:kept], weight[:kept], queries.n_items)
 
 
 def binary(train: Interactions) -> sparse.csr_matrix:
@@ -84,7 +89,10 @@ def binary(train: Interactions) -> sparse.csr_matrix:
 
 
 @numba.njit(cache=True, nogil=True)
-def _faded(
+def _fade(
+    ends: Times,
+    items: Codes,
+    weights: Floats,
     indptr: Times,
     item: Codes,
     occurred_at: Times,
@@ -95,9 +103,11 @@ def _faded(
     half_life_events: float,
     half_life_us: float,
     last: float,
-) -> tuple[Times, Codes, Floats]:
-    """Histories, each in time order, after `Memory`: in CSR form without what weighs 0; infinity: never, or all."""
-    ends, items, weights = np.zeros(len(indptr), np.int64), np.empty_like(item), np.empty(len(item), np.float32)
+) -> int:
+    """Fill in what counts of histories, each in time order, after `Memory`, as CSR form; infinity: never, or all.
+
+    Returns how much it is. (Of an array that is returned numba looks up the type every time.)
+    """
     entry = 0
     for row in range(len(indptr) - 1):
         later, newest = 0, np.int64(0)
@@ -113,4 +123,4 @@ def _faded(
                     items[entry], weights[entry] = item[event], worth
                     entry += 1
         ends[row + 1] = entry
-    return ends, items[:entry], weights[:entry]
+    return entry

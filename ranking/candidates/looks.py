@@ -30,7 +30,8 @@ class Look:
     @classmethod
     def of(cls, scores: Mapping[str, Floats], offered: Bools, items: Codes | None = None) -> Self:
         """From each generator's scores [q, m], of which those offered count, bool [q, m]."""
-        stacked = np.stack([np.asarray(one, np.float32) for one in scores.values()])
+        said = np.concatenate(list(scores.values()), dtype=np.float32)
+        stacked = said.reshape(len(scores), *offered.shape)
         np.copyto(stacked, NOT_OFFERED, where=~offered)
         if len(offered) == 1:
             return cls(tuple(scores), items, stacked, ranks(stacked[:, 0], DEPTH)[:, None])  # all in one go

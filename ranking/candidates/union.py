@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.candidates.candidates import Candidates
-from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
+from ranking.candidates.generator import NOT_OFFERED, Generator, at_columns, offer_only, ranks, top_k
 from ranking.candidates.looks import BATCH, DEPTH, Look, eligible, looks
 from ranking.candidates.shortlist import DEFAULT, ShortlistConfig
 from ranking.kernels import add_votes, gather_places, set_merit
@@ -131,10 +131,9 @@ def joined(chosen: Codes, named: Codes) -> Codes:
 
 def _gather(chosen: Codes, fused: Votes, look: Look) -> Candidates:
     """The chosen ones, best fused first, with every generator's rank and score of them."""
-    first = np.arange(len(chosen))[:, None] * fused.shape[1]  # where each query's items begin
-    value = np.where(chosen == UNKNOWN, -1, fused.take(first + chosen))
+    value = np.where(chosen == UNKNOWN, -1, at_columns(fused, np.maximum(chosen, 0)))
     order = np.argsort(-value, axis=1, kind="stable")
-    item, value = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(value, order, axis=1)
+    item, value = at_columns(chosen, order), at_columns(value, order)
     rank = np.zeros((*item.shape, len(look.generators)), np.int32)
     score = np.full(rank.shape, NOT_OFFERED, np.float32)
     gather_places(rank, score, item, look.places, look.scores)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, Places, offer_only, top_k
+from ranking.candidates.generator import Generator, Places, at_columns, offer_only, top_k
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.speakers import Speakers
 from ranking.candidates.state import load_state, pack, save_state
@@ -78,7 +78,7 @@ class UserKnn(Generator):
         length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
         cosine = shared / np.maximum(length, np.float32(1e-9))
         codes = np.sort(top_k(cosine, self.config.neighbours)[0], axis=1)  # the same sums, whoever of them is nearest
-        alike = np.take_along_axis(cosine, codes, axis=1)
+        alike = at_columns(cosine, codes)
         near = alike > 0
         indptr = np.append(0, np.cumsum(np.count_nonzero(near, axis=1)))
         loudness = alike[near] ** np.float32(self.config.power)
