@@ -1,7 +1,6 @@
 """Items that hardly anybody has met yet."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -11,9 +10,9 @@ import numpy as np
 from ranking.artifacts import Arrays
 from ranking.candidates.generator import NOT_OFFERED, Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
+from ranking.candidates.located import Located
 from ranking.candidates.products import filled
 from ranking.candidates.state import load_state, save_state
-from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 
@@ -32,12 +31,19 @@ class ColdStartConfig:
     memory: Memory = field(default_factory=lambda: Memory(feedback=Feedback.POSITIVE))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, as what queries keep of it
 class Audience:
     """Who likes an item: predicted from content, and remembered, float32 [n_items, f] each, as in `Space`."""
 
     predicted: Floats
     remembered: Floats
+
+    def agreeing(self, queries: Queries, memory: Memory) -> Floats:
+        """Who likes what a history holds, float32 [q, f], kept with the queries."""
+        key = self, memory
+        if key not in queries.told:
+            queries.told[key] = memory.profiles(queries).times(self.remembered)
+        return queries.told[key]
 
     def equals(self, other: "Audience | None") -> bool:
         """Whether both say the same of all items."""
@@ -71,7 +77,7 @@ class ColdStart(Generator):
         audience: Audience | None = None,
     ) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.created_at = created_at
         self.bias = bias
         self.audience = audience
@@ -94,28 +100,26 @@ class ColdStart(Generator):
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Without a taste alone, when nothing else leads to new items."""
-        taste = self.config.memory.profiles(query).times(self.vectors)
-        return None if taste.any() else first_codes(self.score(query)[0], offered, k)
+        return (
+            None
+            if self.space.tastes(query, self.config.memory).any()
+            else first_codes(self.score(query)[0], offered, k)
+        )
 
     def _scores(self, queries: Queries, cold: Codes) -> Floats:
         """Of cold items, codes [c]."""
         bias, created_at = None if self.bias is None else self.bias[cold], self.created_at[cold]
-        profiles = self.config.memory.profiles(queries)
-        summed = profiles.times(self.vectors)
-        answered = filled(summed)
-        scores = unit_rows(summed) @ self.vectors[cold].T + (0 if bias is None else bias)
-        offered = queries.after(created_at) & (self._filled[cold] | ~answered[:, None])
+        tastes = self.space.tastes(queries, self.config.memory)
+        answered = filled(tastes)
+        scores = tastes @ self.space.vectors[cold].T + (0 if bias is None else bias)
+        offered = queries.after(created_at) & (self.space.filled[cold] | ~answered[:, None])
         if self.audience is not None:
-            agreement = profiles.times(self.audience.remembered) @ self.audience.predicted[cold].T
+            agreement = self.audience.agreeing(queries, self.config.memory) @ self.audience.predicted[cold].T
             scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
         if not answered.all():
             default = _recency(created_at, queries) if bias is None else bias
             scores = np.where(answered[:, None], scores, default)
         return offer_only(offered, scores)
-
-    @cached_property
-    def _filled(self) -> Bools:
-        return filled(self.vectors)
 
     def _among(self, cold: Bools) -> Self:
         """Answer with these items alone, bool [n_items]."""
@@ -124,7 +128,7 @@ class ColdStart(Generator):
 
     def save(self, folder: Path) -> None:
         """Write vectors, times and which items are cold."""
-        arrays: Arrays = {"vectors": self.vectors, "created_at": self.created_at, "cold": self._is_cold}
+        arrays: Arrays = {"vectors": self.space.vectors, "created_at": self.created_at, "cold": self._is_cold}
         if self.bias is not None:
             arrays["bias"] = self.bias
         if self.audience is not None:

@@ -8,10 +8,10 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ranking.artifacts import Arrays
-from ranking.candidates.coarse import Coarse
 from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US
-from ranking.candidates.products import filled, products_with_all, products_with_some
+from ranking.candidates.located import Located
+from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.surroundings import Surroundings
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
@@ -41,12 +41,12 @@ class Fitting(Generator):
 
     def __init__(self, config: FittingConfig, vectors: Floats, created_at: Times) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.created_at = created_at
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; without any event nothing is offered."""
-        self._surroundings = Surroundings.fit(train, self.vectors)
+        self._surroundings = Surroundings.fit(train, self.space.vectors)
         return self._holding(pace(train, self.created_at), np.full(len(self.created_at), len(train) > 0))
 
     def _holding(self, paces: Floats, known: Bools) -> Self:
@@ -58,27 +58,24 @@ class Fitting(Generator):
     def score(self, queries: Queries) -> Floats:
         """Log odds plus log choices a day."""
         wanted, middle = self._wanted(queries)
-        fit = np.where(self._there, products_with_all(self.vectors, wanted) - middle, 0)
+        fit = np.where(self.space.filled, products_with_all(self.space.vectors, wanted) - middle, 0)
         return offer_only(self._known, fit + self._paced)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
         wanted, middle = self._wanted(queries)
-        fit = np.where(self._there[items], products_with_some(self.vectors, items, wanted) - middle, 0)
+        fit = products_with_some(self.space.vectors, items, wanted) - middle
+        fit = np.where(self.space.filled[items], fit, 0)
         return offer_only(self._known[items], fit + self._paced[items])
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """By vectors in eight bits."""
         (wanted,), middle = self._wanted(query)
-        fit = self._coarse.products(wanted)
+        fit = self.space.coarse.products(wanted)
         fit -= middle[0]
         fit[self._nowhere] = 0
         fit += self._paced
         return first_codes(fit, offered & self._known, k)
-
-    @cached_property
-    def _coarse(self) -> Coarse:
-        return Coarse.of(self.vectors)
 
     def _wanted(self, queries: Queries) -> tuple[Floats, Floats]:
         """The direction of each query's surroundings, float32 [q, d], and where along it the middle lies, [q, 1]."""
@@ -87,16 +84,12 @@ class Fitting(Generator):
 
     @cached_property
     def _nowhere(self) -> Places:
-        return np.flatnonzero(~self._there)
-
-    @cached_property
-    def _there(self) -> Bools:
-        return filled(self.vectors)
+        return np.flatnonzero(~self.space.filled)
 
     def save(self, folder: Path) -> None:
         """Write vectors, times, paces and what tells choices apart."""
         self._surroundings.save(folder)
-        facts: Arrays = {"vectors": self.vectors, "created_at": self.created_at}
+        facts: Arrays = {"vectors": self.space.vectors, "created_at": self.created_at}
         facts |= {"pace": self._pace, "known": self._known}
         save_state(folder, self.config, facts)
 

@@ -12,11 +12,10 @@ from ranking.artifacts import Arrays
 from ranking.candidates.cold_start import Audience, standardised
 from ranking.candidates.generator import NOT_OFFERED, Generator, Places, offer_only, ranks
 from ranking.candidates.history import Feedback, Memory
-from ranking.candidates.products import filled
+from ranking.candidates.located import Located
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.profiles import Profiles, columns_of
-from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 SMOOTHING: Final = (0.5, 10.0)  # obscure items and items that are added to every history, against chance in short ones
@@ -67,7 +66,7 @@ class Scarce(Generator):
 
     def __init__(self, config: ScarceConfig, vectors: Floats, created_at: Times, audience: Audience) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.created_at = created_at
         self.audience = audience
 
@@ -75,7 +74,7 @@ class Scarce(Generator):
         """Learn from `train`."""
         config = self.config
         events = np.bincount(train.item, minlength=len(train.items))
-        self._among((events <= config.max_events) & ((events > 0) | filled(self.vectors)))
+        self._among((events <= config.max_events) & ((events > 0) | self.space.filled))
         self._obscure: Bools = events <= config.obscure_events
         later = followers(train, window=config.window, half_life=config.pair_half_life, touching=self._scarce)
         scale = sparse.diags(np.maximum(events, 1).astype(np.float32) ** -0.5)
@@ -121,17 +120,16 @@ class Scarce(Generator):
         return found
 
     def _opinions(self, queries: Queries, offered: Bools, codes: Places | Codes) -> Floats:
-        taste = self.config.taste.profiles(queries)
         company = self.config.memory.profiles(queries).through(self._company)[:, self._column[codes]]
-        agreement = taste.times(self.audience.remembered) @ self.audience.predicted[codes].T
-        nearness = unit_rows(taste.times(self.vectors)) @ self.vectors[codes].T
+        agreement = self.audience.agreeing(queries, self.config.taste) @ self.audience.predicted[codes].T
+        nearness = self.space.tastes(queries, self.config.taste) @ self.space.vectors[codes].T
         content = standardised(agreement, offered) + standardised(nearness, offered)
         return standardised(company, offered) + np.float32(self.config.content_weight) * content
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
         arrays: Arrays = {
-            "vectors": self.vectors,
+            "vectors": self.space.vectors,
             "created_at": self.created_at,
             "predicted": self.audience.predicted,
             "remembered": self.audience.remembered,

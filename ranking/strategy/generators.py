@@ -179,8 +179,8 @@ def _sharing(generators: Sequence[Generator]) -> tuple[Generator, ...]:
     """Let those that lie in one space hold one array of it, as they do when fitted: a request reads its rows once."""
     lying = [one for one in generators if isinstance(one, Aligned | ColdStart | Fitting | Scarce)]
     for one, other in pairwise(lying):
-        if np.array_equal(one.vectors, other.vectors):
-            other.vectors = one.vectors
+        if np.array_equal(one.space.vectors, other.space.vectors):
+            other.space = one.space
     heard = [one for one in lying if isinstance(one, ColdStart | Scarce)]
     for one, other in pairwise(heard):
         if one.audience is not None and one.audience.equals(other.audience):
