@@ -107,10 +107,14 @@ def add_rows(
 
 @numba.njit(cache=True, nogil=True)
 def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, columns: Places) -> None:
-    """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows]."""
+    """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows].
+
+    Nothing is added for a column of -1.
+    """
     for place in range(len(rows)):
-        for column in range(len(columns)):
-            total[column] += weight[place] * matrix[rows[place], columns[column]]
+        for number in range(len(columns)):
+            if columns[number] >= 0:
+                total[number] += weight[place] * matrix[rows[place], columns[number]]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -86,7 +86,7 @@ class Profiles:
         return found
 
     def times_some(self, matrix: Floats, columns: Places) -> Floats:
-        """Some columns of that product, [q, c]; a row's entries alone are read."""
+        """Some columns of that product, [q, c], 0 for a column of -1; a row's entries alone are read."""
         found = np.zeros((len(self), len(columns)), np.float32)
         for row, mine in self._rows():
             add_columns(found[row], matrix, self.indices[mine], self.data[mine], columns)

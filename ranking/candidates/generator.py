@@ -16,6 +16,7 @@ NOT_OFFERED = -np.inf
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+_NOTHING: Final = np.float32(NOT_OFFERED)
 _CODE: Final = 0xFFFFFFFF  # the part of a key that holds it
 _NOT_OFFERED_KEY: Final = 0x7F800000 << 32  # where those of minus infinity begin
 
@@ -72,7 +73,7 @@ class ItemToItem(Generator):
 
 def offer_only(offered: Bools, scores: npt.NDArray[np.floating]) -> Floats:
     """Scores float32 [q, n_items] with `NOT_OFFERED` where `offered`, of a shape that broadcasts, is false."""
-    return np.where(offered, np.asarray(scores, np.float32), np.float32(NOT_OFFERED))
+    return np.where(offered, np.asarray(scores, np.float32), _NOTHING)
 
 
 def top_k(scores: Floats, k: int) -> tuple[Codes, Floats]:

@@ -89,10 +89,8 @@ class Sequel(Generator):
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
         column = self._column[items]
-        known = column >= 0
-        scores = np.zeros((len(queries), len(items)), np.float32)
-        scores[:, known] = self._profiles(queries).times_some(self._weights, column[known])
-        return offer_only(self._answered(queries) & known, scores)
+        scores = self._profiles(queries).times_some(self._weights, column)
+        return offer_only(self._answered(queries) & (column >= 0), scores)
 
     def _answered(self, queries: Queries) -> Bools:
         """Which queries have any event that counts, bool [q, 1]."""

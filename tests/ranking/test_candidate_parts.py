@@ -128,6 +128,14 @@ def test_products_with_some_are_those_of_their_rows(width):
         np.testing.assert_array_equal(products_with_some(vectors, items, wanted[row : row + 1])[0], found[row])
 
 
+def test_some_columns_of_a_product_are_those_of_the_whole_and_0_where_there_is_none():
+    profiles = Memory().profiles(asked(1, again=False))
+    matrix = np.random.default_rng(0).normal(size=(N_ITEMS, 7)).astype(np.float32)
+    columns = np.array([-1, 0, 6, -1, 3])
+    wanted = np.where(columns >= 0, profiles.times(matrix)[:, columns], 0)
+    np.testing.assert_allclose(profiles.times_some(matrix, columns), wanted, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("unit", [0.0, 1.0])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_one_row_is_solved_for_as_it_is_among_others(kind, unit):
