@@ -17,9 +17,7 @@ def ascending_keys(scores: Floats) -> npt.NDArray[np.int64]:
     for row in range(len(scores)):
         bits = (scores[row] + np.float32(0)).view(np.int32)  # + 0 turns -0.0 into 0.0
         for code in range(len(bits)):
-            # IEEE 754: as integers, in the order of the floats
-            ordered = bits[code] ^ ((bits[code] >> 31) & np.int32(0x7FFFFFFF))
-            keys[row, code] = (np.int64(~ordered) << 32) | code
+            keys[row, code] = _key(bits[code], code)
     return keys
 
 
@@ -29,9 +27,15 @@ def offered_keys(scores: Floats, offered: Bools) -> npt.NDArray[np.int64]:
     keys = np.empty(len(scores), np.int64)
     bits = (scores + np.float32(0)).view(np.int32)
     for code in range(len(bits)):
-        one = bits[code] if offered[code] else np.int32(-0x800000)  # minus infinity
-        keys[code] = (np.int64(~(one ^ ((one >> 31) & np.int32(0x7FFFFFFF)))) << 32) | code
+        keys[code] = _key(bits[code] if offered[code] else np.int32(-0x800000), code)
     return keys
+
+
+@numba.njit(cache=True, nogil=True)
+def _key(bits: np.int32, code: int) -> np.int64:
+    """Of a float32's bits: IEEE 754, as integers in the order of the floats."""
+    ordered = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    return (np.int64(~ordered) << 32) | code
 
 
 @numba.njit(cache=True, nogil=True)
@@ -54,6 +58,44 @@ def add_votes(total: Doubles, places: Places, votes: Doubles, quiet_votes: Doubl
 
 
 @numba.njit(cache=True, nogil=True)
+def set_merit(merit: Floats, fused: Doubles, places: Places, reserved: Places) -> None:
+    """Fill [n] with fused values, 1 more where any of some [g, n] places is reserved; minus infinity where it is 0.
+
+    reserved: [g], how many of the first places of each are.
+    """
+    for code in range(len(merit)):
+        first = 0  # fused < 1 for fewer than 60 generators
+        for voter in range(len(places)):
+            if 0 < places[voter, code] <= reserved[voter]:
+                first = 1
+        merit[code] = fused[code] + first if fused[code] > 0 else -np.inf
+
+
+@numba.njit(cache=True, nogil=True)
+def gather_places(found: Places, score: Floats, item: Places, places: Places, scores: Floats) -> None:
+    """Fill [q, k, g] with places and scores [g, q, n] of items [q, k]; where these are below 0 nothing is filled in."""
+    for query in range(len(item)):
+        for place in range(item.shape[1]):
+            code = item[query, place]
+            if code >= 0:
+                for voter in range(len(places)):
+                    found[query, place, voter] = places[voter, query, code]
+                    score[query, place, voter] = scores[voter, query, code]
+
+
+@numba.njit(cache=True, nogil=True)
+def distinct_in_rows(indptr: Places, item: Places, n_items: int) -> bool:
+    """Whether no row of a CSR form holds an item twice."""
+    last = np.full(n_items, -1, np.int32)  # row that held each item
+    for row in range(len(indptr) - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            if last[item[entry]] == row:
+                return False
+            last[item[entry]] = row
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
 def add_rows(
     total: Doubles | Floats, indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats
 ) -> None:
@@ -65,54 +107,14 @@ def add_rows(
 
 @numba.njit(cache=True, nogil=True)
 def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, columns: Places) -> None:
-    """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows]."""
+    """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows].
+
+    Nothing is added for a column of -1.
+    """
     for place in range(len(rows)):
-        for column in range(len(columns)):
-            total[column] += weight[place] * matrix[rows[place], columns[column]]
-
-
-@numba.njit(cache=True, nogil=True)
-def reached_keys(
-    indptr: Places, indices: Places, data: Floats, rows: Places, weight: Floats, offered: Bools
-) -> npt.NDArray[np.int64]:
-    """`ascending_keys` of the columns where the sum of `add_rows` is above 0 and that are offered, bool [columns]."""
-    total = np.zeros(len(offered))
-    add_rows(total, indptr, indices, data, rows, weight)
-    count = 0
-    for row in rows:
-        count += indptr[row + 1] - indptr[row]
-    codes = np.empty(min(count, len(offered)), np.int64)
-    scores = np.empty(len(codes), np.float32)
-    count = 0
-    for row in rows:
-        for entry in range(indptr[row], indptr[row + 1]):
-            code = indices[entry]
-            if total[code] > 0 and offered[code]:
-                codes[count], scores[count] = code, total[code]
-                count += 1
-                total[code] = 0
-    bits = scores.view(np.int32)  # positive floats sort as integers
-    for place in range(count):
-        codes[place] |= np.int64(~bits[place]) << 32
-    return codes[:count]
-
-
-@numba.njit(cache=True, nogil=True)
-def add_rows_at(
-    found: Floats,
-    indptr: Places,
-    indices: Places,
-    data: Floats,
-    rows: Places,
-    weight: Floats,
-    columns: Places,
-    n_columns: int,
-) -> None:
-    """Fill in the sum of `add_rows` at some columns, float32 [c]."""
-    total = np.zeros(n_columns)
-    add_rows(total, indptr, indices, data, rows, weight)
-    for place in range(len(columns)):
-        found[place] = total[columns[place]]
+        for number in range(len(columns)):
+            if columns[number] >= 0:
+                total[number] += weight[place] * matrix[rows[place], columns[number]]
 
 
 @numba.njit(cache=True, nogil=True)

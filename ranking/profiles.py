@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.kernels import add_columns, add_rows, add_rows_at, fill_block, reached_keys
+from ranking.kernels import add_columns, add_rows, distinct_in_rows, fill_block
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -71,8 +71,12 @@ class Profiles:
     @cached_property
     def totals(self) -> Floats:
         """Sum of each row's weights, float32 [q]."""
-        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        return np.bincount(row, self.data, minlength=len(self)).astype(np.float32)
+        return self.sums(self.data).astype(np.float32)
+
+    def sums(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Sum of each row's values, of [m], float64 [q]."""
+        row = np.repeat(np.arange(len(self)), self.indptr[1:] - self.indptr[:-1])
+        return np.asarray(np.bincount(row, values, minlength=len(self)), np.float64)
 
     def times(self, matrix: Floats) -> Floats:
         """The product with a dense matrix [n_items, d], float32 [q, d]; each row by itself, alone as in a batch."""
@@ -82,7 +86,7 @@ class Profiles:
         return found
 
     def times_some(self, matrix: Floats, columns: Places) -> Floats:
-        """Some columns of that product, [q, c]; a row's entries alone are read."""
+        """Some columns of that product, [q, c], 0 for a column of -1; a row's entries alone are read."""
         found = np.zeros((len(self), len(columns)), np.float32)
         for row, mine in self._rows():
             add_columns(found[row], matrix, self.indices[mine], self.data[mine], columns)
@@ -98,21 +102,10 @@ class Profiles:
             found[row] = total
         return found
 
-    def through_some(self, matrix: sparse.csr_matrix, columns: Places) -> Floats:
-        """Some columns of that product, [q, c]."""
-        found = np.zeros((len(self), len(columns)), np.float32)
-        for row, mine in self._rows():
-            parts = matrix.indptr, matrix.indices, matrix.data, self.indices[mine], self.data[mine]
-            add_rows_at(found[row], *parts, columns, matrix.shape[1])
-        return found
-
-    def reached(self, matrix: sparse.csr_matrix, offered: Bools) -> npt.NDArray[np.int64]:
-        """Keys (`kernels.ascending_keys`) of offered columns, bool [d], where the product of the one row is above 0."""
-        return reached_keys(matrix.indptr, matrix.indices, matrix.data, self.indices, self.data, offered)
-
-    def scaled(self, worth: Floats) -> Self:
-        """Weights times what their items are worth, float32 [n_items]; none of these may be 0."""
-        return type(self)(self.indptr, self.indices, self.data * worth[self.indices], self.n_items)
+    def scaled(self, worth: Floats | float) -> Self:
+        """Weights times what their items are worth, float32 [n_items], or all are; none of these may be 0."""
+        of_each = worth[self.indices] if isinstance(worth, np.ndarray) else np.float32(worth)
+        return type(self)(self.indptr, self.indices, self.data * of_each, self.n_items)
 
     def only(self, column: Places, n_columns: int) -> Self:
         """In a smaller matrix: column says where each item stands there, int64 [n_items], -1 where it does not."""
@@ -140,12 +133,6 @@ class Profiles:
 def columns_of(known: Bools) -> npt.NDArray[np.int64]:
     """Where each known item, bool [n_items], stands among the known ones, int64 [n_items]; -1 for the others."""
     return np.asarray(np.where(known, np.cumsum(known) - 1, -1), np.int64)
-
-
-def distinct_in_rows(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> bool:
-    """Whether no row of a CSR form holds an item twice."""
-    ascending = np.sort(keys(indptr, item, n_items))
-    return not (ascending[1:] == ascending[:-1]).any()
 
 
 def keys(indptr: npt.NDArray[np.int64], item: Places, n_items: int) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@ Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self, TypeAlias
 
@@ -18,7 +18,8 @@ from scipy import sparse
 from feature_repo import schema
 from feature_repo.columns import distinct
 from feature_repo.labels import ratings_of
-from ranking.profiles import Profiles, distinct_in_rows
+from ranking.kernels import distinct_in_rows
+from ranking.profiles import Profiles
 
 Codes: TypeAlias = npt.NDArray[np.int32]
 Times: TypeAlias = npt.NDArray[np.int64]
@@ -237,6 +238,10 @@ class Queries:
         """Row of each history entry, int64 [m]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def after(self, moments: Times) -> Bools:
+        """Which moments, int64 [n], lie before each query's `as_of`, bool [q, n]."""
+        return moments < self.as_of[:, None]
+
     def matrix(self, values: Floats | None = None) -> sparse.csr_matrix:
         """Queries x items, float32; `values` [m] default to ones; repeated items are summed."""
         return self.profiles(values).matrix()
@@ -244,23 +249,12 @@ class Queries:
     def profiles(self, values: Floats | None = None) -> Profiles:
         """Weights of the histories' items; `values` [m] default to ones; of repeated items they are summed."""
         weight = np.ones(len(self.item), np.float32) if values is None else values
-        return Profiles.of(self.indptr, self.item, weight, self.n_items, distinct=self._distinct)
+        return Profiles.of(self.indptr, self.item, weight, self.n_items, distinct=self.distinct)
 
     @cached_property
-    def _distinct(self) -> bool:
-        return distinct_in_rows(self.indptr, self.item, self.n_items)
-
-    @cached_property
-    def liked(self) -> "Queries":
-        """The same with the positive events of the histories alone."""
-        return replace(
-            self,
-            indptr=np.append(0, np.cumsum(self.positive))[self.indptr],
-            item=self.item[self.positive],
-            occurred_at=self.occurred_at[self.positive],
-            weight=self.weight[self.positive],
-            positive=self.positive[self.positive],
-        )
+    def distinct(self) -> bool:
+        """Whether no history holds an item twice."""
+        return bool(distinct_in_rows(self.indptr, self.item, self.n_items))
 
     @cached_property
     def memo(self) -> dict[object, Profiles]:

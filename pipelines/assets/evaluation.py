@@ -67,7 +67,7 @@ def _measure(
     measure_baselines(warehouse, division, tuned(workspace, protocol), content)
     truth = planted_truth(workspace.dataset_name, workspace.settings.home)
     if truth is not None:
-        ranked, vectors = rank_by_truth(truth, division.queries, division.train), content_knn(content).vectors
+        ranked, vectors = rank_by_truth(truth, division.queries, division.train), content_knn(content).space.vectors
         warehouse.write_rankings(division, ORACLE, *ranked, vectors=vectors)
     present: list[Modality] = [modality for modality, there in content.present.items() if there.any()]
     progress = workspace.progress(f"offline_evaluation {protocol}: hybrid")

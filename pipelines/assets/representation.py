@@ -12,8 +12,8 @@ from pipelines.assets.embeddings import GROUP, audio_embeddings, image_embedding
 from pipelines.assets.materialized import materialized
 from pipelines.home import Facts
 from pipelines.workspace import Workspace
-from ranking.candidates.aligned import taste_vectors
 from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.located import taste_vectors
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.cross_modal import CrossModal, fit_pairs

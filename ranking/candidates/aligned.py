@@ -1,7 +1,6 @@
 """Nearest items to the taste of a history, in a space of given item vectors."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -10,9 +9,9 @@ import numpy as np
 from ranking.candidates.coarse import Coarse
 from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import Feedback, Memory
+from ranking.candidates.located import Located
 from ranking.candidates.products import filled, products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
-from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 
@@ -39,7 +38,7 @@ class Aligned(Generator):
 
     def __init__(self, config: AlignedConfig, vectors: Floats, bias: Floats | None = None) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.bias = np.zeros(len(vectors), np.float32) if bias is None else bias
 
     def fit(self, train: Interactions) -> Self:
@@ -49,13 +48,14 @@ class Aligned(Generator):
     def score(self, queries: Queries) -> Floats:
         """Cosines of taste and item, plus the items' bias."""
         tastes = self._tastes(queries)
-        return offer_only(filled(tastes)[:, None] & self._filled, products_with_all(self.vectors, tastes) + self.bias)
+        scores = products_with_all(self.space.vectors, tastes) + self.bias
+        return offer_only(filled(tastes)[:, None] & self.space.filled, scores)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
         tastes = self._tastes(queries)
-        scores = products_with_some(self.vectors, items, tastes) + self.bias[items]
-        return offer_only(filled(tastes)[:, None] & self._filled[items], scores)
+        scores = products_with_some(self.space.vectors, items, tastes) + self.bias[items]
+        return offer_only(filled(tastes)[:, None] & self.space.filled[items], scores)
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """By vectors in eight bits."""
@@ -64,25 +64,15 @@ class Aligned(Generator):
             return np.empty(0, np.int64)
         key = self, Coarse
         if key not in query.told:
-            query.told[key] = self._coarse.products(taste) + self.bias
-        return first_codes(query.told[key], offered & self._filled, k)
+            query.told[key] = self.space.coarse.products(taste) + self.bias
+        return first_codes(query.told[key], offered & self.space.filled, k)
 
     def _tastes(self, queries: Queries) -> Floats:
-        if self not in queries.told:
-            queries.told[self] = taste_vectors(queries, self.vectors, self.config.memory)
-        return queries.told[self]
-
-    @cached_property
-    def _coarse(self) -> Coarse:
-        return Coarse.of(self.vectors)
-
-    @cached_property
-    def _filled(self) -> Bools:
-        return filled(self.vectors)
+        return self.space.tastes(queries, self.config.memory)
 
     def save(self, folder: Path) -> None:
         """Write the vectors."""
-        save_state(folder, self.config, {"vectors": self.vectors, "bias": self.bias})
+        save_state(folder, self.config, {"vectors": self.space.vectors, "bias": self.bias})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -105,8 +95,3 @@ class AlignedSession(AlignedRecent):
     """The same for the session: what else the day of the history's last event holds, liked or not."""
 
     name: ClassVar[str] = "aligned_session"
-
-
-def taste_vectors(queries: Queries, vectors: Floats, memory: Memory) -> Floats:
-    """Summed history vectors at length 1, float32 [q, d]; 0 for a query without any."""
-    return unit_rows(memory.profiles(queries).times(vectors))

@@ -56,6 +56,6 @@ class Als(FoldedIn[AlsConfig]):
 
     def users(self, profiles: Profiles, items: Doubles) -> Doubles:
         """What the library computes for a user with these events."""
-        above_one = profiles.scaled(np.full(len(items), self.config.alpha, np.float32))
+        above_one = profiles.scaled(self.config.alpha)
         l2 = np.full(len(profiles), self.config.regularization)
         return solve_rows(above_one, items, self._gram, l2, unit=1.0)

@@ -78,8 +78,10 @@ class Bpr(Generator):
     def _means(self, profiles: Profiles) -> Floats:
         """Weighted means of the profiles' item factors, and a 1, float32 [rows, factors + 1]; a 0 row for none."""
         total = profiles.totals[:, None]
-        means = profiles.times(self._factors) / np.maximum(total, np.float32(1e-9))
-        return np.hstack([means, total > 0]).astype(np.float32)
+        means = np.empty((len(profiles), self.config.factors + 1), np.float32)
+        means[:, :-1] = profiles.times(self._factors) / np.maximum(total, np.float32(1e-9))
+        means[:, -1:] = total > 0
+        return means
 
     def score(self, queries: Queries) -> Floats:
         """Scores: factors' products plus the item's bias."""

@@ -6,15 +6,13 @@ from typing import ClassVar, Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from ranking.artifacts import Arrays
 from ranking.candidates.generator import NOT_OFFERED, Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US, Feedback, Memory
+from ranking.candidates.located import Located
 from ranking.candidates.products import filled
 from ranking.candidates.state import load_state, save_state
-from ranking.profiles import columns_of
-from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 
@@ -33,12 +31,24 @@ class ColdStartConfig:
     memory: Memory = field(default_factory=lambda: Memory(feedback=Feedback.POSITIVE))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, as what queries keep of it
 class Audience:
     """Who likes an item: predicted from content, and remembered, float32 [n_items, f] each, as in `Space`."""
 
     predicted: Floats
     remembered: Floats
+
+    def agreeing(self, queries: Queries, memory: Memory) -> Floats:
+        """Who likes what a history holds, float32 [q, f], kept with the queries."""
+        key = self, memory
+        if key not in queries.told:
+            queries.told[key] = memory.profiles(queries).times(self.remembered)
+        return queries.told[key]
+
+    def equals(self, other: "Audience | None") -> bool:
+        """Whether both say the same of all items."""
+        pairs = () if other is None else ((self.predicted, other.predicted), (self.remembered, other.remembered))
+        return other is not None and all(np.array_equal(*pair) for pair in pairs)
 
 
 class ColdStart(Generator):
@@ -67,7 +77,7 @@ class ColdStart(Generator):
         audience: Audience | None = None,
     ) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.created_at = created_at
         self.bias = bias
         self.audience = audience
@@ -79,51 +89,46 @@ class ColdStart(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions; for a query without a taste the bias, or 1 / (1 + age in days)."""
-        return self._scores(queries, self._cold, queries.n_items)
+        return self.score_some(queries, np.arange(queries.n_items, dtype=np.int32))
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items, standardised over the cold ones of these."""
-        return self._scores(queries, self._cold.among(self._row[items]), len(items))
+        at = np.flatnonzero(self._is_cold[items])
+        found = np.full((len(queries), len(items)), NOT_OFFERED, np.float32)
+        found[:, at] = self._scores(queries, items[at])
+        return found
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Without a taste alone, when nothing else leads to new items."""
-        taste = self.config.memory.profiles(query).times(self.vectors)
-        return None if taste.any() else first_codes(self.score(query)[0], offered, k)
+        return (
+            None
+            if self.space.tastes(query, self.config.memory).any()
+            else first_codes(self.score(query)[0], offered, k)
+        )
 
-    def _scores(self, queries: Queries, cold: "_Cold", n_items: int) -> Floats:
-        profiles = self.config.memory.profiles(queries)
-        summed = profiles.times(self.vectors)
-        answered = filled(summed)
-        scores = unit_rows(summed) @ cold.vectors.T + (0 if cold.bias is None else cold.bias)
-        offered = exists(cold.created_at, queries) & (cold.filled | ~answered[:, None])
-        if self.audience is not None and cold.predicted is not None:
-            agreement = profiles.times(self.audience.remembered) @ cold.predicted.T
+    def _scores(self, queries: Queries, cold: Codes) -> Floats:
+        """Of cold items, codes [c]."""
+        bias, created_at = None if self.bias is None else self.bias[cold], self.created_at[cold]
+        tastes = self.space.tastes(queries, self.config.memory)
+        answered = filled(tastes)
+        scores = tastes @ self.space.vectors[cold].T + (0 if bias is None else bias)
+        offered = queries.after(created_at) & (self.space.filled[cold] | ~answered[:, None])
+        if self.audience is not None:
+            agreement = self.audience.agreeing(queries, self.config.memory) @ self.audience.predicted[cold].T
             scores = standardised(agreement, offered) + self.config.alignment_weight * standardised(scores, offered)
         if not answered.all():
-            default = _recency(cold.created_at, queries) if cold.bias is None else cold.bias
+            default = _recency(created_at, queries) if bias is None else bias
             scores = np.where(answered[:, None], scores, default)
-        found = np.full((len(queries), n_items), NOT_OFFERED, np.float32)
-        found[:, cold.column] = offer_only(offered, scores)
-        return found
+        return offer_only(offered, scores)
 
     def _among(self, cold: Bools) -> Self:
         """Answer with these items alone, bool [n_items]."""
         self.only = self._is_cold = cold
-        code = np.flatnonzero(cold)
-        self._row = columns_of(cold)
-        self._cold = _Cold(
-            code,
-            self.vectors[code],
-            filled(self.vectors[code]),
-            self.created_at[code],
-            None if self.bias is None else self.bias[code],
-            None if self.audience is None else self.audience.predicted[code],
-        )
         return self
 
     def save(self, folder: Path) -> None:
         """Write vectors, times and which items are cold."""
-        arrays: Arrays = {"vectors": self.vectors, "created_at": self.created_at, "cold": self._is_cold}
+        arrays: Arrays = {"vectors": self.space.vectors, "created_at": self.created_at, "cold": self._is_cold}
         if self.bias is not None:
             arrays["bias"] = self.bias
         if self.audience is not None:
@@ -142,42 +147,9 @@ class ColdStart(Generator):
         return model._among(state.bools("cold"))
 
 
-@dataclass(frozen=True)
-class _Cold:
-    """Cold items: of each what the model knows of all, rows in one order, and its column among what is scored.
-
-    column: int64 [c]. filled: bool [c], which have a vector.
-    """
-
-    column: npt.NDArray[np.int64]
-    vectors: Floats
-    filled: Bools
-    created_at: Times
-    bias: Floats | None
-    predicted: Floats | None
-
-    def among(self, row: npt.NDArray[np.int64]) -> "_Cold":
-        """Those at some rows, -1 for no cold item, int64 [m]; each is scored where it stands there."""
-        column = np.flatnonzero(row >= 0)
-        row = row[column]
-        return _Cold(
-            column,
-            self.vectors[row],
-            self.filled[row],
-            self.created_at[row],
-            None if self.bias is None else self.bias[row],
-            None if self.predicted is None else self.predicted[row],
-        )
-
-
 def _recency(created_at: Times, queries: Queries) -> Floats:
     age_days = (queries.as_of[:, None] - created_at.astype(np.float64)) / DAY_US
     return (1 / (1 + np.maximum(age_days, 0))).astype(np.float32)
-
-
-def exists(created_at: Times, queries: Queries) -> Bools:
-    """Which items were there before each query's `as_of`, bool [q, n_items]."""
-    return created_at < queries.as_of[:, None]
 
 
 @numba.njit(cache=True, nogil=True)

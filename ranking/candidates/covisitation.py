@@ -7,11 +7,11 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, Places, first_of, offer_only
+from ranking.candidates.generator import ItemToItem, Places, offer_only
 from ranking.candidates.history import Memory
 from ranking.candidates.sequences import followers
+from ranking.candidates.speakers import Speakers
 from ranking.candidates.state import load_state, pack, save_state
-from ranking.profiles import block
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 
@@ -61,35 +61,36 @@ class Covisitation(ItemToItem):
         )
         both = forward + config.backward * forward.T
         source, target = events**-config.source_power, events**-config.target_power
-        self._transitions = sparse.csr_matrix(sparse.diags(source) @ both @ sparse.diags(target)).astype(np.float32)
+        transitions = sparse.csr_matrix(sparse.diags(source) @ both @ sparse.diags(target)).astype(np.float32)
+        self._transitions = Speakers(transitions)
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Scores: normalised transitions from the history's items, summed."""
-        scores = self.config.memory.profiles(queries).through(self._transitions)
+        scores = self._transitions.heard(queries, self.config.memory.profiles)
         return offer_only(scores > 0, scores)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        scores = self.config.memory.profiles(queries).through_some(self._transitions, items)
+        scores = self._transitions.heard(queries, self.config.memory.profiles)[:, items]
         return offer_only(scores > 0, scores)
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Those that the history's items lead to."""
-        return first_of(self.config.memory.profiles(query).reached(self._transitions, offered), k)
+        return self._transitions.first(query, self.config.memory.profiles, offered, k)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Normalised transitions."""
-        return block(self._transitions, sources, targets)
+        return self._transitions.between(sources, targets)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
-        save_state(folder, self.config, pack("transitions", self._transitions))
+        save_state(folder, self.config, pack("transitions", self._transitions.matrix))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, CovisitationConfig)
         model = cls(config)
-        model._transitions = state.matrix("transitions")
+        model._transitions = Speakers(state.matrix("transitions"))
         return model

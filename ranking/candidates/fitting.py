@@ -8,10 +8,10 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ranking.artifacts import Arrays
-from ranking.candidates.coarse import Coarse
 from ranking.candidates.generator import Generator, Places, first_codes, offer_only
 from ranking.candidates.history import DAY_US
-from ranking.candidates.products import filled, products_with_all, products_with_some
+from ranking.candidates.located import Located
+from ranking.candidates.products import products_with_all, products_with_some
 from ranking.candidates.state import load_state, save_state
 from ranking.candidates.surroundings import Surroundings
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
@@ -41,52 +41,55 @@ class Fitting(Generator):
 
     def __init__(self, config: FittingConfig, vectors: Floats, created_at: Times) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.created_at = created_at
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; without any event nothing is offered."""
-        self._surroundings = Surroundings.fit(train, self.vectors)
-        self._pace = pace(train, self.created_at)
-        self._known: Bools = np.full(len(self.created_at), len(train) > 0)
+        self._surroundings = Surroundings.fit(train, self.space.vectors)
+        return self._holding(pace(train, self.created_at), np.full(len(self.created_at), len(train) > 0))
+
+    def _holding(self, paces: Floats, known: Bools) -> Self:
+        """With what was counted: `pace` of all items, and which of them are offered."""
+        self._pace, self._known = paces, known
+        self._paced: Floats = np.float32(self.config.pace) * paces
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Log odds plus log choices a day."""
         wanted, middle = self._wanted(queries)
-        fit = np.where(self._there, products_with_all(self.vectors, wanted) - middle, 0)
-        return offer_only(self._known, fit + self.config.pace * self._pace)
+        fit = np.where(self.space.filled, products_with_all(self.space.vectors, wanted) - middle, 0)
+        return offer_only(self._known, fit + self._paced)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
         wanted, middle = self._wanted(queries)
-        fit = np.where(self._there[items], products_with_some(self.vectors, items, wanted) - middle, 0)
-        return offer_only(self._known[items], fit + self.config.pace * self._pace[items])
+        fit = products_with_some(self.space.vectors, items, wanted) - middle
+        fit = np.where(self.space.filled[items], fit, 0)
+        return offer_only(self._known[items], fit + self._paced[items])
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """By vectors in eight bits."""
         (wanted,), middle = self._wanted(query)
-        fit = np.where(self._there, self._coarse.products(wanted) - middle[0], 0)
-        return first_codes(fit + np.float32(self.config.pace) * self._pace, offered & self._known, k)
-
-    @cached_property
-    def _coarse(self) -> Coarse:
-        return Coarse.of(self.vectors)
+        fit = self.space.coarse.products(wanted)
+        fit -= middle[0]
+        fit[self._nowhere] = 0
+        fit += self._paced
+        return first_codes(fit, offered & self._known, k)
 
     def _wanted(self, queries: Queries) -> tuple[Floats, Floats]:
         """The direction of each query's surroundings, float32 [q, d], and where along it the middle lies, [q, 1]."""
-        directions = self._surroundings.directions(queries)
-        total = np.nansum(np.stack(list(directions.values())), axis=0)
+        total = self._surroundings.wanted(queries)
         return total, (total @ self._surroundings.centre)[:, None]
 
     @cached_property
-    def _there(self) -> Bools:
-        return filled(self.vectors)
+    def _nowhere(self) -> Places:
+        return np.flatnonzero(~self.space.filled)
 
     def save(self, folder: Path) -> None:
         """Write vectors, times, paces and what tells choices apart."""
         self._surroundings.save(folder)
-        facts: Arrays = {"vectors": self.vectors, "created_at": self.created_at}
+        facts: Arrays = {"vectors": self.space.vectors, "created_at": self.created_at}
         facts |= {"pace": self._pace, "known": self._known}
         save_state(folder, self.config, facts)
 
@@ -95,9 +98,8 @@ class Fitting(Generator):
         """Read what `save` wrote."""
         config, state = load_state(folder, FittingConfig)
         model = cls(config, state.floats("vectors"), state.times("created_at"))
-        model._pace, model._known = state.floats("pace"), state.bools("known")
         model._surroundings = Surroundings.load(folder)
-        return model
+        return model._holding(state.floats("pace"), state.bools("known"))
 
 
 def pace(train: Interactions, created_at: Times) -> Floats:

@@ -6,11 +6,10 @@ from typing import Final
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from ranking.profiles import Profiles
-from ranking.types import Bools, Floats, Interactions, Queries
+from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 DAY_US: Final = 86_400_000_000
 
@@ -54,24 +53,31 @@ class Memory:
 
     def profiles(self, queries: Queries) -> Profiles:
         """The sum of each item's faded event weights; rows without a usable event are empty."""
-        if self not in queries.memo:
-            queries.memo[self] = self._fading(queries)
-        return queries.memo[self]
+        found = queries.memo.get(self)
+        if found is None:
+            found = queries.memo[self] = self._fading(queries)
+        return found
 
     def _fading(self, queries: Queries) -> Profiles:
-        told = queries if self.feedback is Feedback.ALL else queries.liked
         never = np.inf
-        weight = _faded(
-            told.indptr,
-            told.occurred_at,
-            told.weight,
-            told.positive,
+        indptr, item, weight = np.zeros_like(queries.indptr), np.empty_like(queries.item), np.empty_like(queries.weight)
+        kept = _fade(
+            indptr,
+            item,
+            weight,
+            queries.indptr,
+            queries.item,
+            queries.occurred_at,
+            queries.weight,
+            queries.positive,
+            self.feedback is Feedback.POSITIVE,
             float(self.others),  # of one type whatever the settings: the loop is compiled once
             never if self.half_life_events is None else float(self.half_life_events),
             never if self.half_life_days is None else float(self.half_life_days * DAY_US),
             never if self.last is None else float(self.last),
         )
-        return told.profiles(weight)
+        make = Profiles if queries.distinct else Profiles.of
+        return make(indptr, item[:kept], weight[:kept], queries.n_items)
 
 
 def binary(train: Interactions) -> sparse.csr_matrix:
@@ -83,23 +89,38 @@ def binary(train: Interactions) -> sparse.csr_matrix:
 
 
 @numba.njit(cache=True, nogil=True)
-def _faded(
-    indptr: npt.NDArray[np.int64],
-    occurred_at: npt.NDArray[np.int64],
+def _fade(
+    ends: Times,
+    items: Codes,
+    weights: Floats,
+    indptr: Times,
+    item: Codes,
+    occurred_at: Times,
     weight: Floats,
     positive: Bools,
+    positive_alone: bool,
     others: float,
     half_life_events: float,
     half_life_us: float,
     last: float,
-) -> Floats:
-    """Weights [m] of the events of histories, each in time order, after `Memory`; infinity: never, or all."""
-    found = np.empty(len(weight), np.float32)
+) -> int:
+    """Fill in what counts of histories, each in time order, after `Memory`, as CSR form; infinity: never, or all.
+
+    Returns how much it is. (Of an array that is returned numba looks up the type every time.)
+    """
+    entry = 0
     for row in range(len(indptr) - 1):
-        stop = indptr[row + 1]
-        for event in range(indptr[row], stop):
-            later = stop - 1 - event
-            halvings = later / half_life_events + (occurred_at[stop - 1] - occurred_at[event]) / half_life_us
-            worth = weight[event] * (1.0 if positive[event] else others) * 2.0**-halvings
-            found[event] = worth if later < last else 0
-    return found
+        later, newest = 0, np.int64(0)
+        for event in range(indptr[row], indptr[row + 1]):
+            if positive[event] or not positive_alone:
+                later, newest = later + 1, occurred_at[event]
+        for event in range(indptr[row], indptr[row + 1]):
+            if positive[event] or not positive_alone:
+                later -= 1
+                halvings = later / half_life_events + (newest - occurred_at[event]) / half_life_us
+                worth = np.float32(weight[event] * (1.0 if positive[event] else others) * 2.0**-halvings)
+                if later < last and worth != 0:
+                    items[entry], weights[entry] = item[event], worth
+                    entry += 1
+        ends[row + 1] = entry
+    return entry

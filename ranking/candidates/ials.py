@@ -67,7 +67,9 @@ class Ials(FoldedIn[IalsConfig]):
     def _l2(self, rows: sparse.csr_matrix | Profiles, n: int) -> Floats:
         """float32 [r], by how many of the n of the other side a row has."""
         config = self.config
-        return np.asarray(config.l2 * (np.diff(rows.indptr) + config.unobserved * n) ** config.nu, np.float32)
+        return np.asarray(
+            config.l2 * (rows.indptr[1:] - rows.indptr[:-1] + config.unobserved * n) ** config.nu, np.float32
+        )
 
     def users(self, profiles: Profiles, items: Doubles) -> Doubles:
         """By the equations of learning."""

@@ -38,6 +38,8 @@ def solve_rows(
         unit: what being met is worth on the right beside the weight.
         wanted: of each entry of `rows`, [nnz]: stands on the right in place of w + unit.
     """
+    if rows.shape[0] == 1:  # a query, of which a request has one
+        return _solve_row(rows.data, factors[rows.indices], everything, l2[0], unit, wanted)[None]
     counts = np.diff(rows.indptr)
     solution = np.zeros((rows.shape[0], factors.shape[1]), factors.dtype)
     identity = np.eye(factors.shape[1], dtype=factors.dtype)
@@ -54,6 +56,28 @@ def solve_rows(
             if wanted is not None:
                 right = near * (wanted[entry] * inside)[:, :, None]
             solution[batch] = np.linalg.solve(left, right.sum(axis=1)[:, :, None])[:, :, 0]
+    return solution
+
+
+def _solve_row(
+    weight: npt.NDArray[np.floating],
+    near: npt.NDArray[Real],
+    everything: npt.NDArray[Real],
+    l2: np.floating,
+    unit: float,
+    wanted: npt.NDArray[Real] | None,
+) -> npt.NDArray[Real]:
+    """The same of one row, float [d], to the bit: of its weights [m] and the factors [m, d] of their columns."""
+    solution = np.zeros(near.shape[1], near.dtype)
+    if len(weight):
+        weighted = near * weight[:, None]
+        left = everything + weighted.T @ near
+        left.reshape(-1)[:: len(left) + 1] += l2
+        right = weighted + unit * near if unit else weighted
+        if wanted is not None:
+            right = near * wanted[:, None]
+        with one_blas_thread():
+            solution[:] = np.linalg.solve(left, right.sum(axis=0))
     return solution
 
 

@@ -6,7 +6,6 @@ from typing import Final, Self
 
 import numpy as np
 
-from ranking.candidates.cold_start import exists
 from ranking.candidates.generator import NOT_OFFERED, Generator, ranks
 from ranking.candidates.shortlist import DEFAULT, ShortlistConfig, shortlist
 from ranking.types import Bools, Codes, Floats, Queries, Times
@@ -31,7 +30,8 @@ class Look:
     @classmethod
     def of(cls, scores: Mapping[str, Floats], offered: Bools, items: Codes | None = None) -> Self:
         """From each generator's scores [q, m], of which those offered count, bool [q, m]."""
-        stacked = np.stack([np.asarray(one, np.float32) for one in scores.values()])
+        said = np.concatenate(list(scores.values()), dtype=np.float32)
+        stacked = said.reshape(len(scores), *offered.shape)
         np.copyto(stacked, NOT_OFFERED, where=~offered)
         if len(offered) == 1:
             return cls(tuple(scores), items, stacked, ranks(stacked[:, 0], DEPTH)[:, None])  # all in one go
@@ -79,6 +79,6 @@ def looks(
 
 def eligible(queries: Queries, created_at: Times, allowed: Bools | None = None) -> Bools:
     """Which items may answer each query, bool [q, n_items]: there before it, not in its history, and allowed."""
-    offered = exists(created_at, queries)
+    offered = queries.after(created_at)
     offered[queries.row, queries.item] = False
     return offered if allowed is None else offered & allowed

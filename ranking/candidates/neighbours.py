@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, Places, first_of, offer_only
+from ranking.candidates.generator import ItemToItem, Places, offer_only
 from ranking.candidates.history import Memory
+from ranking.candidates.speakers import Speakers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.kernels import largest_entries
-from ranking.profiles import block
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 BLOCK: Final = 512  # items whose values towards all others are in memory at one time
@@ -43,37 +43,37 @@ class Neighbours(ItemToItem, Generic[Config]):
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`."""
-        self._neighbours = self.neighbours(train)
+        self._neighbours = Speakers(self.neighbours(train))
         return self
 
     def score(self, queries: Queries) -> Floats:
         """Scores in units of the matrix times event weight."""
-        scores = self.memory.profiles(queries).through(self._neighbours)
+        scores = self._neighbours.heard(queries, self.memory.profiles)
         return offer_only(scores > 0, scores)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        scores = self.memory.profiles(queries).through_some(self._neighbours, items)
+        scores = self._neighbours.heard(queries, self.memory.profiles)[:, items]
         return offer_only(scores > 0, scores)
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Neighbours of the history's items."""
-        return first_of(self.memory.profiles(query).reached(self._neighbours, offered), k)
+        return self._neighbours.first(query, self.memory.profiles, offered, k)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of the matrix."""
-        return block(self._neighbours, sources, targets)
+        return self._neighbours.between(sources, targets)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
-        save_state(folder, self.config, pack("neighbours", self._neighbours))
+        save_state(folder, self.config, pack("neighbours", self._neighbours.matrix))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, cls.kind)
         model = cls(config)  # type: ignore[arg-type]  # kind is Config's type, which no annotation can say of a class
-        model._neighbours = state.matrix("neighbours")
+        model._neighbours = Speakers(state.matrix("neighbours"))
         return model
 
 

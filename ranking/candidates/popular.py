@@ -52,7 +52,7 @@ class Popular(Generator):
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        return np.tile(self._score[items], (len(queries), 1))
+        return self._score[None, items].repeat(len(queries), axis=0)
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Counted once."""
@@ -124,10 +124,9 @@ class PopularWindowed(Generator):
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Counted once for all moments from the log's end on."""
-        if query.as_of[0] >= self._end:
-            return first_in(self._order, offered, k)
-        query.told[self._log] = self._scores(int(query.as_of[0]))  # events are counted, which takes long
-        return first_codes(query.told[self._log], offered, k)
+        moment = int(query.as_of[0])
+        query.told[self._log] = scores = self._scores(moment)  # events are counted, which takes long
+        return first_codes(scores, offered, k) if moment < self._end else first_in(self._order, offered, k)
 
     def _scores(self, moment: int) -> Floats:
         """Of all items at a moment, `NOT_OFFERED` for those without any event, float32 [n_items]."""

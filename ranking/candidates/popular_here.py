@@ -96,10 +96,12 @@ class PopularHere(Generator):
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Counted once for all moments from the log's end on."""
         moment, *codes = self._asked(query)[0].tolist()
-        if moment < self._end:
-            query.told[self._log] = self._scores(moment, tuple(codes))  # events are counted, which takes long
-            return first_codes(query.told[self._log], offered, k)
-        return first_in(self._at_end(tuple(codes))[1], offered, k)
+        query.told[self._log] = scores = self._scores(moment, tuple(codes))  # events are counted, which takes long
+        return (
+            first_codes(scores, offered, k)
+            if moment < self._end
+            else first_in(self._at_end(tuple(codes))[1], offered, k)
+        )
 
     def _asked(self, queries: Queries) -> npt.NDArray[np.int64]:
         """Moment and surroundings of each query, [q, 4]; no moment lies after the log's end."""

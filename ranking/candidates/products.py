@@ -48,8 +48,19 @@ def filled(vectors: Floats) -> Bools:
 
 def products_with_some(vectors: Floats, items: Codes, wanted: Floats) -> Floats:
     """Inner products float32 [q, m] of some items, int32 [m], with one vector of each query; as `products_with_all`."""
-    alike = np.zeros(len(items), np.int64)
-    return np.asarray(_products(vectors, np.ascontiguousarray(wanted, np.float32)[None], alike, items).T)
+    found = np.empty((len(wanted), len(items)), np.float32)
+    for query, one in enumerate(np.ascontiguousarray(wanted, np.float32)):
+        _products_with_one(found[query], vectors, items, one)
+    return found
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _products_with_one(found: Floats, vectors: Floats, items: Codes, wanted: Floats) -> None:
+    for place in range(len(items)):
+        mine, total = vectors[items[place]], np.float32(0)
+        for dimension in range(len(mine)):
+            total += mine[dimension] * wanted[dimension]
+        found[place] = total
 
 
 def products_with_all(vectors: Floats, wanted: Floats) -> Floats:

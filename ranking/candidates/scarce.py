@@ -9,14 +9,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.artifacts import Arrays
-from ranking.candidates.cold_start import Audience, exists, standardised
+from ranking.candidates.cold_start import Audience, standardised
 from ranking.candidates.generator import NOT_OFFERED, Generator, Places, offer_only, ranks
 from ranking.candidates.history import Feedback, Memory
-from ranking.candidates.products import filled
+from ranking.candidates.located import Located
 from ranking.candidates.sequences import followers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.profiles import Profiles, columns_of
-from ranking.representation.inputs import unit_rows
 from ranking.types import Bools, Codes, Floats, Interactions, Queries, Times
 
 SMOOTHING: Final = (0.5, 10.0)  # obscure items and items that are added to every history, against chance in short ones
@@ -67,7 +66,7 @@ class Scarce(Generator):
 
     def __init__(self, config: ScarceConfig, vectors: Floats, created_at: Times, audience: Audience) -> None:
         self.config = config
-        self.vectors = vectors
+        self.space = Located(vectors)
         self.created_at = created_at
         self.audience = audience
 
@@ -75,7 +74,7 @@ class Scarce(Generator):
         """Learn from `train`."""
         config = self.config
         events = np.bincount(train.item, minlength=len(train.items))
-        self._among((events <= config.max_events) & ((events > 0) | filled(self.vectors)))
+        self._among((events <= config.max_events) & ((events > 0) | self.space.filled))
         self._obscure: Bools = events <= config.obscure_events
         later = followers(train, window=config.window, half_life=config.pair_half_life, touching=self._scarce)
         scale = sparse.diags(np.maximum(events, 1).astype(np.float32) ** -0.5)
@@ -86,55 +85,51 @@ class Scarce(Generator):
         return self
 
     def _among(self, scarce: Bools) -> None:
-        """Answer with these items alone, bool [n_items]: their codes, each one's column or -1, and what is known."""
+        """Answer with these items alone, bool [n_items]: their codes, and each one's column or -1."""
         self.only = self._scarce = scarce
         self._columns = np.flatnonzero(scarce)
         self._column = columns_of(scarce)
-        self._created_at, self._vectors = self.created_at[self._columns], self.vectors[self._columns]
-        self._predicted = self.audience.predicted[self._columns]
 
     def _shares(self, met: Profiles) -> npt.NDArray[np.float64]:
         """How obscure the items are that each row holds, float64 [rows]."""
         obscure, items = SMOOTHING
-        held = np.append(0, np.cumsum(self._obscure[met.indices]))[met.indptr]
-        return np.asarray((np.diff(held) + obscure) / (np.diff(met.indptr) + items))
+        held = np.zeros(len(met.indices) + 1, np.int64)
+        np.cumsum(self._obscure[met.indices], out=held[1:])
+        begin, end = met.indptr[:-1], met.indptr[1:]
+        return np.asarray((held[end] - held[begin] + obscure) / (end - begin + items))
 
     def score(self, queries: Queries) -> Floats:
         """Sum of the opinions for the query's best scarce items, `NOT_OFFERED` beyond its places."""
-        return self._scores(queries, queries.n_items, self._columns, slice(None))
+        return self._scores(queries, np.arange(queries.n_items))
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items, the best of these."""
-        column = self._column[items]
-        scarce = np.flatnonzero(column >= 0)
-        return self._scores(queries, len(items), scarce, column[scarce])
+        return self._scores(queries, items)
 
-    def _scores(self, queries: Queries, n_items: int, at: Places, which: Places | slice) -> Floats:
-        """Of which ones of the scarce items, that stand at some of n_items columns."""
+    def _scores(self, queries: Queries, items: Places | Codes) -> Floats:
+        """Of items, ascending codes [m], by those of them that are scarce: float32 [q, m]."""
         met = queries.profiles()
-        offered = exists(self._created_at, queries) & met.answered[:, None]
-        there = self._column[queries.item] >= 0
-        offered[queries.row[there], self._column[queries.item[there]]] = False
-        offered = offered[:, which]
-        scores = offer_only(offered, self._opinions(queries, offered, which))
+        at = np.flatnonzero(self._scarce[items])
+        codes = items[at]
+        offered = queries.after(self.created_at[codes]) & met.answered[:, None] & (met.dense()[:, codes] == 0)
+        scores = offer_only(offered, self._opinions(queries, offered, codes))
         places = np.round(self.config.places * self._shares(met) / self._mean_share[0])
         rank = ranks(scores, self.config.most)
-        found = np.full((len(queries), n_items), NOT_OFFERED, np.float32)
+        found = np.full((len(queries), len(items)), NOT_OFFERED, np.float32)
         found[:, at] = offer_only((rank > 0) & (rank <= places[:, None]), scores)
         return found
 
-    def _opinions(self, queries: Queries, offered: Bools, which: Places | slice) -> Floats:
-        taste = self.config.taste.profiles(queries)
-        company = self.config.memory.profiles(queries).through(self._company)[:, which]
-        agreement = taste.times(self.audience.remembered) @ self._predicted[which].T
-        nearness = unit_rows(taste.times(self.vectors)) @ self._vectors[which].T
+    def _opinions(self, queries: Queries, offered: Bools, codes: Places | Codes) -> Floats:
+        company = self.config.memory.profiles(queries).through(self._company)[:, self._column[codes]]
+        agreement = self.audience.agreeing(queries, self.config.taste) @ self.audience.predicted[codes].T
+        nearness = self.space.tastes(queries, self.config.taste) @ self.space.vectors[codes].T
         content = standardised(agreement, offered) + standardised(nearness, offered)
         return standardised(company, offered) + np.float32(self.config.content_weight) * content
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
         arrays: Arrays = {
-            "vectors": self.vectors,
+            "vectors": self.space.vectors,
             "created_at": self.created_at,
             "predicted": self.audience.predicted,
             "remembered": self.audience.remembered,

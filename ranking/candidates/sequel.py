@@ -88,10 +88,9 @@ class Sequel(Generator):
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        known = self._known[items]
-        scores = np.zeros((len(queries), len(items)), np.float32)
-        scores[:, known] = self._profiles(queries).times_some(self._weights, self._column[items[known]])
-        return offer_only(self._answered(queries) & known, scores)
+        column = self._column[items]
+        scores = self._profiles(queries).times_some(self._weights, column)
+        return offer_only(self._answered(queries) & (column >= 0), scores)
 
     def _answered(self, queries: Queries) -> Bools:
         """Which queries have any event that counts, bool [q, 1]."""

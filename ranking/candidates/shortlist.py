@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -38,10 +39,8 @@ def shortlist(
     found = [one.first(query, offered, config.first) for one in generators]
     kept_to = [one.only for one in generators if one.only is not None]
     if kept_to:
-        rare = offered & np.logical_or.reduce(kept_to)
+        rare = offered & reduce(np.logical_or, kept_to)
         found += [one.first(query, rare, config.rare) for one in generators if isinstance(one, Aligned)]
     chosen = np.zeros(len(offered), bool)
-    for codes in found:
-        if codes is not None:
-            chosen[codes] = True
+    chosen[np.concatenate([np.empty(0, np.int64), *(codes for codes in found if codes is not None)])] = True
     return np.flatnonzero(chosen).astype(np.int32)

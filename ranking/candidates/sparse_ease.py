@@ -7,13 +7,13 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import ItemToItem, Places, first_of, offer_only
+from ranking.candidates.generator import ItemToItem, Places, offer_only
 from ranking.candidates.history import Memory, binary
 from ranking.candidates.neighbours import rows_of
+from ranking.candidates.speakers import Speakers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.candidates.threads import one_blas_thread
 from ranking.kernels import largest_entries
-from ranking.profiles import block
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 BLOCK: Final = 256  # items solved at one time: 256 x 100 x 100 x 8 bytes = 20 MB
@@ -52,7 +52,7 @@ class SparseEase(ItemToItem):
         self._known: Bools = users_of > 0
         with one_blas_thread():  # many small systems
             blocks = [self._solve(x, users_of, start) for start in range(0, x.shape[1], BLOCK)]
-        self._weights = sparse.csr_matrix(sparse.vstack(blocks).T).astype(np.float32)
+        self._weights = Speakers(sparse.csr_matrix(sparse.vstack(blocks).T).astype(np.float32))
         return self
 
     def _solve(self, x: sparse.csc_matrix, users_of: Floats, start: int) -> sparse.csr_matrix:
@@ -77,30 +77,35 @@ class SparseEase(ItemToItem):
 
     def score(self, queries: Queries) -> Floats:
         """Scores in units of an event's weight."""
-        profiles = self.config.memory.profiles(queries)
-        return offer_only(profiles.answered[:, None] & self._known, profiles.through(self._weights))
+        return offer_only(self._answered(queries) & self._known, self._heard(queries))
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        profiles = self.config.memory.profiles(queries)
-        return offer_only(profiles.answered[:, None] & self._known[items], profiles.through_some(self._weights, items))
+        return offer_only(self._answered(queries) & self._known[items], self._heard(queries)[:, items])
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Those for which the history speaks."""
-        return first_of(self.config.memory.profiles(query).reached(self._weights, offered), k)
+        return self._weights.first(query, self.config.memory.profiles, offered, k)
+
+    def _heard(self, queries: Queries) -> Floats:
+        return self._weights.heard(queries, self.config.memory.profiles)
+
+    def _answered(self, queries: Queries) -> Bools:
+        """Which queries have any event that counts, bool [q, 1]."""
+        return self.config.memory.profiles(queries).answered[:, None]
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of B."""
-        return block(self._weights, sources, targets)
+        return self._weights.between(sources, targets)
 
     def save(self, folder: Path) -> None:
         """Write the fitted state."""
-        save_state(folder, self.config, {"known": self._known, **pack("weights", self._weights)})
+        save_state(folder, self.config, {"known": self._known, **pack("weights", self._weights.matrix)})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         config, state = load_state(folder, SparseEaseConfig)
         model = cls(config)
-        model._known, model._weights = state.bools("known"), state.matrix("weights")
+        model._known, model._weights = state.bools("known"), Speakers(state.matrix("weights"))
         return model

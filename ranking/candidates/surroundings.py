@@ -28,7 +28,7 @@ _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, as what queries keep of them
 class Surroundings:
     """Directions, float32 [values, d] each: of 24 hours (UTC), of weekday and weekend, of known devices and places.
 
@@ -86,6 +86,14 @@ class Surroundings:
             "place_fit": self._place_or_none[_places(queries.place, self.places)],
             "fashion_fit": self._fashion_at(queries.at),
         }
+
+    def wanted(self, queries: Queries) -> Floats:
+        """The sum of those that are known, float32 [q, d], kept with the queries."""
+        found = queries.told.get(self)
+        if found is None:
+            directions = np.stack(list(self.directions(queries).values()))
+            found = queries.told[self] = np.where(np.isnan(directions), np.float32(0), directions).sum(axis=0)
+        return found
 
     @cached_property
     def _device_or_none(self) -> Floats:

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.candidates.candidates import Candidates
-from ranking.candidates.generator import NOT_OFFERED, Generator, offer_only, ranks, top_k
+from ranking.candidates.generator import NOT_OFFERED, Generator, at_columns, offer_only, ranks, top_k
 from ranking.candidates.looks import BATCH, DEPTH, Look, eligible, looks
 from ranking.candidates.shortlist import DEFAULT, ShortlistConfig
-from ranking.kernels import add_votes
+from ranking.kernels import add_votes, gather_places, set_merit
 from ranking.types import UNKNOWN, Bools, Codes, Floats, Queries, Times
 
 RESERVED_VOTE: Final = 1e-3  # the worst place among 50,000 items still outvotes a reserved generator's best
@@ -92,11 +92,11 @@ def fuse(generators: Sequence[str], places: Codes, reserved: Mapping[str, int]) 
 
 def merit_of(fused: Votes, places: Mapping[str, Codes], reserved: Mapping[str, int]) -> Floats:
     """Fused values [q, n_items], 1 more for an item with a reserved place; `NOT_OFFERED` where nobody offers it."""
-    merit = fused.copy()
-    first = [(places[name] > 0) & (places[name] <= mine) for name, mine in reserved.items() if mine and name in places]
-    if first:
-        merit += np.logical_or.reduce(first)  # fused < 1 for fewer than 60 generators
-    return offer_only(fused > 0, merit)
+    merit = np.empty(fused.shape, np.float32)
+    kept = [name for name, mine in reserved.items() if mine and name in places]
+    theirs = np.array([places[name].ravel() for name in kept], np.int32).reshape(len(kept), merit.size)
+    set_merit(merit.ravel(), fused.ravel(), theirs, np.array([reserved[name] for name in kept], np.int32))
+    return merit
 
 
 def vote(place: Codes, is_reserved: bool) -> Votes:
@@ -131,12 +131,12 @@ def joined(chosen: Codes, named: Codes) -> Codes:
 
 def _gather(chosen: Codes, fused: Votes, look: Look) -> Candidates:
     """The chosen ones, best fused first, with every generator's rank and score of them."""
-    first = np.arange(len(chosen))[:, None] * fused.shape[1]  # where each query's items begin
-    value = np.where(chosen == UNKNOWN, -1, fused.take(first + chosen))
+    value = np.where(chosen == UNKNOWN, -1, at_columns(fused, np.maximum(chosen, 0)))
     order = np.argsort(-value, axis=1, kind="stable")
-    item, value = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(value, order, axis=1)
-    offered, at = (item != UNKNOWN)[:, :, None], first + np.maximum(item, 0)
-    rank, score = (np.moveaxis(one.reshape(len(one), -1).take(at, axis=1), 0, 2) for one in (look.places, look.scores))
+    item, value = at_columns(chosen, order), at_columns(value, order)
+    rank = np.zeros((*item.shape, len(look.generators)), np.int32)
+    score = np.full(rank.shape, NOT_OFFERED, np.float32)
+    gather_places(rank, score, item, look.places, look.scores)
     looked = None
     if look.items is not None:
         item, looked = np.where(item == UNKNOWN, UNKNOWN, look.items.take(item)), look.items[None]
@@ -144,8 +144,8 @@ def _gather(chosen: Codes, fused: Votes, look: Look) -> Candidates:
         generators=look.generators,
         item=item.astype(np.int32),
         fused=np.maximum(value, 0).astype(np.float32),
-        rank=rank * offered,
-        score=offer_only(offered, score),
+        rank=rank,
+        score=score,
         looked=looked,
     )
 

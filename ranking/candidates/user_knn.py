@@ -7,8 +7,9 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Generator, Places, first_of, offer_only, top_k
+from ranking.candidates.generator import Generator, Places, at_columns, offer_only, top_k
 from ranking.candidates.history import Memory, binary
+from ranking.candidates.speakers import Speakers
 from ranking.candidates.state import load_state, pack, save_state
 from ranking.profiles import Profiles
 from ranking.types import Bools, Codes, Floats, Interactions, Queries
@@ -49,7 +50,7 @@ class UserKnn(Generator):
 
     def _among(self, users: sparse.csr_matrix) -> Self:
         """Answer by users x items, and what of them is looked up: an item is worth the less, the more users have it."""
-        self._users, self._fitted = users, object()  # under which queries keep their neighbours
+        self._users = Speakers(users)
         users_of = np.bincount(users.indices, minlength=users.shape[1])
         self._worth: Floats = np.maximum(users_of, 1).astype(np.float32) ** -self.config.rarity
         known = Profiles.of_matrix(users).scaled(self._worth)
@@ -58,36 +59,34 @@ class UserKnn(Generator):
 
     def score(self, queries: Queries) -> Floats:
         """Scores: summed powers of cosines."""
-        scores = self._near(queries).through(self._users)
+        scores = self._users.heard(queries, self._near)
         return offer_only(scores > 0, scores)
 
     def score_some(self, queries: Queries, items: Codes) -> Floats:
         """The same of some items."""
-        scores = self._near(queries).through_some(self._users, items)
+        scores = self._users.heard(queries, self._near)[:, items]
         return offer_only(scores > 0, scores)
 
     def first(self, query: Queries, offered: Bools, k: int) -> Places | None:
         """Items of the neighbours."""
-        return first_of(self._near(query).reached(self._users, offered), k)
+        return self._users.first(query, self._near, offered, k)
 
     def _near(self, queries: Queries) -> Profiles:
         """Each query's neighbours, by ascending code, and how loudly they speak."""
-        if self._fitted not in queries.memo:
-            asking = self.config.memory.profiles(queries).scaled(self._worth)
-            shared = asking.through(self._by_item)
-            length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
-            codes, alike = top_k(shared / np.maximum(length, np.float32(1e-9)), self.config.neighbours)
-            order = np.argsort(codes, axis=1)  # the same people make the same sums, whoever is nearest
-            codes, alike = np.take_along_axis(codes, order, axis=1), np.take_along_axis(alike, order, axis=1)
-            count = np.count_nonzero(alike > 0, axis=1)
-            loudness = alike[alike > 0] ** np.float32(self.config.power)
-            indptr = np.append(0, np.cumsum(count))
-            queries.memo[self._fitted] = Profiles(indptr, codes[alike > 0], loudness, self._users.shape[0])
-        return queries.memo[self._fitted]
+        asking = self.config.memory.profiles(queries).scaled(self._worth)
+        shared = asking.through(self._by_item)
+        length = np.outer(_lengths(asking), self._lengths) + np.float32(self.config.shrink)
+        cosine = shared / np.maximum(length, np.float32(1e-9))
+        codes = np.sort(top_k(cosine, self.config.neighbours)[0], axis=1)  # the same sums, whoever of them is nearest
+        alike = at_columns(cosine, codes)
+        near = alike > 0
+        indptr = np.append(0, np.cumsum(np.count_nonzero(near, axis=1)))
+        loudness = alike[near] ** np.float32(self.config.power)
+        return Profiles(indptr, codes[near], loudness, len(self._lengths))
 
     def save(self, folder: Path) -> None:
         """Write the fitted state: the users' items."""
-        save_state(folder, self.config, pack("users", self._users))
+        save_state(folder, self.config, pack("users", self._users.matrix))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -97,5 +96,4 @@ class UserKnn(Generator):
 
 
 def _lengths(rows: Profiles) -> Floats:
-    row = np.repeat(np.arange(len(rows)), np.diff(rows.indptr))
-    return np.sqrt(np.bincount(row, rows.data.astype(np.float64) ** 2, minlength=len(rows))).astype(np.float32)
+    return np.sqrt(rows.sums(rows.data.astype(np.float64) ** 2)).astype(np.float32)

@@ -49,7 +49,7 @@ def measure_baselines(warehouse: Warehouse, division: Split, tuned: TunedModels,
     for (name, model), (items, scores, fit_s) in zip(
         models.items(), two_at_once(answered, models.values()), strict=True
     ):
-        chosen_by, vectors = tuned.validation_ndcg.get(name), by_content.vectors
+        chosen_by, vectors = tuned.validation_ndcg.get(name), by_content.space.vectors
         warehouse.write_rankings(division, name, items, scores, fit_s=fit_s, validation_ndcg=chosen_by, vectors=vectors)
         if isinstance(model, Fusion):
             measure_pairs(warehouse, division, model)
@@ -61,7 +61,7 @@ def content_knn(content: ItemContent) -> ContentKnn:
     for modality, raw in content.vectors.items():
         there = content.present[modality]
         if there.any():
-            vectors.append(ContentKnn.of(raw, there).vectors)
+            vectors.append(ContentKnn.of(raw, there).space.vectors)
             present |= there
     together: Floats = np.hstack(vectors) if vectors else np.zeros((len(content.items), 1), np.float32)
     return ContentKnn.of(together, present)
@@ -93,7 +93,7 @@ def measure_hybrid(
     full = slates_of(windows, content, users, vocabulary)
     warehouse.write_candidates(asked.division, full[0].candidates.item)
     warehouse.write_reach(asked.division, asked.reach)
-    vectors = content_knn(content).vectors
+    vectors = content_knn(content).space.vectors
     earlier = fit_ranker(full[2:], [window.division for window in past[1:]], config.ranker) if past[1:] else None
     newcomer = None if first is None else (first.slates(content, users, vocabulary), first.division)
     routes = fit_routes(full[1:], [window.division for window in past], newcomer, config, earlier=earlier)

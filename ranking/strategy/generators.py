@@ -1,8 +1,12 @@
 """Which generators the hybrid uses, with which configurations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Final
+
+import numpy as np
 
 from ranking.artifacts import load_json, save_json
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
@@ -168,4 +172,17 @@ def load_generators(folder: Path) -> tuple[Generator, ...]:
         raise ArtifactError(
             f"{folder}/generators.json: {names}; known are {sorted(GENERATORS)}; build the release again"
         )
-    return tuple(GENERATORS[str(name)].load(folder / str(name)) for name in names)
+    return _sharing([GENERATORS[str(name)].load(folder / str(name)) for name in names])
+
+
+def _sharing(generators: Sequence[Generator]) -> tuple[Generator, ...]:
+    """Let those that lie in one space hold one array of it, as they do when fitted: a request reads its rows once."""
+    lying = [one for one in generators if isinstance(one, Aligned | ColdStart | Fitting | Scarce)]
+    for one, other in pairwise(lying):
+        if np.array_equal(one.space.vectors, other.space.vectors):
+            other.space = one.space
+    heard = [one for one in lying if isinstance(one, ColdStart | Scarce)]
+    for one, other in pairwise(heard):
+        if one.audience is not None and one.audience.equals(other.audience):
+            other.audience = one.audience
+    return tuple(generators)

@@ -127,10 +127,10 @@ def test_the_content_baseline_knows_an_item_by_any_of_its_modalities(checkerboar
     content = checkerboard.content
     neither = {one: there & (np.arange(60) > 3) for one, there in content.present.items()}
     some = content_knn(replace(content, present=neither))
-    assert not some.vectors[:4].any()
-    assert some.vectors[4:].any(axis=1).all()
-    assert some.vectors.shape[1] == 12
-    np.testing.assert_allclose(np.linalg.norm(some.vectors[4:], axis=1), 1, rtol=1e-5)
+    assert not some.space.vectors[:4].any()
+    assert some.space.vectors[4:].any(axis=1).all()
+    assert some.space.vectors.shape[1] == 12
+    np.testing.assert_allclose(np.linalg.norm(some.space.vectors[4:], axis=1), 1, rtol=1e-5)
 
 
 def test_without_any_content_the_content_baseline_offers_nothing(checkerboard, past):
