@@ -126,29 +126,44 @@ def _same(key: Bytes, keys: Bytes, key_ends: Places, place: int) -> bool:
 
 @numba.njit(cache=True, nogil=True)
 def take_rows(
-    heads: Hashes, ends: Places, tails: Bytes, places: Places, nothing: Hashes
+    places: Places,
+    nothing: Hashes,
+    heads: Hashes,
+    ends: Places,
+    tails: Bytes,
+    more_heads: Hashes,
+    more_ends: Places,
+    more_tails: Bytes,
 ) -> tuple[Hashes, Places, Bytes]:
     """Heads, ends and tails of rows by their places; `nothing`, with an empty tail, where a place is not there.
 
-    heads: (n, w) words. ends: (n + 1,) where each row's tail begins, and the end.
+    heads: (n, w) words. ends: (n + 1,) where each row's tail begins, and the end. more_*: rows whose places follow.
     """
-    found, found_ends = np.empty((len(places), heads.shape[1]), heads.dtype), np.zeros(len(places) + 1, np.int64)
+    n, width = heads.shape
+    found, found_ends = np.empty((len(places), width), heads.dtype), np.zeros(len(places) + 1, np.int64)
     begins = np.zeros(len(places), np.int64)
     for row in range(len(places)):
         place, size = places[row], 0
-        if 0 <= place < len(heads):
-            for word in range(heads.shape[1]):
+        if 0 <= place < n:
+            for word in range(width):
                 found[row, word] = heads[place, word]
             if 0 <= ends[place] <= ends[place + 1] <= len(tails):
                 begins[row], size = ends[place], ends[place + 1] - ends[place]
+        elif n <= place < n + len(more_heads):
+            place -= n
+            for word in range(width):
+                found[row, word] = more_heads[place, word]
+            if 0 <= more_ends[place] <= more_ends[place + 1] <= len(more_tails):
+                begins[row], size = more_ends[place], more_ends[place + 1] - more_ends[place]
         else:
-            for word in range(heads.shape[1]):
+            for word in range(width):
                 found[row, word] = nothing[word]
         found_ends[row + 1] = found_ends[row] + size
     found_tails = np.empty(found_ends[-1], np.uint8)
     for row in range(len(places)):
+        source = tails if places[row] < n else more_tails
         for step in range(found_ends[row + 1] - found_ends[row]):
-            found_tails[found_ends[row] + step] = tails[begins[row] + step]
+            found_tails[found_ends[row] + step] = source[begins[row] + step]
     return found, found_ends, found_tails
 
 
