@@ -74,7 +74,7 @@ def count_of(ids: Mapping[str, Sequence[object]], *, some: bool = False) -> int:
     return next(iter(sizes.values()))
 
 
-def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
+def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, Column], dict[str, list[str]]]:
     """Entity keys and features of a plan, and ids by entity key of which nothing is stored.
 
     read: stored features of an entity key's views.
@@ -88,12 +88,13 @@ def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, pa.Array
         n = len(next(iter(found.values())))
         of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
         found = on_demand_columns(found | of_request, plan)
-    return {name: found[name].plain() for name in [*plan.stored, *plan.columns]}, unknown
+    return {name: found[name] for name in [*plan.stored, *plan.columns]}, unknown
 
 
-def table_of_answer(plan: Plan, columns: Mapping[str, pa.Array], unknown: Mapping[str, list[str]]) -> pa.Table:
+def table_of_answer(plan: Plan, columns: Columns, unknown: Mapping[str, list[str]]) -> pa.Table:
     """What `answer` found, with what `missing` tells."""
-    return pa.Table.from_arrays([*columns.values()], schema=plan.answer.with_metadata({_MISSING: json.dumps(unknown)}))
+    schema_ = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
+    return pa.Table.from_arrays([column.plain() for column in columns.values()], schema=schema_)
 
 
 def missing(answered: pa.Table) -> dict[str, list[str]]:

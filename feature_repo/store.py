@@ -237,8 +237,11 @@ class Store:
 
     def online_columns(
         self, user_id: str, item_ids: pa.StringArray, request: Request, *, service: str = "ranking_v1"
-    ) -> dict[str, pa.Array]:
-        """The features of `online_frame` alone, by name in the order of `feature_columns(service)`."""
+    ) -> dict[str, Column]:
+        """The features of `online_frame` alone, by name in the order of `feature_columns(service)`.
+
+        Rows that share a value, as those of the user and of the request all do, have it once.
+        """
         columns, _ = self._answer(service, ids_of(user_id, item_ids), request)
         return {name: columns[name] for name in self.plan(service).columns}
 
@@ -269,7 +272,7 @@ class Store:
 
     def _answer(
         self, service: str, asked: Mapping[str, Ids], request: Request
-    ) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
+    ) -> tuple[dict[str, Column], dict[str, list[str]]]:
         plan = self.plan(service)
         if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")
