@@ -16,6 +16,7 @@ from feature_repo.errors import StoreError
 from feature_repo.plan import Plan, StoredView
 from feature_repo.stock_online import read_stock
 from feature_repo.stock_snapshots import StockSnapshots
+from feature_repo.stores.packed_keys import SomeIds
 from feature_repo.stores.packed_rows import Rows
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ Read: TypeAlias = Callable[[str, Mapping[str, StoredView]], tuple[dict[str, Colu
 
 @dataclass(frozen=True)
 class Ids:
-    """Ids of an entity key, each once, and the place among them of every row's; None where none is there twice."""
+    """Ids of an entity key, each once, and the place among them of every row's; None where none is there twice.
+
+    known: the same, where they are some of those that are asked for time and again.
+    """
 
     distinct: pa.Array
     take: Places | None
+    known: SomeIds | None = None
 
     @classmethod
     def of(cls, ids: "Sequence[str] | pa.StringArray") -> "Ids":
@@ -46,10 +51,9 @@ class Ids:
         return cls(coded.dictionary, coded.indices.to_numpy().astype(np.int64))
 
 
-def ids_of(user_id: str, item_ids: Sequence[str] | pa.StringArray) -> dict[str, Ids]:
-    """One user beside each of some items."""
-    user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
-    return {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
+def ids_of(user_id: str, items: Ids, n: int) -> dict[str, Ids]:
+    """One user beside each of n items."""
+    return {schema.USER_ID: Ids(pa.array([user_id], pa.string()), np.zeros(n, np.int64)), schema.ITEM_ID: items}
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def read_stored(
     """Stored features, null where older than their view's ttl, and ids of which nothing is stored."""
     columns: dict[str, pa.Array] = {key: ids.distinct}
     known = np.zeros(len(ids.distinct), bool)
-    for rows in read_views(feast, {key: ids.distinct}, views, at, snapshots=snapshots).values():
+    for rows in read_views(feast, {key: ids.distinct}, views, at, snapshots=snapshots, known=ids.known).values():
         columns |= rows.columns
         known |= rows.known
     missing: list[str] = [] if known.all() else ids.distinct.filter(pa.array(~known)).to_pylist()
@@ -129,10 +133,11 @@ def read_views(
     at: datetime,
     *,
     snapshots: StockSnapshots | None = None,
+    known: SomeIds | None = None,
 ) -> dict[str, Rows]:
     """Rows of entities by view, values null where they are older than the view's ttl.
 
-    ids: equally many by entity key, no entity twice. snapshots: of a stock store.
+    ids: equally many by entity key, no entity twice. snapshots: of a stock store. known: see `Ids`.
     """
     from feature_repo.stores.packed import Part  # imports feast
 
@@ -142,7 +147,7 @@ def read_views(
     parts = [
         Part(one.layout(feast.project), tuple(one.fields), at - one.ttl if one.ttl else None) for one in views.values()
     ]
-    return dict(zip(views, packed.read_parts(feast.config, parts, ids), strict=True))
+    return dict(zip(views, packed.read_parts(feast.config, parts, ids, known=known), strict=True))
 
 
 def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from feature_repo import schema
 from feature_repo.labels import ratings_of
+from feature_repo.stores.packed_keys import KnownIds
 from ranking.profiles import Profiles, distinct_in_rows
 
 Codes: TypeAlias = npt.NDArray[np.int32]
@@ -56,6 +57,11 @@ class IdIndex:
     @cached_property
     def _arrow(self) -> pa.Array:
         return pa.array(self.ids, pa.string())
+
+    @cached_property
+    def known(self) -> KnownIds:
+        """The ids as the feature store asks for them again and again; their places there are the codes."""
+        return KnownIds(self._arrow)
 
     def arrow(self, codes: Codes) -> pa.Array:
         """Ids of codes as Arrow strings, empty for `UNKNOWN`."""

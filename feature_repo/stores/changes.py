@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from feature_repo.stores.packed_kernels import ABSENT, Places
-from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_keys import EntityKeys, SomeKeys
 from feature_repo.stores.packed_layout import Layout
 from feature_repo.stores.texts import Hashes
 
@@ -48,8 +48,8 @@ class Changes:
         if not len(self.hashes):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         nearest = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        places = np.flatnonzero(self.hashes[nearest] == hashes)
-        return places, self.last[nearest[places]]
+        places = np.flatnonzero(self.hashes.take(nearest) == hashes)
+        return places, self.last.take(nearest.take(places))
 
 
 NO_CHANGES: Final = Changes(np.empty(0, np.uint64), np.empty(0, np.int64))
@@ -68,7 +68,7 @@ class NewerRows:
         self,
         transaction: "lmdb.Transaction[bytes]",
         layout: Layout,
-        keys: EntityKeys,
+        keys: EntityKeys | SomeKeys,
         changed: Places,
         places: Places,
         written: Places,

@@ -87,7 +87,8 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
     Raises:
         StoreUnavailableError: the bytes are not rows of this layout.
     """
-    if not packed_kernels.fit(packed.lengths, packed.ends, len(packed.tails)) or len(packed.tails) > _LARGEST:
+    fits = not layout.segments or packed_kernels.fit(packed.lengths, packed.ends, len(packed.tails))
+    if not fits or len(packed.tails) > _LARGEST:
         raise damaged(layout)
     if fresh_from_us is not None:
         packed = _without_values(packed, packed.heads[EVENT] < fresh_from_us)

@@ -145,25 +145,24 @@ def take_rows(
     for row in range(len(places)):
         place, size = places[row], 0
         if 0 <= place < n:
-            for word in range(width):
-                found[row, word] = heads[place, word]
+            found[row] = heads[place]
             if 0 <= ends[place] <= ends[place + 1] <= len(tails):
                 begins[row], size = ends[place], ends[place + 1] - ends[place]
         elif n <= place < n + len(more_heads):
             place -= n
-            for word in range(width):
-                found[row, word] = more_heads[place, word]
+            found[row] = more_heads[place]
             if 0 <= more_ends[place] <= more_ends[place + 1] <= len(more_tails):
                 begins[row], size = more_ends[place], more_ends[place + 1] - more_ends[place]
         else:
-            for word in range(width):
-                found[row, word] = nothing[word]
+            found[row] = nothing
         found_ends[row + 1] = found_ends[row] + size
     found_tails = np.empty(found_ends[-1], np.uint8)
     for row in range(len(places)):
-        source = tails if places[row] < n else more_tails
-        for step in range(found_ends[row + 1] - found_ends[row]):
-            found_tails[found_ends[row] + step] = source[begins[row] + step]
+        begin, size = begins[row], found_ends[row + 1] - found_ends[row]
+        if places[row] < n:
+            found_tails[found_ends[row] : found_ends[row + 1]] = tails[begin : begin + size]
+        else:
+            found_tails[found_ends[row] : found_ends[row + 1]] = more_tails[begin : begin + size]
     return found, found_ends, found_tails
 
 

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from feature_repo.stores import prefixes, snapshot_file, snapshot_record
 from feature_repo.stores.changes import NO_CHANGES, Changes, NewerRows
 from feature_repo.stores.packed_columns import Packed, unpacked
-from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_kernels import Places
+from feature_repo.stores.packed_keys import EntityKeys, SomeKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.snapshot_file import SUFFIX, TOKEN_SIZE, Snapshot, SnapshotError
 
@@ -37,6 +39,7 @@ class _Opened:
     """A snapshot, and what was written since.
 
     seen: up to which transaction. changes: of the keys. newer: rows of such keys that were read, see `NewerRows`.
+    found: places of keys of which some are asked for time and again.
     """
 
     token: bytes
@@ -44,6 +47,17 @@ class _Opened:
     seen: int
     changes: Changes
     newer: NewerRows
+    found: WeakKeyDictionary[EntityKeys, Places]
+
+    def find(self, keys: EntityKeys | SomeKeys) -> Places:
+        """Places of keys in the snapshot."""
+        if isinstance(keys, EntityKeys):
+            return self.snapshot.find(keys.texts)
+        found = self.found.get(keys.whole)
+        if found is None:
+            keys.whole.texts.hashes  # noqa: B018 - of all, before some are taken
+            self.found[keys.whole] = found = self.snapshot.find(keys.whole.texts)
+        return found.take(keys.places)
 
 
 class Snapshots:
@@ -55,12 +69,14 @@ class Snapshots:
         self._unusable: dict[bytes, bytes] = {}  # digest -> token
         self._opening = threading.Lock()
 
-    def read(self, transaction: "lmdb.Transaction[bytes]", layout: Layout, keys: EntityKeys) -> Packed | None:
+    def read(
+        self, transaction: "lmdb.Transaction[bytes]", layout: Layout, keys: EntityKeys | SomeKeys
+    ) -> Packed | None:
         """Rows of entities as they stand in a transaction; None where the LMDB file has to be read."""
         opened = self._current(transaction, layout)
         if opened is None:
             return None
-        rows, places = opened.snapshot.rows, opened.snapshot.find(keys.texts)
+        rows, places = opened.snapshot.rows, opened.find(keys)
         changed, written = opened.changes.among(keys.texts.hashes)
         if not len(changed):
             return rows.take(places)
@@ -98,7 +114,7 @@ class Snapshots:
             return None
         finally:
             self._opening.release()
-        self._opened[layout.digest] = opened = _Opened(token, snapshot, 0, NO_CHANGES, NewerRows())
+        self._opened[layout.digest] = opened = _Opened(token, snapshot, 0, NO_CHANGES, NewerRows(), WeakKeyDictionary())
         return opened
 
     def _give_up(self, layout: Layout, token: bytes, reason: str) -> None:

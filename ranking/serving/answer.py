@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import online, schema
-from feature_repo.columns import Column, Columns, columns_of, table_of
+from feature_repo.columns import Column, Columns, columns_of, nulls, table_of
 from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
 from feature_repo.store import Store
+from feature_repo.stores.packed_keys import SomeIds
 from ranking.candidates.candidates import Candidates
 from ranking.candidates.looks import eligible
 from ranking.errors import UnknownEntityError
@@ -272,17 +273,21 @@ def _features(
     known: rows that were read before.
     """
     rows = request_columns(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
-    item_ids = rows[schema.ITEM_ID].values
+    item_ids, codes = rows[schema.ITEM_ID].values, candidates.item[candidates.item != UNKNOWN].astype(np.int64)
     read_before = None if known is None else pc.index_in(item_ids, known[schema.ITEM_ID].combine_chunks())
-    unread = item_ids if read_before is None else item_ids.filter(read_before.is_null())
+    if read_before is not None:
+        item_ids, codes = item_ids.filter(read_before.is_null()), codes[nulls(read_before)]
     found: dict[str, Column] = {}
-    if len(unread) or known is None:
+    if len(item_ids) or known is None:
         context = request.context
         asked = online.Request(now, context.at or now, context.device, context.place)
         try:
             found = loaded.limits.read(
                 lambda: loaded.store.online_columns(
-                    request.user_id or "", unread, asked, service=loaded.release.manifest.service
+                    request.user_id or "",
+                    SomeIds(loaded.catalogue.index.known, codes, item_ids),
+                    asked,
+                    service=loaded.release.manifest.service,
                 ),
                 within_s=within_s,
             )

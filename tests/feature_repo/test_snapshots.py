@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
@@ -18,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.schema import TIMESTAMP
-from feature_repo.stores.packed import PackedOnlineStore
+from feature_repo.stores.packed import PackedOnlineStore, Part
 from feature_repo.stores.packed_columns import decode
 from feature_repo.stores.packed_file import PackedFile, Reading
-from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_keys import EntityKeys, KnownIds, SomeIds
 from feature_repo.stores.packed_layout import DEFINITION, layout_of
 from feature_repo.stores.packed_rows import Rows
 from feature_repo.stores.texts import Texts
@@ -89,6 +90,14 @@ def files(folder: Path) -> list[Path]:
     return sorted((folder / "online" / "snapshots").glob("*"))
 
 
+def read_known(store: Store, view: FeatureView, known: KnownIds, places: Sequence[int], part: Part) -> Rows:
+    """Rows of some of `IDS`, by their places, as of ids that are asked for time and again."""
+    ids = pa.array([IDS[place] for place in places], pa.string())
+    some = SomeIds(known, np.array(places, np.int64), ids)
+    [rows] = store[0].read_parts(store[1], [part], {"item_id": ids}, known=some)
+    return rows
+
+
 def equal(ours: Rows, theirs: Rows) -> bool:
     return ours.columns == theirs.columns and ours.event_us.tolist() == theirs.event_us.tolist()
 
@@ -121,6 +130,10 @@ def test_reads_are_those_without_a_snapshot(
         open_store(tmp_path_factory.mktemp("home"), view, snapshots=snapshots) for snapshots in (True, False)
     )
     fresh_from = None if fresh is None else START + timedelta(hours=fresh)
+    known, part = (
+        KnownIds(pa.array(IDS, pa.string())),
+        Part(layout_of(our_config.project, view), tuple(names), fresh_from),
+    )
     for step, given_ in [*steps, ("read", IDS)]:
         if step == "snapshot":
             ours.snapshot(our_config, view)
@@ -132,6 +145,11 @@ def test_reads_are_those_without_a_snapshot(
                 for store, config in ((ours, our_config), (plain, plain_config))
             )
             assert equal(mine, wanted)
+            places = list(dict.fromkeys(IDS.index(str(one)) for one in given_))
+            some = texts([IDS[place] for place in places])
+            wanted = plain.read_arrow(plain_config, view, some, names, fresh_from=fresh_from)
+            for store, config in ((ours, our_config), (plain, plain_config)):
+                assert equal(read_known((store, config), view, known, places, part), wanted)
             continue
         for store, config in ((ours, our_config), (plain, plain_config)):
             if step == "write":
