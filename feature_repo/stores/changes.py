@@ -6,10 +6,13 @@ a changed row is read from the LMDB file once, and not again by every reader unt
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from feature_repo.stores import packed_kernels
 from feature_repo.stores.packed_kernels import ABSENT, Places
 from feature_repo.stores.packed_keys import EntityKeys, SomeKeys
 from feature_repo.stores.packed_layout import Layout
@@ -47,9 +50,13 @@ class Changes:
         """Places of those hashes that are among these, and the last transaction that wrote each."""
         if not len(self.hashes):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        nearest = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        places = np.flatnonzero(self.hashes.take(nearest) == hashes)
-        return places, self.last.take(nearest.take(places))
+        found = packed_kernels.among(hashes, self.hashes, self._ranges)
+        places = np.flatnonzero(found != ABSENT)
+        return places, self.last.take(found.take(places))
+
+    @cached_property
+    def _ranges(self) -> npt.NDArray[np.int32]:
+        return np.asarray(packed_kernels.ranges(self.hashes))
 
 
 NO_CHANGES: Final = Changes(np.empty(0, np.uint64), np.empty(0, np.int64))

@@ -90,19 +90,9 @@ def find(
     and some first words. keys, key_ends: bytes of all keys by their places, and where each one begins and ends.
     """
     places = np.full(len(asked), ABSENT, np.int64)
-    shift = np.uint64(64)
-    while np.int64(1) << np.int64(64 - shift) < len(known_ranges) - 1:
-        shift -= np.uint64(1)
+    shift = _shift(known_ranges)
     for text in range(len(asked)):
-        number = np.int64(asked[text] >> shift)
-        spot, end = known_ranges[number], known_ranges[number + 1]
-        beyond = end
-        while spot < beyond:
-            middle = (spot + beyond) // 2
-            if known[middle] < asked[text]:
-                spot = middle + 1
-            else:
-                beyond = middle
+        spot, end = _span(asked[text], known, known_ranges, shift)
         while spot < end and known[spot] == asked[text]:  # two keys of one hash stand behind one another
             length, begin = lengths[text], starts[text]
             same = slot_lengths[spot] == length
@@ -115,6 +105,45 @@ def find(
                 break
             spot += 1
     return places
+
+
+@numba.njit(cache=True, nogil=True)
+def among(asked: Hashes, known: Hashes, known_ranges: Offsets) -> Places:
+    """Places of hashes among known ones, distinct and ascending, `ABSENT` where they are not there, int64 [n].
+
+    known_ranges: their `ranges`.
+    """
+    places = np.full(len(asked), ABSENT, np.int64)
+    shift = _shift(known_ranges)
+    for text in range(len(asked)):
+        spot, end = _span(asked[text], known, known_ranges, shift)
+        if spot < end and known[spot] == asked[text]:
+            places[text] = spot
+    return places
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift(known_ranges: Offsets) -> np.uint64:
+    """Bits of a hash that its range leaves open."""
+    shift = np.uint64(64)
+    while np.int64(1) << np.int64(64 - shift) < len(known_ranges) - 1:
+        shift -= np.uint64(1)
+    return shift
+
+
+@numba.njit(cache=True, nogil=True)
+def _span(asked: np.uint64, known: Hashes, known_ranges: Offsets, shift: np.uint64) -> tuple[int, int]:
+    """Where a hash stands among the known ones, or would, and where its range ends."""
+    number = np.int64(asked >> shift)
+    spot, end = known_ranges[number], known_ranges[number + 1]
+    beyond = end
+    while spot < beyond:
+        middle = (spot + beyond) // 2
+        if known[middle] < asked:
+            spot = middle + 1
+        else:
+            beyond = middle
+    return spot, end
 
 
 @numba.njit(cache=True, nogil=True)
