@@ -41,6 +41,10 @@ class Ids:
     take: Places | None
     known: SomeIds | None = None
 
+    def __len__(self) -> int:
+        """Of rows."""
+        return len(self.distinct if self.take is None else self.take)
+
     @classmethod
     def of(cls, ids: "Sequence[str] | pa.StringArray") -> "Ids":
         """By the ids of all rows."""
@@ -51,9 +55,12 @@ class Ids:
         return cls(coded.dictionary, coded.indices.to_numpy().astype(np.int64))
 
 
-def ids_of(user_id: str, items: Ids, n: int) -> dict[str, Ids]:
-    """One user beside each of n items."""
-    return {schema.USER_ID: Ids(pa.array([user_id], pa.string()), np.zeros(n, np.int64)), schema.ITEM_ID: items}
+def ids_of(user_id: str, items: Ids) -> dict[str, Ids]:
+    """One user beside each of some items."""
+    return {
+        schema.USER_ID: Ids(pa.array([user_id], pa.string()), np.zeros(len(items), np.int64)),
+        schema.ITEM_ID: items,
+    }
 
 
 @dataclass(frozen=True)

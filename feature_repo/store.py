@@ -25,7 +25,6 @@ from feature_repo.point_in_time import features_at
 from feature_repo.settings import Settings
 from feature_repo.stock_online import renew_snapshot, stock_rows_of
 from feature_repo.stock_snapshots import StockSnapshots
-from feature_repo.stores.packed_keys import SomeIds
 from feature_repo.view_rows import typed_rows
 
 if TYPE_CHECKING:
@@ -234,18 +233,13 @@ class Store:
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
         does not know have nulls and are named by `online.missing`.
         """
-        return self._table(
-            service, ids_of(user_id, Ids.of(item_ids), len(item_ids)), Request(at, requested_at or at, device, place)
-        )
+        return self._table(service, ids_of(user_id, Ids.of(item_ids)), Request(at, requested_at or at, device, place))
 
     def online_columns(
-        self, user_id: str, items: SomeIds, request: Request, *, service: str = "ranking_v1"
+        self, user_id: str, items: Ids, request: Request, *, service: str = "ranking_v1"
     ) -> dict[str, Column]:
-        """The features of `online_frame` alone, by name in the order of `feature_columns(service)`.
-
-        Rows that share a value, as those of the user and of the request all do, have it once.
-        """
-        columns, _ = self._answer(service, ids_of(user_id, Ids(items.ids, None, items), len(items.ids)), request)
+        """The features of `online_frame` alone, by name in the order of `feature_columns(service)`."""
+        columns, _ = self._answer(service, ids_of(user_id, items), request)
         return {name: columns[name] for name in self.plan(service).columns}
 
     def online_rows(

@@ -98,11 +98,10 @@ class KnownIds:
 
 @dataclass(frozen=True)
 class SomeIds:
-    """Some of the known ids, each once: their places among them, int64 [n], and themselves."""
+    """Some of the known ids, each once: their places among them, int64 [n]."""
 
     known: KnownIds
     places: Places
-    ids: pa.StringArray
 
     def keys(self, layout: Layout) -> SomeKeys:
         """In a layout of one entity key."""

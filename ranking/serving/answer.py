@@ -285,7 +285,7 @@ def _features(
             found = loaded.limits.read(
                 lambda: loaded.store.online_columns(
                     request.user_id or "",
-                    SomeIds(loaded.catalogue.index.known, codes, item_ids),
+                    online.Ids(item_ids, None, SomeIds(loaded.catalogue.index.known, codes)),
                     asked,
                     service=loaded.release.manifest.service,
                 ),

@@ -93,7 +93,7 @@ def files(folder: Path) -> list[Path]:
 def read_known(store: Store, view: FeatureView, known: KnownIds, places: Sequence[int], part: Part) -> Rows:
     """Rows of some of `IDS`, by their places, as of ids that are asked for time and again."""
     ids = pa.array([IDS[place] for place in places], pa.string())
-    some = SomeIds(known, np.array(places, np.int64), ids)
+    some = SomeIds(known, np.array(places, np.int64))
     [rows] = store[0].read_parts(store[1], [part], {"item_id": ids}, known=some)
     return rows
 
