@@ -23,6 +23,9 @@ class Column:
     def __len__(self) -> int:
         return len(self.values if self.place is None else self.place)
 
+    def __getitem__(self, row: int) -> pa.Scalar:
+        return self.values[row if self.place is None else int(self.place[row])]
+
     def plain(self) -> pa.Array:
         """The value of each row."""
         if self.place is None:

@@ -68,8 +68,11 @@ class Numbers(NamedTuple):
 
 def _inside(lists: pa.ListArray) -> tuple[npt.NDArray[np.int32], pa.Array]:
     """Where each list begins in the values of all, and the end; and these values alone."""
-    first = np.asarray(lists.offsets)
-    return first - first[0], lists.values.slice(first[0], first[-1] - first[0])
+    offsets, values = lists.buffers()[1], lists.values
+    first = np.frombuffer(offsets or bytes(4), np.int32)[lists.offset :][: len(lists) + 1]
+    if first[0] or first[-1] != len(values):
+        values = values.slice(first[0], first[-1] - first[0])
+    return first - first[0], values
 
 
 @numba.njit(cache=True, nogil=True)

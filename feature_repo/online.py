@@ -16,6 +16,7 @@ from feature_repo.errors import StoreError
 from feature_repo.plan import Plan, StoredView
 from feature_repo.stock_online import read_stock
 from feature_repo.stock_snapshots import StockSnapshots
+from feature_repo.stores.packed_keys import SomeIds
 from feature_repo.stores.packed_rows import Rows
 
 if TYPE_CHECKING:
@@ -31,10 +32,18 @@ Read: TypeAlias = Callable[[str, Mapping[str, StoredView]], tuple[dict[str, Colu
 
 @dataclass(frozen=True)
 class Ids:
-    """Ids of an entity key, each once, and the place among them of every row's; None where none is there twice."""
+    """Ids of an entity key, each once, and the place among them of every row's; None where none is there twice.
+
+    known: the same, where they are some of those that are asked for time and again.
+    """
 
     distinct: pa.Array
     take: Places | None
+    known: SomeIds | None = None
+
+    def __len__(self) -> int:
+        """Of rows."""
+        return len(self.distinct if self.take is None else self.take)
 
     @classmethod
     def of(cls, ids: "Sequence[str] | pa.StringArray") -> "Ids":
@@ -46,10 +55,12 @@ class Ids:
         return cls(coded.dictionary, coded.indices.to_numpy().astype(np.int64))
 
 
-def ids_of(user_id: str, item_ids: Sequence[str] | pa.StringArray) -> dict[str, Ids]:
+def ids_of(user_id: str, items: Ids) -> dict[str, Ids]:
     """One user beside each of some items."""
-    user = Ids(pa.array([user_id], pa.string()), np.zeros(len(item_ids), np.int64))
-    return {schema.USER_ID: user, schema.ITEM_ID: Ids.of(item_ids)}
+    return {
+        schema.USER_ID: Ids(pa.array([user_id], pa.string()), np.zeros(len(items), np.int64)),
+        schema.ITEM_ID: items,
+    }
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ def count_of(ids: Mapping[str, Sequence[object]], *, some: bool = False) -> int:
     return next(iter(sizes.values()))
 
 
-def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
+def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, Column], dict[str, list[str]]]:
     """Entity keys and features of a plan, and ids by entity key of which nothing is stored.
 
     read: stored features of an entity key's views.
@@ -88,12 +99,13 @@ def answer(plan: Plan, request: Request, read: Read) -> tuple[dict[str, pa.Array
         n = len(next(iter(found.values())))
         of_request = request_columns(request.at, request.requested_at, request.device, request.place, n)
         found = on_demand_columns(found | of_request, plan)
-    return {name: found[name].plain() for name in [*plan.stored, *plan.columns]}, unknown
+    return {name: found[name] for name in [*plan.stored, *plan.columns]}, unknown
 
 
-def table_of_answer(plan: Plan, columns: Mapping[str, pa.Array], unknown: Mapping[str, list[str]]) -> pa.Table:
+def table_of_answer(plan: Plan, columns: Columns, unknown: Mapping[str, list[str]]) -> pa.Table:
     """What `answer` found, with what `missing` tells."""
-    return pa.Table.from_arrays([*columns.values()], schema=plan.answer.with_metadata({_MISSING: json.dumps(unknown)}))
+    schema_ = plan.answer.with_metadata({_MISSING: json.dumps(unknown)})
+    return pa.Table.from_arrays([column.plain() for column in columns.values()], schema=schema_)
 
 
 def missing(answered: pa.Table) -> dict[str, list[str]]:
@@ -114,7 +126,7 @@ def read_stored(
     """Stored features, null where older than their view's ttl, and ids of which nothing is stored."""
     columns: dict[str, pa.Array] = {key: ids.distinct}
     known = np.zeros(len(ids.distinct), bool)
-    for rows in read_views(feast, {key: ids.distinct}, views, at, snapshots=snapshots).values():
+    for rows in read_views(feast, {key: ids.distinct}, views, at, snapshots=snapshots, known=ids.known).values():
         columns |= rows.columns
         known |= rows.known
     missing: list[str] = [] if known.all() else ids.distinct.filter(pa.array(~known)).to_pylist()
@@ -128,10 +140,11 @@ def read_views(
     at: datetime,
     *,
     snapshots: StockSnapshots | None = None,
+    known: SomeIds | None = None,
 ) -> dict[str, Rows]:
     """Rows of entities by view, values null where they are older than the view's ttl.
 
-    ids: equally many by entity key, no entity twice. snapshots: of a stock store.
+    ids: equally many by entity key, no entity twice. snapshots: of a stock store. known: see `Ids`.
     """
     from feature_repo.stores.packed import Part  # imports feast
 
@@ -141,7 +154,7 @@ def read_views(
     parts = [
         Part(one.layout(feast.project), tuple(one.fields), at - one.ttl if one.ttl else None) for one in views.values()
     ]
-    return dict(zip(views, packed.read_parts(feast.config, parts, ids), strict=True))
+    return dict(zip(views, packed.read_parts(feast.config, parts, ids, known=known), strict=True))
 
 
 def packed_store(feast: "FeatureStore") -> "PackedOnlineStore | None":

@@ -233,13 +233,13 @@ class Store:
         `training_frame` at the same moments, as long as the online rows are up to date. Entities that the online store
         does not know have nulls and are named by `online.missing`.
         """
-        return self._table(service, ids_of(user_id, item_ids), Request(at, requested_at or at, device, place))
+        return self._table(service, ids_of(user_id, Ids.of(item_ids)), Request(at, requested_at or at, device, place))
 
     def online_columns(
-        self, user_id: str, item_ids: pa.StringArray, request: Request, *, service: str = "ranking_v1"
-    ) -> dict[str, pa.Array]:
+        self, user_id: str, items: Ids, request: Request, *, service: str = "ranking_v1"
+    ) -> dict[str, Column]:
         """The features of `online_frame` alone, by name in the order of `feature_columns(service)`."""
-        columns, _ = self._answer(service, ids_of(user_id, item_ids), request)
+        columns, _ = self._answer(service, ids_of(user_id, items), request)
         return {name: columns[name] for name in self.plan(service).columns}
 
     def online_rows(
@@ -269,7 +269,7 @@ class Store:
 
     def _answer(
         self, service: str, asked: Mapping[str, Ids], request: Request
-    ) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
+    ) -> tuple[dict[str, Column], dict[str, list[str]]]:
         plan = self.plan(service)
         if absent := plan.stored.keys() - asked.keys():
             raise StoreError(f"{service} needs {', '.join(sorted(plan.stored))}; give {', '.join(sorted(absent))} too")

@@ -18,6 +18,7 @@ from scipy import sparse
 from feature_repo import schema
 from feature_repo.columns import distinct
 from feature_repo.labels import ratings_of
+from feature_repo.stores.packed_keys import KnownIds
 from ranking.kernels import distinct_in_rows
 from ranking.profiles import Profiles
 
@@ -63,6 +64,11 @@ class IdIndex:
     @cached_property
     def _arrow(self) -> pa.Array:
         return pa.array(self.ids, pa.string())
+
+    @cached_property
+    def known(self) -> KnownIds:
+        """The ids as the feature store asks for them again and again; their places there are the codes."""
+        return KnownIds(self._arrow)
 
     def arrow(self, codes: Codes) -> pa.Array:
         """Ids of codes as Arrow strings, empty for `UNKNOWN`."""

@@ -29,7 +29,7 @@ from feature_repo.stores import snapshot_record
 from feature_repo.stores.packed_catalogue import forget, layouts, supersede
 from feature_repo.stores.packed_columns import Packed, decode, unpacked
 from feature_repo.stores.packed_file import PackedFile, Reading
-from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_keys import EntityKeys, SomeIds, SomeKeys
 from feature_repo.stores.packed_layout import NEVER, Layout, layout_of
 from feature_repo.stores.packed_protos import key_columns, table_of, values_of
 from feature_repo.stores.packed_rows import Rows
@@ -104,15 +104,21 @@ class PackedOnlineStore(OnlineStore):
         [rows] = self.read_parts(config, [part], ids)
         return rows
 
-    def read_parts(self, config: RepoConfig, parts: Sequence[Part], ids: Mapping[str, pa.Array]) -> list[Rows]:
+    def read_parts(
+        self, config: RepoConfig, parts: Sequence[Part], ids: Mapping[str, pa.Array], *, known: SomeIds | None = None
+    ) -> list[Rows]:
         """Features of several views of the same entity keys, all as of one moment; see `read_arrow`.
+
+        known: the same ids, where they are some of those that are asked for time and again.
 
         Raises:
             StoreError: an id is null.
             StoreUnavailableError: the file cannot be read.
         """
         of_keys = {part.layout.keys: part.layout for part in parts}  # the views of one entity share them
-        keys = {names: EntityKeys(layout, ids) for names, layout in of_keys.items()}
+        keys = {
+            names: EntityKeys(layout, ids) if known is None else known.keys(layout) for names, layout in of_keys.items()
+        }
         with _file(config).reading() as reading:
             found = [_packed(reading, part.layout, keys[part.layout.keys]) for part in parts]
         return [
@@ -281,7 +287,7 @@ def _packed_file(repository: str, path: str, map_size_mib: int) -> PackedFile:
     return PackedFile(Path(repository) / path, map_size_mib << 20)
 
 
-def _packed(reading: Reading, layout: Layout, keys: EntityKeys) -> Packed:
+def _packed(reading: Reading, layout: Layout, keys: EntityKeys | SomeKeys) -> Packed:
     """Rows of entities, from the view's snapshot where it has one."""
     found = reading.snapshots.read(reading.transaction, layout, keys)
     if found is not None:

@@ -14,12 +14,15 @@ import pyarrow as pa
 
 from feature_repo.errors import StoreUnavailableError
 from feature_repo.stores import packed_kernels
-from feature_repo.stores.packed_kernels import ABSENT, Bytes, Lengths, Places
+from feature_repo.stores.packed_kernels import ABSENT, Bytes, Hashes, Lengths, Places
 from feature_repo.stores.packed_layout import EVENT, LENGTHS, NULLS, Column, Layout, Scalars
 from feature_repo.stores.packed_rows import Numbers, Rows
 
 _LARGEST: Final = 2**31 - 1  # bytes that Arrow's offsets reach
 _LENGTH: Final = np.dtype("<u4")  # of a text in a list
+_NO_ROWS: Final = (np.empty((0, 0), np.uint64), np.zeros(1, np.int64), np.empty(0, np.uint8))
+for _part in _NO_ROWS:
+    _part.flags.writeable = False
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,20 @@ class Packed:
         """Of each row's segments, uint32 [n, s]."""
         return self.heads[LENGTHS].copy()
 
-    def take(self, places: Places) -> "Packed":
-        """Rows by their places; a row of no moment whose values are null for `ABSENT`."""
-        layout = self.layout
-        words = self.heads.view(np.uint64).reshape(len(self.heads), -1)
-        nothing = np.frombuffer(layout.nothing, np.uint64)
-        heads, ends, tails = packed_kernels.take_rows(words, self.ends, self.tails, places, nothing)
-        return Packed(layout, heads.view(layout.dtype).ravel(), ends, tails)
+    def take(self, places: Places, more: "Packed | None" = None) -> "Packed":
+        """Rows by their places; a row of no moment whose values are null for `ABSENT`.
 
-    def then(self, others: "Packed") -> "Packed":
-        """These rows, and others of the same layout behind them."""
-        heads = np.concatenate([self.heads, others.heads])
-        ends = np.concatenate([self.ends, self.ends[-1] + others.ends[1:]])
-        return Packed(self.layout, heads, ends, np.concatenate([self.tails, others.tails]))
+        more: rows of the same layout, whose places follow.
+        """
+        nothing = np.frombuffer(self.layout.nothing, np.uint64)
+        behind = _NO_ROWS if more is None else more._parts
+        heads, ends, tails = packed_kernels.take_rows(places, nothing, *self._parts, *behind)
+        return Packed(self.layout, heads.view(self.layout.dtype).ravel(), ends, tails)
+
+    @cached_property
+    def _parts(self) -> tuple[Hashes, Places, Bytes]:
+        """Heads as words [n, w], ends, tails."""
+        return self.heads.view(np.uint64).reshape(len(self.heads), -1), self.ends, self.tails
 
 
 def unpacked(layout: Layout, packed: Sequence[bytes]) -> Packed:
@@ -83,7 +87,8 @@ def decode(layout: Layout, packed: Packed, names: Sequence[str], fresh_from_us: 
     Raises:
         StoreUnavailableError: the bytes are not rows of this layout.
     """
-    if not packed_kernels.fit(packed.lengths, packed.ends, len(packed.tails)) or len(packed.tails) > _LARGEST:
+    fits = not layout.segments or packed_kernels.fit(packed.lengths, packed.ends, len(packed.tails))
+    if not fits or len(packed.tails) > _LARGEST:
         raise damaged(layout)
     if fresh_from_us is not None:
         packed = _without_values(packed, packed.heads[EVENT] < fresh_from_us)

@@ -90,19 +90,9 @@ def find(
     and some first words. keys, key_ends: bytes of all keys by their places, and where each one begins and ends.
     """
     places = np.full(len(asked), ABSENT, np.int64)
-    shift = np.uint64(64)
-    while np.int64(1) << np.int64(64 - shift) < len(known_ranges) - 1:
-        shift -= np.uint64(1)
+    shift = _shift(known_ranges)
     for text in range(len(asked)):
-        number = np.int64(asked[text] >> shift)
-        spot, end = known_ranges[number], known_ranges[number + 1]
-        beyond = end
-        while spot < beyond:
-            middle = (spot + beyond) // 2
-            if known[middle] < asked[text]:
-                spot = middle + 1
-            else:
-                beyond = middle
+        spot, end = _span(asked[text], known, known_ranges, shift)
         while spot < end and known[spot] == asked[text]:  # two keys of one hash stand behind one another
             length, begin = lengths[text], starts[text]
             same = slot_lengths[spot] == length
@@ -118,6 +108,45 @@ def find(
 
 
 @numba.njit(cache=True, nogil=True)
+def among(asked: Hashes, known: Hashes, known_ranges: Offsets) -> Places:
+    """Places of hashes among known ones, distinct and ascending, `ABSENT` where they are not there, int64 [n].
+
+    known_ranges: their `ranges`.
+    """
+    places = np.full(len(asked), ABSENT, np.int64)
+    shift = _shift(known_ranges)
+    for text in range(len(asked)):
+        spot, end = _span(asked[text], known, known_ranges, shift)
+        if spot < end and known[spot] == asked[text]:
+            places[text] = spot
+    return places
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift(known_ranges: Offsets) -> np.uint64:
+    """Bits of a hash that its range leaves open."""
+    shift = np.uint64(64)
+    while np.int64(1) << np.int64(64 - shift) < len(known_ranges) - 1:
+        shift -= np.uint64(1)
+    return shift
+
+
+@numba.njit(cache=True, nogil=True)
+def _span(asked: np.uint64, known: Hashes, known_ranges: Offsets, shift: np.uint64) -> tuple[int, int]:
+    """Where a hash stands among the known ones, or would, and where its range ends."""
+    number = np.int64(asked >> shift)
+    spot, end = known_ranges[number], known_ranges[number + 1]
+    beyond = end
+    while spot < beyond:
+        middle = (spot + beyond) // 2
+        if known[middle] < asked:
+            spot = middle + 1
+        else:
+            beyond = middle
+    return spot, end
+
+
+@numba.njit(cache=True, nogil=True)
 def _same(key: Bytes, keys: Bytes, key_ends: Places, place: int) -> bool:
     if place + 1 >= len(key_ends) or not 0 <= key_ends[place] <= len(keys) - len(key):
         return False
@@ -126,29 +155,43 @@ def _same(key: Bytes, keys: Bytes, key_ends: Places, place: int) -> bool:
 
 @numba.njit(cache=True, nogil=True)
 def take_rows(
-    heads: Hashes, ends: Places, tails: Bytes, places: Places, nothing: Hashes
+    places: Places,
+    nothing: Hashes,
+    heads: Hashes,
+    ends: Places,
+    tails: Bytes,
+    more_heads: Hashes,
+    more_ends: Places,
+    more_tails: Bytes,
 ) -> tuple[Hashes, Places, Bytes]:
     """Heads, ends and tails of rows by their places; `nothing`, with an empty tail, where a place is not there.
 
-    heads: (n, w) words. ends: (n + 1,) where each row's tail begins, and the end.
+    heads: (n, w) words. ends: (n + 1,) where each row's tail begins, and the end. more_*: rows whose places follow.
     """
-    found, found_ends = np.empty((len(places), heads.shape[1]), heads.dtype), np.zeros(len(places) + 1, np.int64)
+    n, width = heads.shape
+    found, found_ends = np.empty((len(places), width), heads.dtype), np.zeros(len(places) + 1, np.int64)
     begins = np.zeros(len(places), np.int64)
     for row in range(len(places)):
         place, size = places[row], 0
-        if 0 <= place < len(heads):
-            for word in range(heads.shape[1]):
-                found[row, word] = heads[place, word]
+        if 0 <= place < n:
+            found[row] = heads[place]
             if 0 <= ends[place] <= ends[place + 1] <= len(tails):
                 begins[row], size = ends[place], ends[place + 1] - ends[place]
+        elif n <= place < n + len(more_heads):
+            place -= n
+            found[row] = more_heads[place]
+            if 0 <= more_ends[place] <= more_ends[place + 1] <= len(more_tails):
+                begins[row], size = more_ends[place], more_ends[place + 1] - more_ends[place]
         else:
-            for word in range(heads.shape[1]):
-                found[row, word] = nothing[word]
+            found[row] = nothing
         found_ends[row + 1] = found_ends[row] + size
     found_tails = np.empty(found_ends[-1], np.uint8)
     for row in range(len(places)):
-        for step in range(found_ends[row + 1] - found_ends[row]):
-            found_tails[found_ends[row] + step] = tails[begins[row] + step]
+        begin, size = begins[row], found_ends[row + 1] - found_ends[row]
+        if places[row] < n:
+            found_tails[found_ends[row] : found_ends[row + 1]] = tails[begin : begin + size]
+        else:
+            found_tails[found_ends[row] : found_ends[row + 1]] = more_tails[begin : begin + size]
     return found, found_ends, found_tails
 
 

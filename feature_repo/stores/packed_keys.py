@@ -4,16 +4,17 @@ One text stands as it is; of several columns each text is preceded by its length
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.errors import StoreError
+from feature_repo.stores.packed_kernels import Places
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.packed_rows import binary
 from feature_repo.stores.texts import Texts
@@ -46,7 +47,7 @@ class EntityKeys:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def under(self, digest: bytes, places: npt.NDArray[np.int64] | None = None) -> list[bytes]:
+    def under(self, digest: bytes, places: Places | None = None) -> list[bytes]:
         """What they lie under in a layout; of all, or those at some places."""
         keys = self._keys if places is None else self._keys.take(pa.array(places))
         if len(keys) < _FEW:
@@ -58,6 +59,53 @@ class EntityKeys:
     def texts(self) -> Texts:
         """What they lie under after the digest."""
         return Texts.of(self._keys)
+
+
+@dataclass(frozen=True)
+class SomeKeys:
+    """Some of many keys, by their places."""
+
+    whole: EntityKeys
+    places: Places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def under(self, digest: bytes, places: Places | None = None) -> list[bytes]:
+        """`EntityKeys.under`; places: among these."""
+        return self.whole.under(digest, self.places if places is None else self.places[places])
+
+    @cached_property
+    def texts(self) -> Texts:
+        """`EntityKeys.texts`."""
+        return self.whole.texts.take(self.places)
+
+
+class KnownIds:
+    """Ids that are asked for time and again: their keys are made once, and found once in a snapshot."""
+
+    def __init__(self, ids: pa.StringArray) -> None:
+        self._ids = ids
+        self._keys: dict[str, EntityKeys] = {}
+
+    def keys(self, layout: Layout) -> EntityKeys:
+        """Of all ids, in a layout of one entity key."""
+        [(name, _)] = layout.keys
+        if name not in self._keys:
+            self._keys[name] = EntityKeys(layout, {name: self._ids})
+        return self._keys[name]
+
+
+@dataclass(frozen=True)
+class SomeIds:
+    """Some of the known ids, each once: their places among them, int64 [n]."""
+
+    known: KnownIds
+    places: Places
+
+    def keys(self, layout: Layout) -> SomeKeys:
+        """In a layout of one entity key."""
+        return SomeKeys(self.known.keys(layout), self.places)
 
 
 def _parts(values: pa.Array, *, alone: bool) -> list[pa.Array]:

@@ -46,11 +46,11 @@ def active(transaction: "lmdb.Transaction[bytes]", digest: bytes) -> bytes | Non
     return None if record is None or record.startswith(_NONE) else record[:TOKEN_SIZE]
 
 
-def written(transaction: "lmdb.Transaction[bytes]", digest: bytes, since: int) -> Iterator[Hashes]:
-    """Hashes of the keys written by transactions after one."""
+def written(transaction: "lmdb.Transaction[bytes]", digest: bytes, since: int) -> Iterator[tuple[int, Hashes]]:
+    """Transactions after one, in their order, and the hashes of the keys that each wrote."""
     prefix = _WRITTEN + digest
-    for _, hashes in prefixes.entries(transaction, prefix, start=prefix + _NUMBER.pack(since + 1)):
-        yield np.frombuffer(hashes, np.uint64)
+    for key, hashes in prefixes.entries(transaction, prefix, start=prefix + _NUMBER.pack(since + 1)):
+        yield _transaction(key), np.frombuffer(hashes, np.uint64)
 
 
 def note(transaction: "lmdb.Transaction[bytes]", digest: bytes, keys: Texts) -> None:
@@ -82,7 +82,7 @@ def commit(transaction: "lmdb.Transaction[bytes]", digest: bytes, token: bytes, 
         return False
     for key in [key for key, _ in prefixes.entries(transaction, _WRITTEN + digest) if _transaction(key) <= read_at]:
         transaction.delete(key)
-    noted = sum(map(len, written(transaction, digest, read_at)))
+    noted = sum(len(hashes) for _, hashes in written(transaction, digest, read_at))
     _put(transaction, digest, _Record(active=token, rows=rows, noted=noted))
     return True
 

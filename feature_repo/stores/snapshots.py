@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from feature_repo.stores import prefixes, snapshot_file, snapshot_record
+from feature_repo.stores.changes import NO_CHANGES, Changes, NewerRows
 from feature_repo.stores.packed_columns import Packed, unpacked
-from feature_repo.stores.packed_kernels import ABSENT, Places
-from feature_repo.stores.packed_keys import EntityKeys
+from feature_repo.stores.packed_kernels import Places
+from feature_repo.stores.packed_keys import EntityKeys, SomeKeys
 from feature_repo.stores.packed_layout import DIGEST_SIZE, Layout
 from feature_repo.stores.snapshot_file import SUFFIX, TOKEN_SIZE, Snapshot, SnapshotError
-from feature_repo.stores.texts import Hashes
 
 if TYPE_CHECKING:
     import lmdb
@@ -35,12 +36,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Opened:
-    """A snapshot, and the hashes of keys written since, up to a transaction, ascending."""
+    """A snapshot, and what was written since.
+
+    seen: up to which transaction. changes: of the keys. newer: rows of such keys that were read, see `NewerRows`.
+    found: places of keys of which some are asked for time and again.
+    """
 
     token: bytes
     snapshot: Snapshot
     seen: int
-    changed: Hashes
+    changes: Changes
+    newer: NewerRows
+    found: WeakKeyDictionary[EntityKeys, Places]
+
+    def find(self, keys: EntityKeys | SomeKeys) -> Places:
+        """Places of keys in the snapshot."""
+        if isinstance(keys, EntityKeys):
+            return self.snapshot.find(keys.texts)
+        found = self.found.get(keys.whole)
+        if found is None:
+            keys.whole.texts.hashes  # noqa: B018 - of all, before some are taken
+            self.found[keys.whole] = found = self.snapshot.find(keys.whole.texts)
+        return found.take(keys.places)
 
 
 class Snapshots:
@@ -52,21 +69,20 @@ class Snapshots:
         self._unusable: dict[bytes, bytes] = {}  # digest -> token
         self._opening = threading.Lock()
 
-    def read(self, transaction: "lmdb.Transaction[bytes]", layout: Layout, keys: EntityKeys) -> Packed | None:
+    def read(
+        self, transaction: "lmdb.Transaction[bytes]", layout: Layout, keys: EntityKeys | SomeKeys
+    ) -> Packed | None:
         """Rows of entities as they stand in a transaction; None where the LMDB file has to be read."""
         opened = self._current(transaction, layout)
         if opened is None:
             return None
-        places = opened.snapshot.find(keys.texts)
-        changed = _among(keys.texts.hashes, opened.changed)
+        rows, places = opened.snapshot.rows, opened.find(keys)
+        changed, written = opened.changes.among(keys.texts.hashes)
         if not len(changed):
-            return opened.snapshot.rows.take(places)
-        get, nothing = transaction.get, layout.nothing
-        newer = unpacked(layout, [get(key, nothing) for key in keys.under(layout.digest, changed)])
-        places[changed] = ABSENT
-        behind = np.arange(len(keys))
-        behind[changed] = len(keys) + np.arange(len(changed))
-        return opened.snapshot.rows.take(places).then(newer).take(behind)
+            return rows.take(places)
+        newer = opened.newer.read(transaction, layout, keys, changed, places[changed], written)
+        places[changed] = len(rows.heads) + np.arange(len(changed))
+        return rows.take(places, unpacked(layout, newer))
 
     def _current(self, transaction: "lmdb.Transaction[bytes]", layout: Layout) -> _Opened | None:
         """The snapshot that counts in a transaction, with all that was written since."""
@@ -82,9 +98,8 @@ class Snapshots:
             self._give_up(layout, token, "it was cut off")
             return None
         if transaction.id() > opened.seen:
-            hashes = [*snapshot_record.written(transaction, layout.digest, opened.seen)]
-            changed = np.unique(np.concatenate([opened.changed, *hashes])) if hashes else opened.changed
-            opened = replace(opened, seen=transaction.id(), changed=changed)
+            changes = opened.changes.then(snapshot_record.written(transaction, layout.digest, opened.seen))
+            opened = replace(opened, seen=transaction.id(), changes=changes)
             self._opened[layout.digest] = opened  # of several threads any may be last: it says up to where it has seen
         return opened
 
@@ -99,7 +114,7 @@ class Snapshots:
             return None
         finally:
             self._opening.release()
-        self._opened[layout.digest] = opened = _Opened(token, snapshot, 0, np.zeros(0, np.uint64))
+        self._opened[layout.digest] = opened = _Opened(token, snapshot, 0, NO_CHANGES, NewerRows(), WeakKeyDictionary())
         return opened
 
     def _give_up(self, layout: Layout, token: bytes, reason: str) -> None:
@@ -155,10 +170,3 @@ def _remove_former(folder: Path, in_use: set[bytes]) -> None:
         finished = path.suffix == SUFFIX
         if token not in names and (finished or time.time() - path.stat().st_mtime > _ABANDONED_S):
             path.unlink(missing_ok=True)
-
-
-def _among(hashes: Hashes, some: Hashes) -> Places:
-    """Places of hashes that are among some, which ascend."""
-    if not len(some):
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(some[np.minimum(np.searchsorted(some, hashes), len(some) - 1)] == hashes)

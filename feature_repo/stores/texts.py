@@ -48,4 +48,7 @@ class Texts:
 
     def take(self, places: npt.NDArray[np.int64]) -> "Texts":
         """Stretches by their places."""
-        return Texts(self.data, self.starts.take(places), self.lengths.take(places))
+        some = Texts(self.data, self.starts.take(places), self.lengths.take(places))
+        if "hashes" in self.__dict__:
+            some.hashes = self.hashes.take(places)
+        return some

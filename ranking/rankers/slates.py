@@ -17,7 +17,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from feature_repo import schema
-from feature_repo.columns import Column, table_of
+from feature_repo.columns import Column, Columns, table_of
 from feature_repo.transforms import REQUESTED_AT
 from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import NOT_OFFERED
@@ -72,8 +72,13 @@ class Slates:
 
 def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items: IdIndex) -> pa.Table:
     """The rows to ask a feature source for: `KEYS`, one a candidate; an anonymous user's id is empty."""
+    return table_of(request_columns(candidates, queries, users, items))
+
+
+def request_columns(candidates: Candidates, queries: Queries, users: IdIndex, items: IdIndex) -> dict[str, Column]:
+    """The same by columns."""
     row = candidates.row
-    columns = {
+    return {
         schema.USER_ID: Column(users.arrow(queries.user), row),
         schema.ITEM_ID: Column(items.arrow(candidates.items)),
         schema.EVENT_TIMESTAMP: Column(pa.array(queries.as_of).view(schema.TIMESTAMP), row),
@@ -81,13 +86,12 @@ def request_rows(candidates: Candidates, queries: Queries, users: IdIndex, items
         schema.DEVICE: Column(pa.array(queries.device, pa.string()), row),
         schema.PLACE: Column(pa.array(queries.place, pa.string()), row),
     }
-    return table_of(columns)
 
 
 def describe(
     candidates: Candidates,
     queries: Queries,
-    store_rows: pa.Table,
+    store_rows: pa.Table | Columns,
     *,
     close: FeatureMatrix,
     knowledge: Knowledge,
@@ -121,10 +125,13 @@ def moved(
     return Slates(candidates, slates.groups, slates.row, slates.features.replaced(beside([found, *told])))
 
 
-def _stored(store_rows: pa.Table, vocabulary: Vocabulary) -> FeatureMatrix:
-    numbers = as_numbers(store_rows.drop_columns(list(KEYS)), vocabulary)
+def _stored(store_rows: pa.Table | Columns, vocabulary: Vocabulary) -> FeatureMatrix:
+    if isinstance(store_rows, pa.Table):
+        numbers = as_numbers(store_rows.drop_columns(list(KEYS)), vocabulary)
+    else:
+        numbers = as_numbers({name: store_rows[name] for name in store_rows if name not in KEYS}, vocabulary)
     if not numbers:
-        return FeatureMatrix.nothing(len(store_rows))
+        return FeatureMatrix.nothing(len(store_rows[schema.USER_ID]))
     return FeatureMatrix.of(numbers, _parts_of_stored(tuple(numbers)))
 
 
@@ -140,7 +147,7 @@ def _asked(candidates: Candidates, queries: Queries) -> FeatureMatrix:
     return FeatureMatrix(tuple(_ASKED), values, _ASKED)
 
 
-def _users(user: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> list[str]:
+def _users(user: pa.ChunkedArray | Column, groups: npt.NDArray[np.int64]) -> list[str]:
     """Each query's user, of the ids of all rows; empty where a query has no row."""
     first = (np.cumsum(groups) - groups).tolist()
     return [user[row].as_py() if size else "" for row, size in zip(first, groups.tolist(), strict=True)]

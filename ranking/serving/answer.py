@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import online, schema
+from feature_repo.columns import Column, Columns, columns_of, nulls, table_of
 from feature_repo.epoch import microseconds
 from feature_repo.errors import StoreError
 from feature_repo.schema import EventKind
 from feature_repo.store import Store
+from feature_repo.stores.packed_keys import SomeIds
 from ranking.candidates.candidates import Candidates
 from ranking.candidates.looks import eligible
 from ranking.errors import UnknownEntityError
-from ranking.rankers.slates import KEYS, request_rows
+from ranking.rankers.slates import KEYS, request_columns
 from ranking.serving.answers import Given, Place
 from ranking.serving.catalogue import Catalogue
 from ranking.serving.histories import EMPTY, Histories, History, session
@@ -171,12 +173,12 @@ def _made(loaded: Loaded, asked: Asked, watch: Stopwatch, known: pa.Table | None
     read_at = datetime.now(UTC)
     with watch.stage("features"):
         within_s = limits.of_features(watch)
-        stored = _features(loaded, request, candidates, query, asked.now, known, within_s=within_s)
+        rows = _features(loaded, request, candidates, query, asked.now, known, within_s=within_s)
     with watch.stage("rank"):
         ranked, late = None, False
-        if stored is not None and len(stored) and not (late := not limits.may_rank(watch)):
+        if rows is not None and len(rows[schema.ITEM_ID]) and not (late := not limits.may_rank(watch)):
             deep = k if named is None and asked.sought is None and not wishes else candidates.item.shape[1]
-            ranked = loaded.hybrid.order(candidates, query, stored, k=deep, spread=request.spread)
+            ranked = loaded.hybrid.order(candidates, query, rows, k=deep, spread=request.spread)
     with watch.stage("strategy"):
         order = Order.of(candidates, ranked)
         if asked.sought is not None:
@@ -193,7 +195,7 @@ def _made(loaded: Loaded, asked: Asked, watch: Stopwatch, known: pa.Table | None
         )
     limits.note(watch, ranked=ranked is not None)
     slates = None if ranked is None else ranked.slates
-    return Made(asked, candidates, stored, slates, near, order, page, read_at, late)
+    return Made(asked, candidates, rows, slates, near, order, page, read_at, late)
 
 
 def _near(loaded: Loaded, asked: Asked, allowed: Bools | None, k: int) -> Codes:
@@ -265,23 +267,27 @@ def _features(
     known: pa.Table | None = None,
     *,
     within_s: float | None = None,
-) -> pa.Table | None:
+) -> Columns | None:
     """The candidates' rows with the features of the release's service; None when the store does not answer in time.
 
     known: rows that were read before.
     """
-    rows = request_rows(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
-    item_ids = rows[schema.ITEM_ID].combine_chunks()
+    rows = request_columns(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
+    item_ids, codes = rows[schema.ITEM_ID].values, candidates.item[candidates.item != UNKNOWN].astype(np.int64)
     read_before = None if known is None else pc.index_in(item_ids, known[schema.ITEM_ID].combine_chunks())
-    unread = item_ids if read_before is None else item_ids.filter(read_before.is_null())
-    found: dict[str, pa.Array] = {}
-    if len(unread) or known is None:
+    if read_before is not None:
+        item_ids, codes = item_ids.filter(read_before.is_null()), codes[nulls(read_before)]
+    found: dict[str, Column] = {}
+    if len(item_ids) or known is None:
         context = request.context
         asked = online.Request(now, context.at or now, context.device, context.place)
         try:
             found = loaded.limits.read(
                 lambda: loaded.store.online_columns(
-                    request.user_id or "", unread, asked, service=loaded.release.manifest.service
+                    request.user_id or "",
+                    online.Ids(item_ids, None, SomeIds(loaded.catalogue.index.known, codes)),
+                    asked,
+                    service=loaded.release.manifest.service,
                 ),
                 within_s=within_s,
             )
@@ -290,12 +296,12 @@ def _features(
             return None
     if known is not None and read_before is not None:
         found = _joined(known.drop_columns(list(KEYS)), found, read_before)
-    return pa.Table.from_arrays([*rows.columns, *found.values()], [*rows.column_names, *found])
+    return rows | found
 
 
-def _joined(known: pa.Table, found: Mapping[str, pa.Array], place: pa.Array) -> dict[str, pa.ChunkedArray]:
+def _joined(known: pa.Table, found: Columns, place: pa.Array) -> dict[str, Column]:
     """Columns of rows that are known, by their places, and of rows that were found, in order where a place is null."""
     unread = place.is_null().to_numpy(zero_copy_only=False)
     taken = np.where(unread, len(known) + np.cumsum(unread) - 1, place.fill_null(0).to_numpy())
-    both = pa.concat_tables([known, pa.table({name: found[name] for name in known.column_names})]) if found else known
-    return {name: both[name].take(pa.array(taken)) for name in both.column_names}
+    both = pa.concat_tables([known, table_of({name: found[name] for name in known.column_names})]) if found else known
+    return columns_of(both.take(pa.array(taken)))

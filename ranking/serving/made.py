@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
 
+from feature_repo.columns import Columns, table_of
 from ranking.candidates.candidates import Candidates
 from ranking.rankers.slates import Slates
 from ranking.serving.order import Order
@@ -43,7 +45,7 @@ class Asked:
 class Made:
     """From candidates to a page.
 
-    stored: `KEYS` and features, one row a candidate; None where the feature store did not answer. slates: what the
+    rows: `KEYS` and features, one row a candidate; None where the feature store did not answer. slates: what the
     ranker read; None where it was not asked. near: int32 [m], candidates that lie near the query, nearest first.
     read_at: by the machine's clock, just before the online store was read. late: whether the ranker was not asked
     since there was no time for it.
@@ -51,7 +53,7 @@ class Made:
 
     asked: Asked
     candidates: Candidates
-    stored: pa.Table | None
+    rows: Columns | None
     slates: Slates | None
     near: Codes
     order: Order
@@ -59,8 +61,13 @@ class Made:
     read_at: datetime
     late: bool = False
 
+    @cached_property
+    def stored(self) -> pa.Table | None:
+        """`rows` as a table, made when first asked for."""
+        return None if self.rows is None else table_of(self.rows)
+
     @property
     def fallbacks(self) -> list[str]:
         """What the answer had to do without."""
-        missing = [FEATURES] if self.stored is None else [RANK] if self.late else []
+        missing = [FEATURES] if self.rows is None else [RANK] if self.late else []
         return [*self.asked.fallbacks, *missing]

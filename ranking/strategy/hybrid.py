@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from feature_repo.columns import Columns
 from ranking.artifacts import load_arrays, load_as, load_json, save_arrays, save_as
 from ranking.candidates.candidates import Candidates
 from ranking.candidates.generator import Generator, top_k
@@ -128,7 +129,7 @@ class Hybrid:
         return find(self.generators, queries, self.config, created_at=self.created_at, allowed=allowed, named=named)
 
     def order(
-        self, candidates: Candidates, queries: Queries, stored: pa.Table, *, k: int, spread: float = 0.0
+        self, candidates: Candidates, queries: Queries, stored: pa.Table | Columns, *, k: int, spread: float = 0.0
     ) -> Ranked:
         """The k best candidates of each query. stored: their feature-store rows, in the order of `request_rows`.
 

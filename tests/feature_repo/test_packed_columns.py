@@ -68,8 +68,9 @@ def test_rows_are_taken_by_their_places_and_absent_ones_are_null(places: list[in
 
 def test_rows_behind_others_are_those_of_both() -> None:
     all_rows, first, rest = (unpacked(LAYOUT, some) for some in (packed(), packed()[:1], packed()[1:]))
-    assert equal(first.then(rest), all_rows)
-    assert equal(rest.then(first).take(np.array([3, 0, 1, 2])), all_rows)
+    assert equal(first.take(np.arange(len(ROWS)), rest), all_rows)
+    assert equal(rest.take(np.array([3, 0, 1, 2]), first), all_rows)
+    assert equal(all_rows.take(np.arange(len(ROWS))), all_rows)
 
 
 def test_rows_of_former_moments_keep_those_alone() -> None:

@@ -5,10 +5,12 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
@@ -17,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.schema import TIMESTAMP
-from feature_repo.stores.packed import PackedOnlineStore
-from feature_repo.stores.packed_file import PackedFile
+from feature_repo.stores.packed import PackedOnlineStore, Part
+from feature_repo.stores.packed_columns import decode
+from feature_repo.stores.packed_file import PackedFile, Reading
+from feature_repo.stores.packed_keys import EntityKeys, KnownIds, SomeIds
 from feature_repo.stores.packed_layout import DEFINITION, layout_of
 from feature_repo.stores.packed_rows import Rows
 from feature_repo.stores.texts import Texts
@@ -86,6 +90,14 @@ def files(folder: Path) -> list[Path]:
     return sorted((folder / "online" / "snapshots").glob("*"))
 
 
+def read_known(store: Store, view: FeatureView, known: KnownIds, places: Sequence[int], part: Part) -> Rows:
+    """Rows of some of `IDS`, by their places, as of ids that are asked for time and again."""
+    ids = pa.array([IDS[place] for place in places], pa.string())
+    some = SomeIds(known, np.array(places, np.int64))
+    [rows] = store[0].read_parts(store[1], [part], {"item_id": ids}, known=some)
+    return rows
+
+
 def equal(ours: Rows, theirs: Rows) -> bool:
     return ours.columns == theirs.columns and ours.event_us.tolist() == theirs.event_us.tolist()
 
@@ -118,6 +130,10 @@ def test_reads_are_those_without_a_snapshot(
         open_store(tmp_path_factory.mktemp("home"), view, snapshots=snapshots) for snapshots in (True, False)
     )
     fresh_from = None if fresh is None else START + timedelta(hours=fresh)
+    known, part = (
+        KnownIds(pa.array(IDS, pa.string())),
+        Part(layout_of(our_config.project, view), tuple(names), fresh_from),
+    )
     for step, given_ in [*steps, ("read", IDS)]:
         if step == "snapshot":
             ours.snapshot(our_config, view)
@@ -129,6 +145,11 @@ def test_reads_are_those_without_a_snapshot(
                 for store, config in ((ours, our_config), (plain, plain_config))
             )
             assert equal(mine, wanted)
+            places = list(dict.fromkeys(IDS.index(str(one)) for one in given_))
+            some = texts([IDS[place] for place in places])
+            wanted = plain.read_arrow(plain_config, view, some, names, fresh_from=fresh_from)
+            for store, config in ((ours, our_config), (plain, plain_config)):
+                assert equal(read_known((store, config), view, known, places, part), wanted)
             continue
         for store, config in ((ours, our_config), (plain, plain_config)):
             if step == "write":
@@ -299,6 +320,70 @@ def test_a_reader_sees_at_once_what_another_process_wrote(tmp_path: Path) -> Non
         rounds += 1
     kill(writer)
     assert rounds > 2
+
+
+def test_threads_see_the_rows_of_one_moment_while_others_write(tmp_path: Path) -> None:
+    view = view_of(["count", "text"])
+    store = open_store(tmp_path, view)
+    writer, told = start(write_rounds, tmp_path, 0)
+    told.recv()
+    deadline = time.monotonic() + SECONDS
+
+    def read() -> list[int]:
+        seen = [read_number(store, view)]
+        while time.monotonic() < deadline:
+            seen.append(read_number(store, view))
+        return seen
+
+    with ThreadPoolExecutor(4) as threads:
+        read_by = [one.result() for one in [threads.submit(read) for _ in range(4)]]
+    kill(writer)
+    for seen in read_by:
+        assert seen == sorted(seen)
+        assert len(seen) > 2
+
+
+def test_an_older_transaction_reads_no_rows_that_a_later_one_left(tmp_path: Path) -> None:
+    view = view_of(["count", "text"])
+    store, config = open_store(tmp_path, view)
+    store.write_arrow(config, view, numbered(1, ["a", "b"]))
+    store.snapshot(config, view)
+    store.write_arrow(config, view, numbered(2, ["a"]))
+    layout = layout_of(config.project, view)
+
+    def read(reading: Reading) -> list[object]:
+        found = reading.snapshots.read(reading.transaction, layout, EntityKeys(layout, texts(["a", "b", "c"])))
+        assert found is not None
+        counts: list[object] = decode(layout, found, ["count"]).columns["count"].to_pylist()
+        return counts
+
+    with ThreadPoolExecutor(1) as other, PackedFile(tmp_path / "online", 256 << 20).reading() as earlier:
+        other.submit(store.write_arrow, config, view, numbered(3, ["a", "b", "c"])).result()
+        found = other.submit(lambda: store.read_arrow(config, view, texts(["a", "b", "c"]), ["count"])).result()
+        assert found.columns["count"].to_pylist() == [3, 3, 3]
+        assert read(earlier) == [2, 1, None]
+    assert store.read_arrow(config, view, texts(["a", "b", "c"]), ["count"]).columns["count"].to_pylist() == [3, 3, 3]
+
+
+def test_rows_that_did_not_change_again_are_not_read_again(tmp_path: Path) -> None:
+    view = view_of(["count", "text"])
+    store, config = open_store(tmp_path, view)
+    store.write_arrow(config, view, numbered(1, ["a", "b"]))
+    store.snapshot(config, view)
+    store.write_arrow(config, view, numbered(2, ["a", "b"]))
+    layout = layout_of(config.project, view)
+
+    def counts() -> list[object]:
+        found: list[object] = store.read_arrow(config, view, texts(["a", "b"]), ["count"]).columns["count"].to_pylist()
+        return found
+
+    assert counts() == [2, 2]
+    with PackedFile(tmp_path / "online", 256 << 20).writing() as transaction:  # behind the store's back
+        transaction.delete(layout.digest + b"a")
+        transaction.delete(layout.digest + b"b")
+    assert counts() == [2, 2]
+    store.delete_rows(config, view, texts(["b"]))
+    assert counts() == [2, None]
 
 
 def test_a_process_killed_while_it_takes_a_snapshot_leaves_what_was(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -10,14 +11,16 @@ import yaml
 from feast import FeatureService
 
 from feature_repo import compute, schema
+from feature_repo.columns import table_of
 from feature_repo.configuration import REPO
 from feature_repo.errors import StoreError
 from feature_repo.forgotten_features import forget_features
-from feature_repo.online import Request, missing
+from feature_repo.online import Ids, Request, missing
 from feature_repo.settings import Settings
 from feature_repo.sources import push_name
 from feature_repo.store import Store
 from feature_repo.stores.packed import as_of
+from feature_repo.stores.packed_keys import KnownIds, SomeIds
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -121,9 +124,17 @@ def test_what_is_materialized_is_what_was_known_then(filled: Store) -> None:
 def test_the_columns_of_a_request_are_those_of_its_frame(filled: Store) -> None:
     frame = filled.online_frame("u", ["c", "a", "d", "a"], at=NOW, requested_at=NOW + HOUR, device="tv")
     asked = Request(NOW, NOW + HOUR, "tv", None)
-    columns = filled.online_columns("u", pa.array(["c", "a", "d", "a"]), asked)
+    columns = filled.online_columns("u", Ids.of(["c", "a", "d", "a"]), asked)
     assert [*columns] == filled.feature_columns("ranking_v1").names
-    assert pa.table(columns) == frame.select([*columns]).replace_schema_metadata()
+    assert table_of(columns) == frame.select([*columns]).replace_schema_metadata()
+
+
+def test_known_items_have_the_columns_of_any(filled: Store) -> None:
+    catalogue, places, asked = pa.array(["a", "b", "c", "d"]), np.array([2, 0, 3]), Request(NOW, NOW, "tv", None)
+    known, ids = KnownIds(catalogue), catalogue.take(pa.array(places))
+    for _ in range(2):
+        columns = filled.online_columns("u", Ids(ids, None, SomeIds(known, places)), asked)
+        assert table_of(columns) == table_of(filled.online_columns("u", Ids.of(ids), asked))
 
 
 def test_feast_itself_answers_the_same_online(filled: Store) -> None:

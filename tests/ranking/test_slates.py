@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from feature_repo import schema
+from feature_repo.columns import Column, table_of
 from feature_repo.schema import RANKING, Modality
 from feature_repo.settings import Settings
 from feature_repo.store import Store
@@ -139,6 +140,22 @@ def test_a_vocabulary_holds_the_strings_of_string_columns_in_order():
     np.testing.assert_array_equal(numbers["n"], [1, 2, 3, np.nan])
     assert all(np.isnan(as_numbers(table, {})["top"]))
     assert as_numbers(pa.table({"yes": [True, None, False]}), {})["yes"].tolist()[::2] == [1, 0]
+
+
+def test_what_rows_share_becomes_the_number_of_each():
+    place = np.array([1, 0, 1, 2])
+    columns = {
+        "top": Column(pa.array(["noir", "drama", None]), place),
+        "n": Column(pa.array([1, None, 3]), place),
+        "yes": Column(pa.array([True]), np.zeros(4, np.int64)),
+        "own": Column(pa.array([9, 0.5, 1.5, None, 2.5]).slice(1)),
+    }
+    vocabulary = {"top": ("drama", "noir")}
+    found, wanted = as_numbers(columns, vocabulary), as_numbers(table_of(columns), vocabulary)
+    assert [*found] == [*wanted]
+    for name, numbers in found.items():
+        assert numbers.dtype == np.float32
+        np.testing.assert_array_equal(numbers, wanted[name])
 
 
 NUMBERS = st.one_of(
