@@ -22,9 +22,8 @@ from pydantic import TypeAdapter
 from feature_repo.schema import Modality
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig
-from ranking.representation.content import item_content
+from ranking.representation.content import ItemContent, item_content
 from ranking.representation.factor_mapping import FactorMapping
-from ranking.types import ItemContent
 
 DIVISIONS = 2
 

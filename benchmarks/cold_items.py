@@ -42,10 +42,10 @@ from ranking.candidates.cold_start import standardised
 from ranking.metrics import ndcg
 from ranking.representation.alignment import Alignment
 from ranking.representation.behaviour import item_factors, positives
-from ranking.representation.content import UNKNOWN_TIME, item_content
+from ranking.representation.content import UNKNOWN_TIME, ItemContent, item_content
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import CATEGORIES, Inputs, unit_rows
-from ranking.types import PARTS, Bools, Floats, IdIndex, Interactions, ItemContent
+from ranking.types import PARTS, Bools, Floats, IdIndex, Interactions
 
 SHARE, DIVISIONS, DEPTH, HALVES = 0.2, 3, 10, 60
 SHRINKAGES = (1.0, 3.0, 10.0, 30.0, 100.0)

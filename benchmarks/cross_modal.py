@@ -31,11 +31,11 @@ from feature_repo.schema import Modality
 from ranking.evaluation.significance import ci95, resampled_means
 from ranking.representation.alignment import Alignment
 from ranking.representation.cca import ranks
-from ranking.representation.content import item_content
+from ranking.representation.content import ItemContent, item_content
 from ranking.representation.cross_modal import CrossModal
 from ranking.representation.inputs import unit_rows
 from ranking.representation.losses import info_nce
-from ranking.types import Floats, IdIndex, Interactions, ItemContent
+from ranking.types import Floats, IdIndex, Interactions
 
 DEPTH = 10
 Codes = npt.NDArray[np.int64]

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from feature_repo import schema
 from feature_repo.schema import Modality
 from ranking.representation.alignment import Alignment
-from ranking.representation.content import item_content
+from ranking.representation.content import ItemContent, item_content
 from ranking.representation.embedding_store import vectors_of
-from ranking.types import Floats, IdIndex, Interactions, ItemContent
+from ranking.types import Floats, IdIndex, Interactions
 from validation.drift import Profile, drift
 
 

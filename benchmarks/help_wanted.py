@@ -23,12 +23,12 @@ from cold_items import Division, Set, by_mapping, difference, halved, held_out_i
 
 from feature_repo import schema
 from feature_repo.schema import Modality
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.demand import expected_demand
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.help_wanted import help_wanted_table
 from ranking.representation.inputs import CATEGORIES
-from ranking.types import Bools, ItemContent
+from ranking.types import Bools
 
 SHARES = (0.1, 0.25, 0.5)
 CHOICES = ("uncertainty", "gain", "demand", "random")

@@ -31,8 +31,9 @@ from ranking.evaluation.significance import ci95, resampled_means
 from ranking.metrics import ndcg
 from ranking.representation.alignment import Alignment
 from ranking.representation.behaviour import positives
+from ranking.representation.content import ItemContent
 from ranking.representation.factor_mapping import FactorMapping
-from ranking.types import Bools, Floats, Interactions, ItemContent
+from ranking.types import Bools, Floats, Interactions
 
 DEPTH, PLACES = 10, 20
 STRENGTHS = (10.0, 30.0, 60.0, 100.0, 300.0, 1000.0, 3000.0)

@@ -28,8 +28,8 @@ from pipelines.datasets.open import SYNTHETIC, fingerprint, open_dataset
 from pipelines.errors import HomeError
 from pipelines.home import Built, Facts, Home, Json
 from ranking.representation.alignment_config import AlignmentConfig
-from ranking.representation.content import item_content
-from ranking.types import IdIndex, Interactions, ItemContent
+from ranking.representation.content import ItemContent, item_content
+from ranking.types import IdIndex, Interactions
 from validation.report import Report
 from validation.run import validate
 from validation.suite import Suite

@@ -5,7 +5,7 @@ Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self, TypeAlias
 
@@ -307,20 +307,3 @@ class Queries:
             self.positive[entry],
             self.n_items,
         )
-
-
-@dataclass(frozen=True)
-class ItemContent:
-    """What is known of the items without any event, rows in the order of `items`.
-
-    vectors: modality -> float32 [n, d] (rows of missing ones are 0 and must not be read as content).
-    present: modality -> bool [n]. created_at: int64 [n], minimum of int64 where unknown.
-    categories: n x n_categories, bool CSR. category_names: names of those columns.
-    """
-
-    items: IdIndex
-    vectors: dict[schema.Modality, Floats]
-    present: dict[schema.Modality, Bools]
-    created_at: Times
-    categories: sparse.csr_matrix
-    category_names: tuple[str, ...] = field(default=())

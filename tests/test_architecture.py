@@ -25,9 +25,10 @@ HEAVY = {
     "duckdb",
     "faiss",
 }
-STATEMENTS = {
-    "ranking/__init__.py": 3
-}  # beside the docstring: it sets a variable that OpenMP reads when torch is loaded
+STATEMENTS = {  # of which some do what must come before others import anything
+    "ranking/__init__.py": 3,  # sets a variable that OpenMP reads when torch is loaded
+    "feature_repo/__init__.py": 3,  # says how Feast is imported
+}
 
 
 def named(path: Path) -> str:

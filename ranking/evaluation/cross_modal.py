@@ -12,8 +12,9 @@ from ranking.evaluation.significance import ci95, resampled_means
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.cca import ranks
+from ranking.representation.content import ItemContent
 from ranking.representation.cross_modal import fit_pairs, pair_name
-from ranking.types import Bools, Floats, Interactions, ItemContent
+from ranking.types import Bools, Floats, Interactions
 
 DEPTH: Final = 10
 MOST: Final = 500  # hidden items: a fifth of those that have two modalities, at most so many

@@ -6,7 +6,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from ranking.types import Floats, ItemContent
+from ranking.representation.content import ItemContent
+from ranking.types import Floats
 
 # Okabe and Ito (2008), told apart with every kind of colour vision; the last is for all other categories
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")

@@ -27,6 +27,7 @@ from ranking.metrics import hits_of, ndcg
 from ranking.rankers.slates import FeatureSource
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig
+from ranking.representation.content import ItemContent
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Split
 from ranking.strategy.first_events import COUNTS, drawn_users, first_events
@@ -35,7 +36,7 @@ from ranking.strategy.generators import GeneratorConfigs
 from ranking.strategy.hybrid import HybridConfig, rank
 from ranking.strategy.routes import Routes, learn_newcomers
 from ranking.strategy.tuned import TunedModels
-from ranking.types import Interactions, ItemContent
+from ranking.types import Interactions
 
 DEPTH: Final = 10
 SHARE: Final = 0.2

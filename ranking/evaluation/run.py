@@ -25,12 +25,13 @@ from ranking.evaluation.variants import Variant, answers_of
 from ranking.evaluation.warehouse import Warehouse
 from ranking.rankers.features import Part
 from ranking.rankers.slates import Slates
+from ranking.representation.content import ItemContent
 from ranking.splits import Split
 from ranking.strategy.fit import Window, fit_ranker, fit_routes, slates_of, vocabulary_of
 from ranking.strategy.hybrid import HybridConfig
 from ranking.strategy.routes import Routes
 from ranking.strategy.tuned import TunedModels
-from ranking.types import Codes, Floats, ItemContent
+from ranking.types import Codes, Floats
 
 ABLATED: Final = (Part.BEHAVIOUR, Part.CONTEXT)  # by leaving columns out; modalities by placing items without them
 

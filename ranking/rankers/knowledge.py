@@ -15,7 +15,8 @@ from ranking.rankers.groups import Groups
 from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
 from ranking.rankers.tastes import Tastes
-from ranking.types import Codes, Interactions, ItemContent, Queries
+from ranking.representation.content import ItemContent
+from ranking.types import Codes, Interactions, Queries
 
 _FITTING: Final = dict.fromkeys(FITS, Part.CONTEXT) | {"fashion_fit": Part.CONTENT}
 

@@ -15,8 +15,8 @@ from ranking.candidates.fitting import pace
 from ranking.candidates.history import Memory
 from ranking.candidates.state import State, pack
 from ranking.rankers.features import FeatureMatrix, Part
-from ranking.representation.content import category_shares
-from ranking.types import Bools, Codes, Floats, Interactions, ItemContent, Queries
+from ranking.representation.content import ItemContent, category_shares
+from ranking.types import Bools, Codes, Floats, Interactions, Queries
 
 LATEST: Final = 5
 FADING: Final = Memory(half_life_events=5)  # what "lately" means for kinds

@@ -21,9 +21,10 @@ from scipy import sparse
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.representation.alignment_config import AlignmentConfig
 from ranking.representation.behaviour import HEAD, Audiences, positives
+from ranking.representation.content import ItemContent
 from ranking.representation.inputs import Inputs, Masked, under, unit_rows
 from ranking.representation.pseudo_pairs import find_pseudo_pairs
-from ranking.types import Bools, Floats, Interactions, ItemContent, Queries
+from ranking.types import Bools, Floats, Interactions, Queries
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,6 +1,7 @@
 """What is known of items without any event: the items table and the embeddings, as arrays in one order."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,26 @@ from scipy import sparse
 from feature_repo import schema
 from feature_repo.schema import Modality
 from ranking.representation.embedding_store import VECTOR, vectors_of
-from ranking.types import IdIndex, ItemContent, Times
+from ranking.types import Bools, Floats, IdIndex, Times
 
 UNKNOWN_TIME = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class ItemContent:
+    """What is known of the items without any event, rows in the order of `items`.
+
+    vectors: modality -> float32 [n, d] (rows of missing ones are 0 and must not be read as content).
+    present: modality -> bool [n]. created_at: int64 [n], minimum of int64 where unknown.
+    categories: n x n_categories, bool CSR. category_names: names of those columns.
+    """
+
+    items: IdIndex
+    vectors: dict[Modality, Floats]
+    present: dict[Modality, Bools]
+    created_at: Times
+    categories: sparse.csr_matrix
+    category_names: tuple[str, ...] = field(default=())
 
 
 def item_content(items: pa.Table, embeddings: Mapping[Modality, pa.Table]) -> ItemContent:

@@ -16,8 +16,9 @@ import numpy as np
 from feature_repo.schema import Modality
 from ranking.artifacts import load_arrays, save_arrays
 from ranking.representation.cca import Cca, tuned
+from ranking.representation.content import ItemContent
 from ranking.representation.inputs import has_content, principal, under, unit_rows
-from ranking.types import Floats, ItemContent
+from ranking.types import Floats
 
 LEAST: Final = 100  # items that have both; a fifth of fewer says nothing about a setting
 

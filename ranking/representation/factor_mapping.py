@@ -16,10 +16,11 @@ import numpy.typing as npt
 from ranking.artifacts import load_arrays, load_as, save_arrays, save_as
 from ranking.errors import ArtifactError
 from ranking.representation.behaviour import item_factors, positives
+from ranking.representation.content import ItemContent
 from ranking.representation.factor_mapping_choice import Choice, choose
 from ranking.representation.inputs import Inputs, Masked, has_content
 from ranking.representation.kernels import kernel, ridge
-from ranking.types import Codes, Floats, Interactions, ItemContent
+from ranking.types import Codes, Floats, Interactions
 
 MAX_TAUGHT: Final = 4096  # items learned from, the most liked; 1024: .183, 2048: .199, all 4,270: .210 (64 factors)
 BATCH: Final = 4096  # items predicted at one time

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from feature_repo import schema
 from feature_repo.schema import Modality
+from ranking.representation.content import ItemContent
 from ranking.representation.demand import WINDOW_DAYS, expected_demand
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import CATEGORIES
 from ranking.representation.uncertainty import ContentProcess
-from ranking.types import Bools, Codes, Floats, Interactions, ItemContent
+from ranking.types import Bools, Codes, Floats, Interactions
 
 MAX_TAUGHT: Final = 2048  # of the items that the factor mapping has learned from, the most liked
 UNCLEAR: Final = 0.5  # share of what a modality typically brings, below which it says little

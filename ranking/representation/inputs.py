@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.artifacts import Arrays, load_arrays, load_as, save_arrays, save_as
-from ranking.representation.content import UNKNOWN_TIME
-from ranking.types import Bools, Floats, ItemContent, Times
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
+from ranking.types import Bools, Floats, Times
 
 CATEGORIES: Final = "categories"  # a further head: categories and age, the most valuable content after the text
 MAX_CATEGORIES: Final = 384

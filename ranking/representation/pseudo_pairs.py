@@ -15,9 +15,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ranking.representation.behaviour import positives
+from ranking.representation.content import ItemContent
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import unit_rows
-from ranking.types import Bools, Codes, Floats, Interactions, ItemContent
+from ranking.types import Bools, Codes, Floats, Interactions
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from scipy import sparse
 from feature_repo.schema import Modality
 from ranking.errors import BadRequestError, UnreadableContentError
 from ranking.representation.alignment import Alignment
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.encoder import Encoder
 from ranking.representation.query_encoders import EncoderSource
-from ranking.types import Floats, IdIndex, ItemContent
+from ranking.types import Floats, IdIndex
 
 
 def query_vector(

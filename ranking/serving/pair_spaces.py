@@ -13,9 +13,9 @@ import numpy as np
 from feature_repo.schema import Modality
 from feature_repo.settings import Search
 from ranking.artifacts import load_arrays, save_arrays
+from ranking.representation.content import ItemContent
 from ranking.representation.cross_modal import CrossModal, pair_name
 from ranking.representation.index import VectorIndex
-from ranking.types import ItemContent
 
 CROSS_MODAL: Final = "cross_modal"
 MODEL: Final = "model.safetensors"

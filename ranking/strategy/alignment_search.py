@@ -20,12 +20,13 @@ from ranking.metrics import ndcg
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig, Loss
 from ranking.representation.behaviour import positives
+from ranking.representation.content import ItemContent
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.inputs import unit_rows
 from ranking.strategy.space import Choice, Dimensions, Space, Span
 from ranking.strategy.study import Arrays, Budget, Journal, Study, digest
 from ranking.strategy.tuning import clearly_better
-from ranking.types import Bools, Floats, Interactions, ItemContent
+from ranking.types import Bools, Floats, Interactions
 
 FOLDS: Final = 2
 SHARE: Final = 0.2

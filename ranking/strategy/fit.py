@@ -29,13 +29,14 @@ from ranking.rankers.slates import KEYS, FeatureSource, Slates, describe, moved,
 from ranking.rankers.space import Space
 from ranking.rankers.store_columns import Vocabulary, learn_vocabulary
 from ranking.representation.alignment import Alignment
+from ranking.representation.content import ItemContent
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.splits import Protocol, Split, split
 from ranking.strategy.first_events import first_events, latecomers
 from ranking.strategy.generators import GeneratorConfigs, fit_content_generators, fit_generators
 from ranking.strategy.hybrid import HybridConfig, find
 from ranking.strategy.routes import Routes, RoutesConfig, Told, learn_newcomers, only_long
-from ranking.types import Interactions, ItemContent
+from ranking.types import Interactions
 
 # Windows of the protocol's own kind teach best, even if they are small. NDCG@10 under one cutoff: ml-latest-small .161
 # by windows of 28 and 26 queries, .125 by each user's latest share (503, 505); MovieLens 100K .238 and .189

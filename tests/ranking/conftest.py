@@ -28,7 +28,7 @@ from ranking.rankers.store_columns import learn_vocabulary
 from ranking.rankers.trees import TreesConfig
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig
-from ranking.representation.content import UNKNOWN_TIME, item_content
+from ranking.representation.content import UNKNOWN_TIME, ItemContent, item_content
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.serving.catalogue import save_parts
 from ranking.serving.engine import Engine
@@ -37,7 +37,7 @@ from ranking.splits import Protocol, Split, split
 from ranking.strategy.fit import Window, divisions, open_window
 from ranking.strategy.generators import GeneratorConfigs, fit_generators
 from ranking.strategy.hybrid import Hybrid, HybridConfig
-from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent
+from ranking.types import UNKNOWN, IdIndex, Interactions
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KINDS = (EventKind("impression", weight=0.0, positive=False), EventKind("click"))

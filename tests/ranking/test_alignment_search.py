@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from ranking.representation.alignment_config import AlignmentConfig
+from ranking.representation.content import ItemContent
 from ranking.strategy.alignment_search import DEFAULT, DIMENSIONS, Fold, fingerprint, hidden_items, search
 from ranking.strategy.space import Space
-from ranking.types import Interactions, ItemContent
+from ranking.types import Interactions
 
 SMALL = AlignmentConfig(batch=16)
 

@@ -9,9 +9,9 @@ from scipy import sparse
 from feature_repo.schema import Modality
 from ranking.errors import ArtifactError
 from ranking.representation.cca import Cca, mean_recall, ranks, tuned
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.cross_modal import CrossModal, fit_pairs
-from ranking.types import Bools, Floats, IdIndex, ItemContent
+from ranking.types import Bools, Floats, IdIndex
 
 ITEMS = 240
 

@@ -15,8 +15,8 @@ from ranking.evaluation.cross_modal import cross_modal, hidden_items
 from ranking.evaluation.item_map import COLOURS, ItemMap, principal
 from ranking.evaluation.space_report import crossings_table, map_line, read, write
 from ranking.representation.alignment import AlignmentConfig
-from ranking.representation.content import UNKNOWN_TIME
-from ranking.types import IdIndex, Interactions, ItemContent
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
+from ranking.types import IdIndex, Interactions
 
 SHORT = AlignmentConfig(steps=20)
 

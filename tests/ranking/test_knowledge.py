@@ -17,7 +17,8 @@ from ranking.rankers.liking import PRIOR as LIKING_PRIOR
 from ranking.rankers.liking import Liking
 from ranking.rankers.space import Space
 from ranking.rankers.tastes import FADING, KIND_PRIOR, LATELY_PRIOR, LATEST, SHARE_PRIOR, Tastes
-from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
+from ranking.representation.content import ItemContent
+from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
 YEAR_US = int(365.25 * 86_400e6)
 

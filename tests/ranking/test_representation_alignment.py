@@ -12,11 +12,11 @@ from ranking.errors import ArtifactError
 from ranking.representation.alignment import Alignment, user_vectors
 from ranking.representation.alignment_config import AlignmentConfig, Loss, Optimizer, PairLoss
 from ranking.representation.behaviour import audience_cosines, item_factors, positives
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.factor_mapping_choice import choose
 from ranking.representation.inputs import Inputs, Masked
-from ranking.types import Bools, Floats, IdIndex, Interactions, ItemContent, Queries
+from ranking.types import Bools, Floats, IdIndex, Interactions, Queries
 
 USERS, ITEMS, COLD = 150, 400, 80  # the last 80 items have no event
 QUICK = AlignmentConfig(steps=20)

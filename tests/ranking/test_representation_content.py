@@ -5,10 +5,10 @@ import pyarrow as pa
 
 from feature_repo import schema
 from feature_repo.schema import Modality
-from ranking.representation.content import UNKNOWN_TIME, item_content
+from ranking.representation.content import UNKNOWN_TIME, ItemContent, item_content
 from ranking.representation.embedding_store import embedding_table
 from ranking.representation.inputs import CATEGORIES, MAX_WIDTH, TIME_BINS, Inputs
-from ranking.types import Floats, IdIndex, ItemContent
+from ranking.types import Floats, IdIndex
 
 ITEMS = pa.Table.from_pylist(
     [

@@ -12,7 +12,7 @@ from feature_repo import schema
 from feature_repo.schema import Modality
 from ranking.errors import ArtifactError
 from ranking.evaluation.warehouse import Warehouse
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.demand import DAY_US, expected_demand
 from ranking.representation.factor_mapping import FactorMapping
 from ranking.representation.factor_mapping_choice import Choice
@@ -20,7 +20,7 @@ from ranking.representation.help_wanted import help_wanted_table
 from ranking.representation.inputs import Masked, unit_rows
 from ranking.representation.kernels import CONSTANT
 from ranking.representation.uncertainty import ContentProcess
-from ranking.types import IdIndex, Interactions, ItemContent
+from ranking.types import IdIndex, Interactions
 
 ITEMS, NOW = 60, 400 * DAY_US
 EVERY = Choice(("categories", "image", "text"), 1.0, {})

@@ -11,7 +11,7 @@ from feature_repo.schema import Modality
 from ranking.representation.alignment import Alignment, AlignmentConfig
 from ranking.representation.alignment_training import Trainer
 from ranking.representation.behaviour import positives
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.heads import AlignmentNetwork
 from ranking.representation.inputs import Masked, unit_rows
 from ranking.representation.pseudo_pairs import (
@@ -22,7 +22,7 @@ from ranking.representation.pseudo_pairs import (
     mutual_neighbours,
 )
 from ranking.splits import Protocol, split
-from ranking.types import IdIndex, Interactions, ItemContent
+from ranking.types import IdIndex, Interactions
 
 GROUPS, EACH, USERS, COLD = 12, 15, 240, 3  # the last three items of each group have no event
 ITEMS = GROUPS * EACH

@@ -16,7 +16,7 @@ from ranking.errors import ArtifactError, BadRequestError
 from ranking.rankers.space import Space
 from ranking.representation.alignment import Alignment
 from ranking.representation.alignment_config import AlignmentConfig
-from ranking.representation.content import UNKNOWN_TIME
+from ranking.representation.content import UNKNOWN_TIME, ItemContent
 from ranking.representation.cross_modal import CrossModal, fit_pairs
 from ranking.representation.inputs import unit_rows
 from ranking.representation.text import TextEncoder
@@ -26,7 +26,7 @@ from ranking.serving.engine import Engine
 from ranking.serving.pair_spaces import CROSS_MODAL, MODEL, PairSpaces, save_pairs
 from ranking.serving.releases import Release, Releases
 from ranking.serving.similar import INDEX, Neighbours, save_search
-from ranking.types import Floats, IdIndex, Interactions, ItemContent
+from ranking.types import Floats, IdIndex, Interactions
 
 KNOWN = 150  # more than are published: a model needs a hundred
 PICTURED = np.arange(KNOWN) % 5 > 0

@@ -24,7 +24,8 @@ from ranking.rankers.knowledge import Knowledge
 from ranking.rankers.slates import KEYS, Slates, describe, request_rows
 from ranking.rankers.space import RECENT, Space, at_such_times
 from ranking.rankers.store_columns import as_numbers, learn_vocabulary, part_of
-from ranking.types import UNKNOWN, IdIndex, Interactions, ItemContent, Queries
+from ranking.representation.content import ItemContent
+from ranking.types import UNKNOWN, IdIndex, Interactions, Queries
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 USERS, ITEMS = IdIndex(("ann", "bob")), IdIndex(("a", "b", "c", "d"))
