@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Places: TypeAlias = npt.NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
@@ -73,9 +74,13 @@ def columns_of(rows: pa.Table) -> dict[str, Column]:
 
 
 def distinct(column: pa.ChunkedArray) -> Column:
-    """A column as its distinct values, null among them, in the order in which they come first."""
-    encoded = _one_chunk(column).dictionary_encode(null_encoding="encode")
-    return Column(encoded.dictionary, encoded.indices.to_numpy().astype(np.int64))
+    """A column as its distinct values in the order in which they come first, null as the last of them."""
+    chunks = pc.dictionary_encode(column).unify_dictionaries().chunks
+    if not chunks:
+        return Column(pa.array([], column.type))
+    values = chunks[0].dictionary
+    place = np.concatenate([one.indices.fill_null(len(values)).to_numpy() for one in chunks]).astype(np.int64)
+    return Column(pa.concat_arrays([values, pa.nulls(int(column.null_count > 0), values.type)]), place)
 
 
 def table_of(columns: Columns) -> pa.Table:

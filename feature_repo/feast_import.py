@@ -2,21 +2,20 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
-from typing import Final, TypeVar
+from typing import Final
 
 FEAST: Final = "feast"
 TORCH: Final = "feast.torch_wrapper"  # Feast's one module that imports PyTorch
 
-Checked = TypeVar("Checked")
-
 
 class LeanFeast(MetaPathFinder):
-    """Finds Feast for Python, whoever imports it; what it does and answers stays the same.
+    """Finds Feast for Python, whoever imports it.
 
+    It is the same, but that it no longer refuses arguments of a wrong type before it stumbles over them.
     Every command and every worker would wait 9 seconds for it. 5 of them are typeguard's, which rewrites Feast's
     classes to check types at run time (it does nothing in a Python that optimises, for production), and 2, with 200 MB
     of memory, PyTorch's, which Feast needs for `to_tensor` alone.
@@ -43,13 +42,18 @@ class LeanFeast(MetaPathFinder):
 
 
 class _Unchecked(SourceFileLoader):
-    """Runs a package, and what it imports, while typeguard's decorator does nothing."""
+    """Runs a package while typeguard's decorator leaves its classes as they are."""
 
     def exec_module(self, module: ModuleType) -> None:
         import typeguard
 
-        names, decorator = vars(typeguard), typeguard.typechecked
-        names["typechecked"] = _as_it_is
+        names = vars(typeguard)
+        decorator: Callable[..., object] = typeguard.typechecked
+
+        def but_for_feast(target: object = None, **options: object) -> object:
+            return target if str(getattr(target, "__module__", "")).startswith(FEAST) else decorator(target, **options)
+
+        names["typechecked"] = but_for_feast  # others who are imported meanwhile are checked as ever
         try:
             super().exec_module(module)
         finally:
@@ -63,11 +67,7 @@ class _TorchWhenAsked(Loader):
         """As Python does by default."""
 
     def exec_module(self, module: ModuleType) -> None:
-        vars(module)["get_torch"] = _torch
-
-
-def _as_it_is(target: Checked) -> Checked:
-    return target
+        vars(module).update(get_torch=_torch, TORCH_AVAILABLE=PathFinder.find_spec("torch") is not None)
 
 
 def _torch() -> ModuleType:

@@ -1,6 +1,6 @@
 """The only user of `feast.FeatureStore`: registry, offline rows, point-in-time joins, online rows.
 
-Feast is imported inside functions, since that takes five seconds which a command that needs no features should not pay.
+Feast is imported inside functions, since that takes seconds which a command that needs no features should not pay.
 """
 
 import contextlib

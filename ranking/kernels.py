@@ -84,14 +84,13 @@ def gather_places(found: Places, score: Floats, item: Places, places: Places, sc
 
 
 @numba.njit(cache=True, nogil=True)
-def distinct_in_rows(indptr: Places, item: Places, n_items: int) -> bool:
-    """Whether no row of a CSR form holds an item twice."""
-    last = np.full(n_items, -1, np.int32)  # row that held each item
+def distinct_in_rows(indptr: Places, item: Places) -> bool:
+    """Whether no row of a CSR form, int64 [q + 1] and int32 [m], holds an item twice."""
     for row in range(len(indptr) - 1):
-        for entry in range(indptr[row], indptr[row + 1]):
-            if last[item[entry]] == row:
+        mine = np.sort(item[indptr[row] : indptr[row + 1]])
+        for place in range(1, len(mine)):
+            if mine[place] == mine[place - 1]:
                 return False
-            last[item[entry]] = row
     return True
 
 

@@ -43,7 +43,7 @@ class Profiles:
         if not kept.all():
             indptr = np.append(0, np.cumsum(kept))[indptr]
             item, weight = item[kept], weight[kept]
-        if distinct or distinct_in_rows(indptr, item, n_items):
+        if distinct or distinct_in_rows(indptr, item):
             return cls(indptr, item, weight, n_items)
         key, place = np.unique(keys(indptr, item, n_items), return_inverse=True)
         count = np.bincount(key // n_items, minlength=len(indptr) - 1)

@@ -260,7 +260,7 @@ class Queries:
     @cached_property
     def distinct(self) -> bool:
         """Whether no history holds an item twice."""
-        return bool(distinct_in_rows(self.indptr, self.item, self.n_items))
+        return bool(distinct_in_rows(self.indptr, self.item))
 
     @cached_property
     def memo(self) -> dict[object, Profiles]:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-import ranking  # noqa: F401 - before feast loads torch: it sets how the threads of OpenMP wait
+import ranking  # noqa: F401 - before torch is loaded: it sets how the threads of OpenMP wait
 
 TOGETHER = "tests/integration/"  # its files share a home that takes a minute to make
 

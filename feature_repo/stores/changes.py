@@ -65,6 +65,8 @@ NO_CHANGES: Final = Changes(np.empty(0, np.uint64), np.empty(0, np.int64))
 class NewerRows:
     """Rows of changed keys, by their places in the snapshot; of keys that it does not hold nothing is kept.
 
+    A deleted row is kept until its key is read again or the snapshot ends, as it does when the file is written anew.
+
     All threads share them: each row is kept with the transaction in which it was read, as one value.
     """
 

@@ -87,6 +87,8 @@ class Snapshots:
     def _current(self, transaction: "lmdb.Transaction[bytes]", layout: Layout) -> _Opened | None:
         """The snapshot that counts in a transaction, with all that was written since."""
         token = snapshot_record.active(transaction, layout.digest)
+        if token is None:
+            self._opened.pop(layout.digest, None)  # it has ended: nothing of it is held
         if token is None or self._unusable.get(layout.digest) == token:
             return None
         opened = self._opened.get(layout.digest)

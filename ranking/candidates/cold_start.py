@@ -45,10 +45,10 @@ class Audience:
             queries.told[key] = memory.profiles(queries).times(self.remembered)
         return queries.told[key]
 
-    def equals(self, other: "Audience | None") -> bool:
+    def equals(self, other: "Audience") -> bool:
         """Whether both say the same of all items."""
-        pairs = () if other is None else ((self.predicted, other.predicted), (self.remembered, other.remembered))
-        return other is not None and all(np.array_equal(*pair) for pair in pairs)
+        pairs = (self.predicted, other.predicted), (self.remembered, other.remembered)
+        return all(np.array_equal(*pair) for pair in pairs)
 
 
 class ColdStart(Generator):

@@ -67,7 +67,7 @@ def _solve_row(
     unit: float,
     wanted: npt.NDArray[Real] | None,
 ) -> npt.NDArray[Real]:
-    """The same of one row, float [d], to the bit: of its weights [m] and the factors [m, d] of their columns."""
+    """The same of one row, float [d], within rounding: of its weights [m] and the factors [m, d] of their columns."""
     solution = np.zeros(near.shape[1], near.dtype)
     if len(weight):
         weighted = near * weight[:, None]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from ranking.candidates.coarse import Coarse
 from ranking.candidates.history import Memory
 from ranking.candidates.products import filled
@@ -15,6 +17,10 @@ class Located:
     """vectors: float32 [n_items, d], rows at length 1, or 0 for items without content."""
 
     vectors: Floats
+
+    def equals(self, other: "Located") -> bool:
+        """Whether all items lie where they do there."""
+        return np.array_equal(self.vectors, other.vectors)
 
     @cached_property
     def filled(self) -> Bools:

@@ -153,7 +153,10 @@ class _Directions:
 
 @numba.njit(cache=True, nogil=True)
 def _centred(along: Floats, middle: Floats, row: npt.NDArray[np.int64], filled: Bools) -> Floats:
-    """`Surroundings.features`; along: places along the directions, [n, 5]; middle: where those of the queries begin."""
+    """`Surroundings.features`; along: places along the directions, [n, 5]; middle: where those of the queries begin.
+
+    filled: of each candidate, bool [n].
+    """
     found = np.empty((len(row), along.shape[1] + 1), np.float32)
     for place in range(len(row)):
         context = np.float32(0)
@@ -169,7 +172,7 @@ def _centred(along: Floats, middle: Floats, row: npt.NDArray[np.int64], filled: 
 
 @numba.njit(cache=True, nogil=True)
 def _between(moments: Times, fashion: Floats, at: Times) -> Floats:
-    """`Surroundings._fashion_at`; NaN where there is no moment."""
+    """`Surroundings._fashion_at`: moments int64 [m], ascending, fashion float32 [m, d]; NaN where there is none."""
     found = np.full((len(at), fashion.shape[1]), np.float32(np.nan))
     last = len(moments) - 1
     for query in range(len(at) if last >= 0 else 0):

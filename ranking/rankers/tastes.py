@@ -145,7 +145,7 @@ def _compared_kinds(met: Floats, total: Floats, late: Floats, of_late: Floats, s
     """`Tastes._of_kinds` before logarithms are taken of the last two.
 
     met: of all events and of the positive ones, float32 [2, q, c]; late: of faded ones, [q, c]. total, of_late: the
-    sums of these over the kinds, [2, q] and [q].
+    sums of these over the kinds, [2, q] and [q]. share: of each kind among all users' events, [c].
     """
     half, prior, pull = np.float32(KIND_PRIOR / 2), np.float32(KIND_PRIOR), np.float32(SHARE_PRIOR)
     drawn = np.float32(LATELY_PRIOR)

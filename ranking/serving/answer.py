@@ -273,7 +273,7 @@ def _features(
     known: rows that were read before.
     """
     rows = request_columns(candidates, query, IdIndex((request.user_id or "",)), loaded.catalogue.index)
-    item_ids, codes = rows[schema.ITEM_ID].values, candidates.item[candidates.item != UNKNOWN].astype(np.int64)
+    item_ids, codes = rows[schema.ITEM_ID].values, candidates.items.astype(np.int64)
     read_before = None if known is None else pc.index_in(item_ids, known[schema.ITEM_ID].combine_chunks())
     if read_before is not None:
         item_ids, codes = item_ids.filter(read_before.is_null()), codes[nulls(read_before)]

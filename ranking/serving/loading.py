@@ -45,11 +45,15 @@ class Loading:
         """
         if self._wanted(here) is None or not self._busy.acquire(blocking=False):
             return
-        wanted = self._wanted(here)  # another thread may have brought it meanwhile, or gone back from it
+        try:
+            wanted = self._wanted(here)  # another thread may have brought it meanwhile, or gone back from it
+            if wanted is not None:
+                self._start(wanted)
+        except BaseException:
+            self._busy.release()
+            raise
         if wanted is None:
             self._busy.release()
-        else:
-            self._start(wanted)
 
     def _wanted(self, here: Callable[[], str | None]) -> str | None:
         """The release to load; None where there is nothing to do."""

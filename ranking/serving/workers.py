@@ -28,7 +28,7 @@ def serve_by_workers(
     os.environ[HOME] = str(settings.home.resolve())  # the processes read the settings themselves
     os.environ[MEDIA_ROOT] = "" if media_root is None else str(media_root.resolve())
     uvicorn.run(
-        "ranking.serving.worker:worker",
+        "ranking.serving.worker_app:worker",
         factory=True,
         host=host,
         port=port,

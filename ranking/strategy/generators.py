@@ -1,12 +1,9 @@
 """Which generators the hybrid uses, with which configurations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Final
-
-import numpy as np
+from typing import ClassVar, Final, TypeVar
 
 from ranking.artifacts import load_json, save_json
 from ranking.candidates.aligned import Aligned, AlignedConfig, AlignedRecent, AlignedSession
@@ -20,6 +17,7 @@ from ranking.candidates.generator import Generator
 from ranking.candidates.history import Feedback, Memory
 from ranking.candidates.ials import Ials, IalsConfig
 from ranking.candidates.item_knn import ItemKnn, ItemKnnConfig
+from ranking.candidates.located import Located
 from ranking.candidates.popular import Popular, PopularConfig, PopularWindowed, PopularWindowedConfig
 from ranking.candidates.popular_here import PopularHere, PopularHereConfig
 from ranking.candidates.sasrec import Sasrec
@@ -33,6 +31,8 @@ from ranking.candidates.user_knn import UserKnn, UserKnnConfig
 from ranking.errors import ArtifactError
 from ranking.rankers.space import Space
 from ranking.types import Interactions, Times
+
+Shared = TypeVar("Shared")
 
 EXACT_EASE: Final = 10_000  # items: the weights of so many take .4 GB, and a request reads a row of them an event
 
@@ -153,7 +153,7 @@ def fit_content_generators(
         generators.append(AlignedSession(configs.aligned_session, space.fused, space.appeal))
     generators.append(ColdStart(configs.cold_start, space.fused, created_at, space.appeal, audience))
     generators.append(Scarce(configs.scarce, space.fused, created_at, audience))
-    return tuple(generator.fit(train) for generator in generators)
+    return _sharing([generator.fit(train) for generator in generators])
 
 
 def save_generators(generators: tuple[Generator, ...], folder: Path) -> None:
@@ -176,13 +176,20 @@ def load_generators(folder: Path) -> tuple[Generator, ...]:
 
 
 def _sharing(generators: Sequence[Generator]) -> tuple[Generator, ...]:
-    """Let those that lie in one space hold one array of it, as they do when fitted: a request reads its rows once."""
-    lying = [one for one in generators if isinstance(one, Aligned | ColdStart | Fitting | Scarce)]
-    for one, other in pairwise(lying):
-        if np.array_equal(one.space.vectors, other.space.vectors):
-            other.space = one.space
-    heard = [one for one in lying if isinstance(one, ColdStart | Scarce)]
-    for one, other in pairwise(heard):
-        if one.audience is not None and one.audience.equals(other.audience):
-            other.audience = one.audience
+    """Let those that lie in one space hold one object of it: a request reads its rows once."""
+    spaces, audiences = list[Located](), list[Audience]()
+    for one in generators:
+        if isinstance(one, Aligned | ColdStart | Fitting | Scarce):
+            one.space = _first_like(one.space, spaces, Located.equals)
+        if isinstance(one, ColdStart | Scarce) and one.audience is not None:
+            one.audience = _first_like(one.audience, audiences, Audience.equals)
     return tuple(generators)
+
+
+def _first_like(one: Shared, known: list[Shared], alike: Callable[[Shared, Shared], bool]) -> Shared:
+    """The first of the known ones that is like this one, or this one, which is known then."""
+    for other in known:
+        if alike(one, other):
+            return other
+    known.append(one)
+    return one

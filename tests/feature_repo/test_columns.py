@@ -14,4 +14,4 @@ def test_distinct_values_and_places_are_the_column(chunks: list[list[str | None]
     column = pa.chunked_array(chunks, pa.string())
     found = distinct(column)
     assert found.plain().to_pylist() == column.to_pylist()
-    assert found.values.to_pylist() == list(dict.fromkeys(column.to_pylist()))
+    assert found.values.to_pylist() == sorted(dict.fromkeys(column.to_pylist()), key=lambda value: value is None)

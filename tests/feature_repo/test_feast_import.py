@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 SAID = """
 import sys
@@ -25,3 +26,36 @@ def test_feast_comes_without_checks_and_torch_and_makes_tensors_all_the_same() -
     done = subprocess.run([sys.executable, "-c", SAID], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["[3]"]
+
+
+OTHERS = """
+import sys
+from importlib import util
+import feature_repo
+import typeguard
+from feature_repo.feast_import import _Unchecked
+
+place = sys.argv[1]
+spec = util.spec_from_file_location("feast_like", place, loader=_Unchecked("feast_like", place))
+module = sys.modules["feast_like"] = util.module_from_spec(spec)
+spec.loader.exec_module(module)
+assert module.of_feast(1) == 1
+try:
+    module.others(1)
+except typeguard.TypeCheckError:
+    print("checked")
+"""
+
+
+def test_others_who_are_imported_meanwhile_are_checked_as_ever(tmp_path: Path) -> None:
+    place = tmp_path / "feast_like.py"
+    place.write_text(
+        "from typeguard import typechecked\n"
+        "def plain(text: str): return text\n"
+        "plain.__module__ = 'feast.somewhere'\n"
+        "of_feast = typechecked(plain)\n"
+        "@typechecked(collection_check_strategy=None)\n"
+        "def others(text: str): return text\n"
+    )
+    done = subprocess.run([sys.executable, "-c", OTHERS, place], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["checked"]), done.stderr

@@ -82,7 +82,7 @@ def test_a_history_fades_as_its_memory_says(memory, seed, again):
     profiles = memory.profiles(queries)
     np.testing.assert_allclose(profiles.dense(), faded(memory, queries), rtol=1e-6)
     assert (profiles.data != 0).all()
-    assert distinct_in_rows(profiles.indptr, profiles.indices, N_ITEMS)
+    assert distinct_in_rows(profiles.indptr, profiles.indices)
     for row in range(len(queries)):  # a batch as its single queries
         one = memory.profiles(queries.rows(row, row + 1))
         np.testing.assert_array_equal(one.dense()[0], profiles.dense()[row])
@@ -93,7 +93,7 @@ def test_a_history_fades_as_its_memory_says(memory, seed, again):
 def test_rows_are_distinct_where_none_holds_an_item_twice(rows):
     indptr = np.append(0, np.cumsum([len(row) for row in rows])).astype(np.int64)
     item = np.array([one for row in rows for one in row], np.int32)
-    assert distinct_in_rows(indptr, item, 5) == all(len({*row}) == len(row) for row in rows)
+    assert distinct_in_rows(indptr, item) == all(len({*row}) == len(row) for row in rows)
 
 
 @settings(deadline=None)

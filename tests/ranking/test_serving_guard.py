@@ -17,7 +17,7 @@ from ranking.serving.engine import Engine
 from ranking.serving.guard.access import Guard, check_address
 from ranking.serving.guard.buckets import MAX_BUCKETS, Buckets
 from ranking.serving.guard.depth import MAX_DEPTH, depth_of
-from ranking.serving.guard.headers import SECURITY
+from ranking.serving.guard.headers import SECURITY, SecurityHeaders
 from ranking.serving.guard.keys import Keyring, scope_of
 
 READER, TELLER, ADMIN = "reader-secret-0123456789", "teller-secret-0123456789", "admin-secret-0123456789"
@@ -246,3 +246,16 @@ def test_the_log_names_no_secret_and_no_history(guarded, caplog):
 def test_settings_without_keys_ask_for_none(settled):
     assert settled.settings.api == Settings().api == Access()
     assert TestClient(create_app(settled)).post("/v1/recommendations", json={}).status_code == 200
+
+
+def test_what_an_answer_says_itself_is_left_as_it_is():
+    async def page(scope, receive, send):
+        own = [(b"X-Content-Type-Options", b"mine"), (b"content-type", b"text/plain")]
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+        await send({"type": "http.response.body", "body": b""})
+
+    headers = TestClient(SecurityHeaders(page)).get("/").headers
+    assert headers["X-Content-Type-Options"] == "mine"
+    assert {name: headers[name] for name in SECURITY if name != "X-Content-Type-Options"} == {
+        name: value for name, value in SECURITY.items() if name != "X-Content-Type-Options"
+    }
