@@ -105,6 +105,27 @@ def add_rows(
 
 
 @numba.njit(cache=True, nogil=True)
+def reached_keys(indptr: Places, indices: Places, rows: Places, total: Floats, offered: Bools) -> npt.NDArray[np.int64]:
+    """`ascending_keys` of the offered columns, bool [n], of some rows of a CSR matrix, whose total, [n], is above 0.
+
+    Of a large catalogue they are a small part.
+    """
+    count = 0
+    for row in rows:
+        count += indptr[row + 1] - indptr[row]
+    keys, bits, met = np.empty(count, np.int64), total.view(np.int32), np.zeros(len(total), np.bool_)
+    count = 0
+    for row in rows:
+        for entry in range(indptr[row], indptr[row + 1]):
+            code = indices[entry]
+            if not met[code] and total[code] > 0 and offered[code]:
+                met[code] = True
+                keys[count] = _key(bits[code], code)
+                count += 1
+    return keys[:count]
+
+
+@numba.njit(cache=True, nogil=True)
 def add_columns(total: Floats, matrix: Floats, rows: Places, weight: Floats, columns: Places) -> None:
     """Add some columns [c] of some rows of a matrix to their sum [c], each row times its weight, float32 [rows].
 

@@ -103,7 +103,11 @@ def ranks(scores: Floats, depth: int | None = None) -> Codes:
 
 def first_codes(scores: Floats, offered: Bools, k: int) -> Places:
     """The k best offered ones of [n] scores, or all that are offered, ties by code; in no order, int64 [at most k]."""
-    keys = offered_keys(scores, offered)
+    return first_of(offered_keys(scores, offered), k)
+
+
+def first_of(keys: Places, k: int) -> Places:
+    """Codes of the k least of some `ascending_keys`, those of minus infinity left out; in no order."""
     if 0 < k < len(keys):
         keys.partition(k - 1)
     keys = keys[:k]

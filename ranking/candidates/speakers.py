@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 from scipy import sparse
 
-from ranking.candidates.generator import Places, first_codes
+from ranking.candidates.generator import Places, first_of
+from ranking.kernels import reached_keys
 from ranking.profiles import Profiles, block
 from ranking.types import Bools, Codes, Floats, Queries
 
@@ -25,14 +25,15 @@ class Speakers:
         """Sums of what is said, float32 [q, n_items]; the queries keep them, so that nobody may write into them."""
         found = queries.told.get(self)
         if found is None:
-            found = queries.told[self] = listening(queries).through(self.matrix)
+            to = queries.memo[self] = listening(queries)
+            found = queries.told[self] = to.through(self.matrix)
         return found
 
     def first(self, query: Queries, listening: Listening, offered: Bools, k: int) -> Places:
         """The k offered items of one query that most good is said of, as `Generator.first`; none without any."""
         (heard,) = self.heard(query, listening)
-        reached = np.flatnonzero(offered & (heard > 0))  # of a large catalogue a small part
-        return np.asarray(reached[first_codes(heard[reached], np.ones(len(reached), bool), k)])
+        to = query.memo[self].indices
+        return first_of(reached_keys(self.matrix.indptr, self.matrix.indices, to, heard, offered), k)
 
     def between(self, sources: Codes, targets: Codes) -> Floats:
         """Entries of the matrix, float32 [s, t]."""
