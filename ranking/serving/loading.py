@@ -1,6 +1,5 @@
 """Bringing the home's current release into memory, beside the one that answers."""
 
-import gc
 import logging
 import threading
 from collections import Counter
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 
 from feature_repo.errors import FeatureRepoError
 from ranking.errors import RankingError
+from ranking.serving.garbage import give_back
 from ranking.serving.releases import Release, Releases
 
 SERVED, REFUSED = "served", "refused"
@@ -94,10 +94,7 @@ class Loading:
             self.refused = Refusal(wanted, str(error))
             _log.error("release %s is not served: %s", wanted, error)
         finally:
-            # else a full collection, 150 ms over the many imported modules, falls into somebody's request
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
+            give_back()
             self._busy.release()
 
     def _bring(self, release: Release) -> None:
